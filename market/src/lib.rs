@@ -1,0 +1,32 @@
+//! The market's vocabulary, and nothing that touches the world: no clock, no socket, no file.
+//!
+//! Values of these types are valid by construction. A [`Trade`], [`Bar`] or [`Quote`] can only be made
+//! through a constructor that checks it, so the stages behind that door never check again.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`symbol`] | [`Symbol`], [`Source`]: names of instruments and of feeds |
+//! | [`record`] | [`Trade`], [`Bar`], [`Quote`], [`Position`] and the limits they keep |
+//! | [`wire`] | records to and from the JSON that Redis, Kafka and the browser see |
+//! | [`timeframe`] | [`Timeframe`] and where its bars start |
+//! | [`calendar`] | sessions, holidays and early closes of the US stock market |
+//! | [`conditions`] | which sale condition lets a trade move which field of a bar |
+//! | [`bar_builder`] | trades to bars |
+
+pub mod bar_builder;
+pub mod calendar;
+pub mod conditions;
+pub mod record;
+pub mod symbol;
+pub mod timeframe;
+pub mod wire;
+
+pub use bar_builder::BarBuilder;
+pub use record::{Bar, Conditions, Position, Quote, Reject, Side, Trade};
+pub use symbol::{Source, Symbol};
+pub use timeframe::Timeframe;
+
+/// Nanoseconds in a millisecond.
+pub const NS_PER_MS: i64 = 1_000_000;
+/// Milliseconds in a minute.
+pub const MS_PER_MINUTE: i64 = 60_000;

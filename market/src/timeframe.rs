@@ -1,0 +1,235 @@
+//! Lengths of bars, and where each bar starts.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::civil::{Date, DateTime, Time};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _};
+
+use crate::MS_PER_MINUTE;
+use crate::calendar::new_york;
+use crate::record::Reject;
+
+/// Unit of a [`Timeframe`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unit {
+    /// Minutes, aligned to the hour's start in New York.
+    Minute,
+    /// Hours, aligned to midnight in New York.
+    Hour,
+    /// New York days.
+    Day,
+    /// Weeks from Monday, New York time.
+    Week,
+    /// Calendar months, New York time.
+    Month,
+}
+
+/// The length of a bar: `1Min` … `59Min`, `1Hour` … `23Hour`, `1Day`, `1Week`, `1Month`, `2Month`, `3Month`, `4Month`, `6Month`, `12Month`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timeframe {
+    unit: Unit,
+    count: u8,
+}
+
+impl Timeframe {
+    /// One minute: what feeds send and what everything longer is made of.
+    pub const MINUTE: Self = Self { unit: Unit::Minute, count: 1 };
+    /// One New York day.
+    pub const DAY: Self = Self { unit: Unit::Day, count: 1 };
+
+    /// `count` units.
+    ///
+    /// # Errors
+    /// [`Reject::Timeframe`] for a count that the unit does not allow.
+    pub fn new(count: u8, unit: Unit) -> Result<Self, Reject> {
+        let allowed = match unit {
+            Unit::Minute => (1..=59).contains(&count),
+            Unit::Hour => (1..=23).contains(&count),
+            Unit::Day | Unit::Week => count == 1,
+            Unit::Month => matches!(count, 1 | 2 | 3 | 4 | 6 | 12),
+        };
+        allowed.then_some(Self { unit, count }).ok_or(Reject::Timeframe)
+    }
+
+    /// The unit.
+    #[must_use]
+    pub fn unit(self) -> Unit {
+        self.unit
+    }
+
+    /// How many units.
+    #[must_use]
+    pub fn count(self) -> u8 {
+        self.count
+    }
+
+    /// Start of the bar that holds the moment `ms`, both in Unix milliseconds.
+    ///
+    /// Minutes and hours count from midnight in New York, days, weeks and months follow New York's calendar; on the two
+    /// days a year when clocks change, hours of wall-clock time are what counts.
+    #[must_use]
+    pub fn start_of(self, ms: i64) -> i64 {
+        if self == Self::MINUTE {
+            return ms.div_euclid(MS_PER_MINUTE) * MS_PER_MINUTE; // New York is whole minutes from UTC
+        }
+        let Ok(moment) = Timestamp::from_millisecond(ms) else {
+            return ms;
+        };
+        let local = moment.to_zoned(new_york()).datetime();
+        let start = match self.unit {
+            Unit::Minute | Unit::Hour => return self.intraday_start(ms, local),
+            Unit::Day => local.date(),
+            Unit::Week => {
+                let back = local.date().weekday().to_monday_zero_offset();
+                local.date().saturating_sub(i64::from(back).days())
+            }
+            Unit::Month => {
+                let count = i16::from(self.count);
+                let index = i16::from(local.month()) - 1;
+                let month = i8::try_from(index - index % count + 1).unwrap_or(1);
+                Date::new(local.year(), month, 1).unwrap_or(local.date())
+            }
+        };
+        to_ms(start.to_datetime(Time::midnight()), ms)
+    }
+
+    /// Start of the bar after the one that starts at `start_ms`.
+    #[must_use]
+    pub fn next_start(self, start_ms: i64) -> i64 {
+        let Ok(moment) = Timestamp::from_millisecond(start_ms) else {
+            return start_ms;
+        };
+        let local = moment.to_zoned(new_york());
+        let count = i64::from(self.count);
+        let next = match self.unit {
+            Unit::Minute | Unit::Hour => {
+                // The day's last bar may be cut short by midnight (7Min, 5Hour), so look instead of adding.
+                let minutes = if self.unit == Unit::Hour { 60 * count } else { count };
+                let next = start_ms + minutes * MS_PER_MINUTE;
+                return self.start_of(next).max(start_ms + MS_PER_MINUTE);
+            }
+            Unit::Day => local.date().saturating_add(1.day()),
+            Unit::Week => local.date().saturating_add(1.week()),
+            Unit::Month => local.date().saturating_add(count.months()),
+        };
+        to_ms(next.to_datetime(Time::midnight()), start_ms)
+    }
+
+    fn intraday_start(self, ms: i64, local: DateTime) -> i64 {
+        let minute_of_day = i64::from(local.hour()) * 60 + i64::from(local.minute());
+        let length = match self.unit {
+            Unit::Hour => 60 * i64::from(self.count),
+            _ => i64::from(self.count),
+        };
+        let minute_start = ms.div_euclid(MS_PER_MINUTE) * MS_PER_MINUTE;
+        minute_start - (minute_of_day % length) * MS_PER_MINUTE
+    }
+}
+
+fn to_ms(local: DateTime, otherwise: i64) -> i64 {
+    local.to_zoned(zone()).map_or(otherwise, |zoned| zoned.timestamp().as_millisecond())
+}
+
+fn zone() -> TimeZone {
+    new_york()
+}
+
+impl fmt::Display for Timeframe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = match self.unit {
+            Unit::Minute => "Min",
+            Unit::Hour => "Hour",
+            Unit::Day => "Day",
+            Unit::Week => "Week",
+            Unit::Month => "Month",
+        };
+        write!(f, "{}{unit}", self.count)
+    }
+}
+
+impl FromStr for Timeframe {
+    type Err = Reject;
+
+    /// Reads `5Min` and the short `5T`; a missing number means one.
+    fn from_str(text: &str) -> Result<Self, Reject> {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (count, unit) = text.split_at(digits);
+        let count = match count {
+            "" => 1,
+            digits => digits.parse().map_err(|_| Reject::Timeframe)?,
+        };
+        let unit = match unit {
+            "Min" | "T" => Unit::Minute,
+            "Hour" | "H" => Unit::Hour,
+            "Day" | "D" => Unit::Day,
+            "Week" | "W" => Unit::Week,
+            "Month" | "M" => Unit::Month,
+            _ => return Err(Reject::Timeframe),
+        };
+        Self::new(count, unit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ms(text: &str) -> i64 {
+        text.parse::<Timestamp>().unwrap().as_millisecond()
+    }
+
+    #[test]
+    fn names_read_back() {
+        for text in ["1Min", "59Min", "1Hour", "23Hour", "1Day", "1Week", "12Month"] {
+            assert_eq!(text.parse::<Timeframe>().unwrap().to_string(), text);
+        }
+        assert_eq!("5T".parse::<Timeframe>().unwrap().to_string(), "5Min");
+        for text in
+            ["", "0Min", "60Min", "24Hour", "2Day", "5Month", "1min", "Min1", "1.5Min", "999999999999Min", "-1Min"]
+        {
+            assert_eq!(text.parse::<Timeframe>(), Err(Reject::Timeframe), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_day_starts_at_new_york_midnight_on_either_side_of_the_clock_change() {
+        assert_eq!(Timeframe::DAY.start_of(ms("2025-03-07T21:00:00Z")), ms("2025-03-07T05:00:00Z"));
+        assert_eq!(Timeframe::DAY.start_of(ms("2025-03-10T21:00:00Z")), ms("2025-03-10T04:00:00Z"));
+        assert_eq!(Timeframe::DAY.next_start(ms("2025-03-09T05:00:00Z")), ms("2025-03-10T04:00:00Z"));
+    }
+
+    #[test]
+    fn weeks_start_on_monday_and_months_on_the_first() {
+        let week: Timeframe = "1Week".parse().unwrap();
+        assert_eq!(week.start_of(ms("2024-01-07T12:00:00Z")), ms("2024-01-01T05:00:00Z"));
+        let quarter: Timeframe = "3Month".parse().unwrap();
+        assert_eq!(quarter.start_of(ms("2024-06-30T12:00:00Z")), ms("2024-04-01T04:00:00Z"));
+        assert_eq!(quarter.next_start(ms("2024-04-01T04:00:00Z")), ms("2024-07-01T04:00:00Z"));
+    }
+
+    #[test]
+    fn hours_count_from_new_york_midnight() {
+        let four: Timeframe = "4Hour".parse().unwrap();
+        assert_eq!(four.start_of(ms("2024-06-03T13:45:10Z")), ms("2024-06-03T12:00:00Z"));
+        let five: Timeframe = "5Hour".parse().unwrap();
+        // 20:00 to 24:00 is the short last bar of the day
+        assert_eq!(five.next_start(ms("2024-06-04T00:00:00Z")), ms("2024-06-04T04:00:00Z"));
+    }
+
+    proptest! {
+        #[test]
+        fn every_moment_lies_in_the_bar_that_claims_it(
+            at in 0_i64..4_000_000_000_000,
+            frame in prop::sample::select(vec!["1Min", "5Min", "7Min", "15Min", "1Hour", "4Hour", "5Hour", "1Day", "1Week", "1Month", "6Month"]),
+        ) {
+            let frame: Timeframe = frame.parse().unwrap();
+            let start = frame.start_of(at);
+            prop_assert!(start <= at);
+            prop_assert!(at < frame.next_start(start), "{at} is past the end of {start}");
+            prop_assert_eq!(frame.start_of(start), start);
+        }
+    }
+}

@@ -1,4 +1,5 @@
 //! Pins the wire format: these files are what Redis, Kafka and browsers see, byte for byte.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use market::wire::{decode_bar, decode_trade, encode_bar, encode_quote, encode_trade};
 use market::{Bar, Position, Quote, Side, Source, Symbol, Timeframe, Trade};

@@ -1,0 +1,155 @@
+//! Which part of a service works, since when, and what is wrong with it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// How a part is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Works.
+    Ok,
+    /// Works with less than it should; the service goes on.
+    Degraded,
+    /// Does not work; the service is not ready.
+    Down,
+}
+
+/// The state of all parts of one service. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Health {
+    service: &'static str,
+    parts: Arc<Mutex<BTreeMap<&'static str, State>>>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct State {
+    status: Status,
+    since: Timestamp,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    detail: String,
+}
+
+/// What `/health` answers.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The worst of all parts.
+    pub status: Status,
+    /// The service's name.
+    pub service: &'static str,
+    /// The service's version.
+    pub version: &'static str,
+    parts: BTreeMap<&'static str, State>,
+}
+
+impl Report {
+    /// 200 where the service is ready (also while degraded), else 503.
+    #[must_use]
+    pub fn http_status(&self) -> u16 {
+        if self.status == Status::Down { 503 } else { 200 }
+    }
+}
+
+impl Health {
+    /// A service with no parts yet.
+    #[must_use]
+    pub fn new(service: &'static str) -> Self {
+        Self { service, parts: Arc::default() }
+    }
+
+    /// Adds a part, down until it says otherwise, and returns its handle.
+    #[must_use]
+    pub fn part(&self, name: &'static str) -> Part {
+        let part = Part { name, health: self.clone() };
+        part.down("starting");
+        part
+    }
+
+    /// Everything as it stands.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let parts = self.lock().clone();
+        let status = parts.values().map(|state| state.status).max().unwrap_or(Status::Ok);
+        Report { status, service: self.service, version: env!("CARGO_PKG_VERSION"), parts }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, State>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner) // a report is better than a second panic
+    }
+}
+
+/// One part's handle. A change of status is logged once and dated; repeating the same status is free of noise.
+#[derive(Clone, Debug)]
+pub struct Part {
+    name: &'static str,
+    health: Health,
+}
+
+impl Part {
+    /// It works.
+    pub fn ok(&self) {
+        self.set(Status::Ok, String::new());
+    }
+
+    /// It works with less than it should.
+    pub fn degraded(&self, detail: impl Into<String>) {
+        self.set(Status::Degraded, detail.into());
+    }
+
+    /// It does not work.
+    pub fn down(&self, detail: impl Into<String>) {
+        self.set(Status::Down, detail.into());
+    }
+
+    /// Its status now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.health.lock().get(self.name).map_or(Status::Down, |state| state.status)
+    }
+
+    fn set(&self, status: Status, detail: String) {
+        let mut parts = self.health.lock();
+        let before = parts.get_mut(self.name);
+        let first = before.is_none();
+        match before {
+            Some(state) if state.status == status => {
+                state.detail = detail;
+                return;
+            }
+            _ => {}
+        }
+        parts.insert(self.name, State { status, since: Timestamp::now(), detail: detail.clone() });
+        drop(parts);
+        match status {
+            Status::Ok => tracing::info!(part = self.name, "up"),
+            _ if first => {}
+            Status::Degraded => tracing::warn!(part = self.name, detail, "degraded"),
+            Status::Down => tracing::warn!(part = self.name, detail, "down"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_part_decides_and_a_repeat_keeps_its_date() {
+        let health = Health::new("test");
+        let (kafka, redis) = (health.part("kafka"), health.part("redis"));
+        assert_eq!(health.report().http_status(), 503);
+        kafka.ok();
+        redis.degraded("slow");
+        let report = health.report();
+        assert_eq!((report.status, report.http_status()), (Status::Degraded, 200));
+        let since = report.parts["redis"].since;
+        redis.degraded("slower");
+        let state = health.report().parts["redis"].clone();
+        assert_eq!((state.since, state.detail.as_str()), (since, "slower"));
+        kafka.down("no broker answers");
+        assert_eq!(health.report().http_status(), 503);
+    }
+}

@@ -1,0 +1,74 @@
+//! Log lines to standard error, numbers to `/metrics`.
+
+use std::io::IsTerminal as _;
+use std::sync::OnceLock;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+/// Buckets for durations in seconds, from 100 µs to a minute.
+const SECONDS: [f64; 16] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
+
+/// Renders all metrics of this process in Prometheus' text format. Clones share it.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
+
+impl Metrics {
+    /// Installs the recorder on the first call; later calls return the same one.
+    ///
+    /// # Panics
+    /// Where another crate installed a recorder first, or the buckets above are empty: both are mistakes in this code.
+    #[must_use]
+    pub fn install() -> Self {
+        static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+        let handle = HANDLE.get_or_init(|| {
+            PrometheusBuilder::new()
+                .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+                .and_then(PrometheusBuilder::install_recorder)
+                .expect("the only recorder of this process, with buckets that are not empty")
+        });
+        Self(handle.clone())
+    }
+
+    /// All metrics as text, with this process's memory and CPU time.
+    #[must_use]
+    pub fn render(&self) -> String {
+        record_process();
+        self.0.render()
+    }
+
+    /// Folds recorded samples into their buckets; call it every few seconds, or memory grows where nobody asks for metrics.
+    pub fn upkeep(&self) {
+        self.0.run_upkeep();
+    }
+}
+
+fn record_process() {
+    let page_bytes = 4096.0;
+    let resident_pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split_whitespace().nth(1)?.parse::<f64>().ok());
+    if let Some(pages) = resident_pages {
+        metrics::gauge!("process_resident_memory_bytes").set(pages * page_bytes);
+    }
+    let ticks_per_second = 100.0;
+    let cpu_ticks = std::fs::read_to_string("/proc/self/stat").ok().and_then(|text| {
+        let mut fields = text.rsplit_once(')')?.1.split_whitespace().skip(11);
+        Some(fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?)
+    });
+    if let Some(ticks) = cpu_ticks {
+        metrics::gauge!("process_cpu_seconds").set(ticks / ticks_per_second);
+    }
+}
+
+/// Starts logging: `RUST_LOG` decides what is shown, `info` where it is not set.
+pub fn init_tracing() {
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,refinery_core=warn,tokio_postgres=warn,librdkafka=warn"));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    let _ = subscriber.try_init(); // a second call, in tests, keeps the first
+}

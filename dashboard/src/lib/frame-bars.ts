@@ -1,0 +1,145 @@
+/**
+ * Candles of any length, live. Closed ones come from the API; the newest ones are put together here from the minute candles, so that
+ * the running one moves with each trade. Where the two meet, every candle is made wholly by one side: no minute counts twice.
+ */
+import { candleOf, combine, type Candle } from './candle';
+import { earlierThan, type Changed, type History, type LiveBars } from './live-bars';
+import { nextStart, startOf, DAY_MS, type Timeframe } from './timeframe';
+
+const LIMIT: Record<Timeframe, number> = { '1Min': 0, '5Min': 1_500, '15Min': 1_500, '1Hour': 1_000, '1Day': 3_000 };
+/** How far back one look goes; longer candles are sparser. */
+const SPAN_MS: Record<Timeframe, number> = {
+  '1Min': 3 * DAY_MS,
+  '5Min': 12 * DAY_MS,
+  '15Min': 30 * DAY_MS,
+  '1Hour': 120 * DAY_MS,
+  '1Day': 3_000 * DAY_MS,
+};
+
+export class FrameBars {
+  hasEarlier = true;
+  /** Told about every failed load of closed candles; those made of minutes are there all the same. */
+  failed: (error: unknown) => void = () => undefined;
+  /** Candles that the API made, all before `cut`. */
+  private closed: Candle[] = [];
+  /** Where the minutes take over: the first interval that they cover from its very start. `null` while there are none. */
+  private cut: number | null = null;
+  private tail: Candle[] = [];
+  /** The tail is out of date from here on; it is put together again when somebody looks. */
+  private staleFrom: number | null = null;
+  private asked = false;
+  private readonly abort = new AbortController();
+  private loading: Promise<void> | null = null;
+  private earlier: Promise<boolean> | null = null;
+
+  constructor(
+    readonly timeframe: Timeframe,
+    private readonly minutes: LiveBars,
+    private readonly history: History,
+    private readonly changed: Changed,
+  ) {}
+
+  get candles(): readonly Candle[] {
+    if (this.timeframe === '1Min') return this.minutes.candles;
+    if (this.staleFrom !== null) this.retail(this.staleFrom);
+    this.staleFrom = null;
+    return this.closed.concat(this.tail);
+  }
+
+  /** To be called when minutes changed, with what {@link LiveBars} told. */
+  onMinutes(from: number | null): void {
+    if (this.timeframe === '1Min') return this.changed(from);
+    if (this.minutes.state === 'loading') return;
+    if (!this.asked) {
+      this.asked = true;
+      void this.load();
+    }
+    if (this.cut === null) {
+      this.cut = this.firstWhole();
+      if (this.cut === null) return;
+      const { cut } = this;
+      this.closed = this.closed.filter((candle) => candle.start < cut);
+      from = null;
+    }
+    const start = from === null ? this.cut : Math.max(this.cut, startOf(this.timeframe, from));
+    this.staleFrom = Math.min(start, this.staleFrom ?? start);
+    this.changed(from === null ? null : start);
+  }
+
+  /** Loads the candles before the minutes'. Rejects where the API gives none; may be called again. */
+  load(): Promise<void> {
+    this.loading ??= this.fetchClosed().finally(() => (this.loading = null));
+    return this.loading;
+  }
+
+  /** As {@link LiveBars.loadEarlier}. */
+  loadEarlier(): Promise<boolean> {
+    if (this.timeframe === '1Min') return this.minutes.loadEarlier();
+    this.earlier ??= this.fetchEarlier().finally(() => (this.earlier = null));
+    return this.earlier;
+  }
+
+  close(): void {
+    this.abort.abort();
+  }
+
+  private async fetchClosed(): Promise<void> {
+    const { timeframe } = this;
+    try {
+      const bars = await this.history.newest(this.minutes.symbol, timeframe, LIMIT[timeframe], this.abort.signal);
+      this.hasEarlier = bars.length >= LIMIT[timeframe];
+      const cut = this.cut ?? Infinity;
+      this.closed = bars.filter((bar) => bar.timestamp < cut).map(candleOf);
+      this.changed(null);
+    } catch (error) {
+      if (!this.abort.signal.aborted) this.failed(error);
+    }
+  }
+
+  private async fetchEarlier(): Promise<boolean> {
+    const first = this.candles[0];
+    if (first === undefined || !this.hasEarlier) return this.hasEarlier;
+    const bars = await earlierThan(first.start, SPAN_MS[this.timeframe], (start, end) =>
+      this.history.range(this.minutes.symbol, this.timeframe, start, end, this.abort.signal),
+    );
+    this.hasEarlier = bars.length > 0;
+    this.closed = bars.filter((bar) => bar.timestamp < first.start).map(candleOf).concat(this.closed);
+    if (bars.length > 0) this.changed(null);
+    return this.hasEarlier;
+  }
+
+  /** Start of the first interval whose minutes are all at hand. */
+  private firstWhole(): number | null {
+    const first = this.minutes.candles[0];
+    if (first === undefined) return null;
+    const start = startOf(this.timeframe, first.start);
+    // The first load may have begun in the middle of an interval, unless there is nothing older at all.
+    return this.minutes.hasEarlier && start !== first.start ? nextStart(this.timeframe, start) : start;
+  }
+
+  /** Puts the intervals from `start` on together again. */
+  private retail(start: number): void {
+    const kept = this.tail.filter((candle) => candle.start < start);
+    const { candles } = this.minutes;
+    let index = candles.length;
+    while (index > 0 && (candles[index - 1]?.start ?? 0) >= start) index -= 1;
+    let parts: Candle[] = [];
+    let current: number | null = null;
+    const finish = () => {
+      const candle = current === null ? null : combine(current, parts);
+      if (candle !== null) kept.push(candle);
+    };
+    for (; index < candles.length; index += 1) {
+      const candle = candles[index];
+      if (candle === undefined) continue;
+      const interval = startOf(this.timeframe, candle.start);
+      if (interval !== current) {
+        finish();
+        [current, parts] = [interval, []];
+      }
+      parts.push(candle);
+    }
+    finish();
+    this.tail = kept;
+  }
+}

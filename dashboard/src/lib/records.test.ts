@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest';
+import { readBar, readBars, readQuote, readTrade } from './records';
+
+const BAR = { timestamp: 1, open: 1, high: 1, low: 1, close: 1, volume: 0 };
+
+test('a payload that lacks what a trade needs is no trade', () => {
+  const good = { symbol: 'AAPL', price: 150.25, size: 100, timestamp: 1_700_000_000_123 };
+  expect(readTrade(good)).toEqual(good);
+  for (const bad of [null, 7, 'x', [], {}, { ...good, price: '150' }, { ...good, price: 0 }, { ...good, timestamp: NaN }, { ...good, symbol: '' }]) {
+    expect(readTrade(bad), JSON.stringify(bad)).toBeNull();
+  }
+});
+
+test('an optional field of a wrong type is left out, unknown ones are ignored', () => {
+  const trade = readTrade({ symbol: 'A', price: 1, size: 1, timestamp: 1, seq: 'x', conditions: ['@', 3], mystery: {} });
+  expect(trade).toEqual({ symbol: 'A', price: 1, size: 1, timestamp: 1, conditions: ['@'] });
+});
+
+test('a bar is final unless it says otherwise', () => {
+  expect(readBar(BAR)).toMatchObject({ final: true, revision: 0 });
+  expect(readBar({ ...BAR, final: false, revision: 2 })).toMatchObject({ final: false, revision: 2 });
+  expect(readBar({ ...BAR, close: null })).toBeNull();
+});
+
+test('bars come out ascending; an answer without bars is an error', () => {
+  expect(readBars({ bars: [{ ...BAR, timestamp: 2 }, 'no bar', BAR] }).map((bar) => bar.timestamp)).toEqual([1, 2]);
+  expect(() => readBars({ title: 'Not Found' })).toThrow(/no list of bars/);
+});
+
+test('a quote reads flat and nested, and a price of zero is nobody', () => {
+  expect(readQuote({ symbol: 'A', bid_price: 1, ask_price: 0, bid_size: 3 })).toMatchObject({ bid: 1, ask: null, bidSize: 3 });
+  expect(readQuote({ symbol: 'A', bid: { price: 1, size: 2 }, ask: { price: 2 } })).toMatchObject({ bid: 1, ask: 2, bidSize: 2 });
+  expect(readQuote({ symbol: 'A' })).toBeNull();
+});

@@ -1,0 +1,158 @@
+/**
+ * The records of the wire, and the door through which they come in.
+ *
+ * Whatever arrives is `unknown` until one of the readers here has looked at it: the gateway forwards payloads unchanged, so a
+ * strange one must end here and not in the middle of a chart.
+ */
+
+/** One trade of the tape: the payload of the `trade` event. */
+export interface Trade {
+  readonly symbol: string;
+  /** Dollars. */
+  readonly price: number;
+  /** Shares. */
+  readonly size: number;
+  /** Exchange time, Unix milliseconds. */
+  readonly timestamp: number;
+  /** The same with nanoseconds, as decimal text. */
+  readonly timestamp_ns?: string;
+  readonly trade_id?: string;
+  readonly exchange?: string;
+  readonly conditions?: readonly string[];
+  readonly tape?: string;
+  readonly source?: string;
+  /** The producer's run; with `seq` it is this record's position. */
+  readonly epoch?: number;
+  /** Counts this symbol's trades in the run, from 1. */
+  readonly seq?: number;
+}
+
+/** One bar: the payload of the `bar` event and the element of `/api/bars`. */
+export interface Bar {
+  readonly timestamp: number;
+  readonly open: number;
+  readonly high: number;
+  readonly low: number;
+  readonly close: number;
+  readonly volume: number;
+  readonly trade_count?: number;
+  readonly vwap?: number;
+  /** `false` while the interval is still running. */
+  readonly final: boolean;
+  /** A higher revision of the same bar replaces a lower one. */
+  readonly revision: number;
+  /** Present on events only. */
+  readonly symbol?: string;
+  readonly timeframe?: string;
+  readonly source?: string;
+  readonly epoch?: number;
+  readonly seq?: number;
+}
+
+/** Best bid and offer: the payload of the `quote` event. A price of `null` means that nobody quotes that side. */
+export interface Quote {
+  readonly symbol: string;
+  readonly bid: number | null;
+  readonly ask: number | null;
+  readonly bidSize: number | null;
+  readonly askSize: number | null;
+  readonly timestamp: number;
+}
+
+type Fields = Record<string, unknown>;
+
+const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
+const isPrice = (value: unknown): value is number => isNumber(value) && value > 0;
+const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
+
+/** Drops keys without a value, so that an optional field is either right or absent. */
+function present<T extends Fields>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
+}
+
+const text = (value: unknown) => (isText(value) ? value : undefined);
+const number = (value: unknown) => (isNumber(value) ? value : undefined);
+
+/** A trade, or `null` where a required field is missing or makes no sense. */
+export function readTrade(value: unknown): Trade | null {
+  if (!isObject(value)) return null;
+  const { symbol, price, size, timestamp } = value;
+  if (!isText(symbol) || !isPrice(price) || !isNumber(size) || size < 0 || !isNumber(timestamp)) return null;
+  const conditions = Array.isArray(value['conditions']) ? value['conditions'].filter(isText) : undefined;
+  return {
+    symbol,
+    price,
+    size,
+    timestamp,
+    ...present({
+      timestamp_ns: text(value['timestamp_ns']),
+      trade_id: text(value['trade_id']),
+      exchange: text(value['exchange']),
+      conditions,
+      tape: text(value['tape']),
+      source: text(value['source']),
+      epoch: number(value['epoch']),
+      seq: number(value['seq']),
+    }),
+  };
+}
+
+/** A bar, or `null` where a required field is missing or makes no sense. */
+export function readBar(value: unknown): Bar | null {
+  if (!isObject(value)) return null;
+  const { timestamp, open, high, low, close, volume } = value;
+  if (!isNumber(timestamp) || !isPrice(open) || !isPrice(high) || !isPrice(low) || !isPrice(close)) return null;
+  if (!isNumber(volume) || volume < 0) return null;
+  return {
+    timestamp,
+    open,
+    high,
+    low,
+    close,
+    volume,
+    final: value['final'] !== false,
+    revision: number(value['revision']) ?? 0,
+    ...present({
+      trade_count: number(value['trade_count']),
+      vwap: number(value['vwap']),
+      symbol: text(value['symbol']),
+      timeframe: text(value['timeframe']),
+      source: text(value['source']),
+      epoch: number(value['epoch']),
+      seq: number(value['seq']),
+    }),
+  };
+}
+
+/** A quote, or `null` where it names no symbol or neither side. */
+export function readQuote(value: unknown): Quote | null {
+  if (!isObject(value) || !isText(value['symbol'])) return null;
+  const side = (name: 'bid' | 'ask', field: 'price' | 'size') => {
+    const nested = value[name];
+    return isObject(nested) ? nested[field] : value[`${name}_${field}`];
+  };
+  const quoted = (name: 'bid' | 'ask') => {
+    const price = side(name, 'price');
+    return isPrice(price) ? price : null;
+  };
+  const bid = quoted('bid');
+  const ask = quoted('ask');
+  if (bid === null && ask === null) return null;
+  return {
+    symbol: value['symbol'],
+    bid,
+    ask,
+    bidSize: number(side('bid', 'size')) ?? null,
+    askSize: number(side('ask', 'size')) ?? null,
+    timestamp: number(value['timestamp']) ?? 0,
+  };
+}
+
+/** The bars of an `/api/bars` answer, ascending; elements that are no bars are left out. */
+export function readBars(answer: unknown): Bar[] {
+  const list = isObject(answer) ? answer['bars'] : answer;
+  if (!Array.isArray(list)) throw new Error('the answer holds no list of bars');
+  const bars = list.map(readBar).filter((bar) => bar !== null);
+  return bars.sort((a, b) => a.timestamp - b.timestamp);
+}

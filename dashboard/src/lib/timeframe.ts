@@ -1,0 +1,67 @@
+/** Lengths of candles and where each starts. Minutes and hours count from midnight in New York, days are New York's. */
+
+export const MINUTE_MS = 60_000;
+export const HOUR_MS = 3_600_000;
+export const DAY_MS = 86_400_000;
+
+/** The lengths that the page offers, by the API's names. */
+export const TIMEFRAMES = ['1Min', '5Min', '15Min', '1Hour', '1Day'] as const;
+export type Timeframe = (typeof TIMEFRAMES)[number];
+
+const MINUTES: Record<Exclude<Timeframe, '1Day'>, number> = { '1Min': 1, '5Min': 5, '15Min': 15, '1Hour': 60 };
+
+const clock = new Intl.DateTimeFormat('en-US', {
+  timeZone: 'America/New_York',
+  hourCycle: 'h23',
+  year: 'numeric',
+  month: 'numeric',
+  day: 'numeric',
+  hour: 'numeric',
+  minute: 'numeric',
+});
+const offsets = new Map<number, number>();
+
+/** New York's distance from UTC at `ms`, in milliseconds (negative). Clocks change on full hours, so an hour has one answer. */
+export function newYorkOffset(ms: number): number {
+  const hour = Math.floor(ms / HOUR_MS);
+  const known = offsets.get(hour);
+  if (known !== undefined) return known;
+  const at = hour * HOUR_MS;
+  const part: Record<string, number> = {};
+  for (const { type, value } of clock.formatToParts(at)) part[type] = Number(value);
+  const local = Date.UTC(part['year'] ?? 0, (part['month'] ?? 1) - 1, part['day'], part['hour'], part['minute']);
+  if (offsets.size > 50_000) offsets.clear(); // years of hourly bars; refilled at once
+  offsets.set(hour, local - at);
+  return local - at;
+}
+
+/** Midnight in New York at or before `ms`. */
+export function dayStart(ms: number): number {
+  const local = ms + newYorkOffset(ms);
+  const midnight = Math.floor(local / DAY_MS) * DAY_MS;
+  // The offset at midnight differs from now's on the two days a year when clocks change (at 02:00).
+  return midnight - newYorkOffset(midnight - newYorkOffset(ms));
+}
+
+/** Start of the candle that holds the moment `ms`. */
+export function startOf(timeframe: Timeframe, ms: number): number {
+  if (timeframe === '1Min') return Math.floor(ms / MINUTE_MS) * MINUTE_MS;
+  if (timeframe === '1Day') return dayStart(ms);
+  const length = MINUTES[timeframe] * MINUTE_MS;
+  const local = ms + newYorkOffset(ms);
+  return ms - (((local % length) + length) % length);
+}
+
+/** Start of the candle after the one that starts at `start`. */
+export function nextStart(timeframe: Timeframe, start: number): number {
+  if (timeframe === '1Day') return dayStart(start + DAY_MS + 6 * HOUR_MS);
+  return startOf(timeframe, start + MINUTES[timeframe] * MINUTE_MS);
+}
+
+/** Whether `ms` is outside 09:30–16:00 New York time on a weekday. Holidays and early closes are left to the final bar. */
+export function isExtendedHours(ms: number): boolean {
+  const local = ms + newYorkOffset(ms);
+  const minute = Math.floor((((local % DAY_MS) + DAY_MS) % DAY_MS) / MINUTE_MS);
+  const weekday = (Math.floor(local / DAY_MS) + 4) % 7; // 1 January 1970 was a Thursday
+  return weekday === 0 || weekday === 6 || minute < 570 || minute >= 960;
+}

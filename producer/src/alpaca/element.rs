@@ -1,0 +1,510 @@
+//! One element of a frame into an event: Alpaca's field names and types live here and nowhere else.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use compact_str::CompactString;
+use market::{Bar, Conditions, NS_PER_MS, Quote, Reject, Side, Source, Symbol, Timeframe, Trade};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
+
+use crate::event::{Cancel, Correction, Event, Skip, VoidTrade};
+use crate::time::rfc3339_ns;
+
+use super::frame::Element;
+
+/// Part of the conversation rather than of the market.
+#[derive(Debug, PartialEq)]
+pub enum Control {
+    /// `connected`, `authenticated`, or something newer.
+    Success(String),
+    /// An error; a missing or mistyped code is `None`.
+    Error {
+        /// Number from Alpaca's table.
+        code: Option<i64>,
+        /// Alpaca's own words.
+        message: String,
+    },
+    /// The whole set of subscriptions as the server sees it now.
+    Subscription(Box<Subscriptions>),
+}
+
+/// The server's idea of what is subscribed; a missing list is empty.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Subscriptions {
+    /// Symbols, or `*`.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub trades: Vec<String>,
+    /// Symbols, or `*`.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub quotes: Vec<String>,
+    /// Symbols, or `*`.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub bars: Vec<String>,
+    /// Symbols, or `*`.
+    #[serde(rename = "updatedBars", deserialize_with = "null_is_empty")]
+    pub updated_bars: Vec<String>,
+    /// Symbols, or `*`.
+    #[serde(rename = "dailyBars", deserialize_with = "null_is_empty")]
+    pub daily_bars: Vec<String>,
+}
+
+fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Reads one JSON element.
+pub fn decode(raw: &str) -> Element {
+    if !raw.starts_with('{') {
+        return skipped(Skip::NotAnObject);
+    }
+    let event = match kind(raw).as_deref() {
+        Some("t") => parse::<WireTrade<'_>, _>(raw, WireTrade::into_event),
+        Some("q") => parse::<WireQuote<'_>, _>(raw, WireQuote::into_event),
+        Some("b") => parse::<WireBar<'_>, _>(raw, |bar| bar.into_event(Timeframe::MINUTE, true, 0)),
+        // The revision is raised where the versions of a bar are counted; 1 only says "not the first".
+        Some("u") => parse::<WireBar<'_>, _>(raw, |bar| bar.into_event(Timeframe::MINUTE, true, 1)),
+        Some("d") => parse::<WireBar<'_>, _>(raw, |bar| bar.into_event(Timeframe::DAY, false, 0)),
+        Some("c") => parse::<WireCorrection<'_>, _>(raw, WireCorrection::into_event),
+        Some("x") => parse::<WireCancel<'_>, _>(raw, WireCancel::into_event),
+        Some("s") => Ok(Event::Other("status")),
+        Some("l") => Ok(Event::Other("luld")),
+        Some("i") => Ok(Event::Other("imbalance")),
+        Some("n") => Ok(Event::Other("news")),
+        Some("success" | "error" | "subscription") => return control(raw),
+        Some(other) => Err(Skip::UnknownType(other.chars().take(32).collect())),
+        None => Err(Skip::Field("missing field `T`".to_owned())),
+    };
+    Element::Event(event.unwrap_or_else(Event::Skipped))
+}
+
+fn skipped(skip: Skip) -> Element {
+    Element::Event(Event::Skipped(skip))
+}
+
+/// The element's `T`. It nearly always comes first, so look there before reading everything.
+fn kind(raw: &str) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Kind<'a> {
+        #[serde(rename = "T", borrow)]
+        kind: Cow<'a, str>,
+    }
+    let first = raw.strip_prefix(r#"{"T":""#).and_then(|rest| rest.split_once('"')).map(|(kind, _)| kind);
+    match first {
+        Some(kind) if !kind.contains('\\') => Some(Cow::Borrowed(kind)),
+        _ => serde_json::from_str::<Kind<'_>>(raw).ok().map(|wire| wire.kind),
+    }
+}
+
+fn parse<'a, W: Deserialize<'a>, E>(raw: &'a str, make: impl FnOnce(W) -> Result<Event, E>) -> Result<Event, Skip>
+where
+    Skip: From<E>,
+{
+    let wire = serde_json::from_str(raw).map_err(|error| Skip::Field(error.to_string()))?;
+    Ok(make(wire)?)
+}
+
+fn control(raw: &str) -> Element {
+    #[derive(Deserialize)]
+    struct Wire<'a> {
+        #[serde(rename = "T", borrow)]
+        kind: Cow<'a, str>,
+        #[serde(default)]
+        code: serde_json::Value,
+        #[serde(default)]
+        msg: serde_json::Value,
+    }
+    let control = match serde_json::from_str::<Wire<'_>>(raw) {
+        Err(error) => return skipped(Skip::Field(error.to_string())),
+        Ok(wire) if wire.kind == "subscription" => match serde_json::from_str(raw) {
+            Ok(subscriptions) => Control::Subscription(subscriptions),
+            Err(error) => return skipped(Skip::Field(error.to_string())),
+        },
+        Ok(wire) => {
+            let message = wire.msg.as_str().unwrap_or_default().to_owned();
+            if wire.kind == "success" {
+                Control::Success(message)
+            } else {
+                Control::Error { code: wire.code.as_i64(), message }
+            }
+        }
+    };
+    Element::Control(control)
+}
+
+#[derive(Deserialize)]
+struct WireTrade<'a> {
+    #[serde(rename = "S", borrow)]
+    symbol: Cow<'a, str>,
+    #[serde(rename = "i")]
+    id: Option<Id>,
+    #[serde(rename = "x")]
+    exchange: Option<CompactString>,
+    #[serde(rename = "p")]
+    price: f64,
+    #[serde(rename = "s")]
+    size: f64,
+    #[serde(rename = "c")]
+    conditions: Option<Codes>,
+    #[serde(rename = "t")]
+    time: Time,
+    #[serde(rename = "z")]
+    tape: Option<CompactString>,
+}
+
+impl WireTrade<'_> {
+    fn into_event(self) -> Result<Event, Reject> {
+        let trade = Trade {
+            symbol: Symbol::new(&self.symbol)?,
+            price: self.price,
+            size: self.size,
+            ts_ns: self.time.0,
+            trade_id: self.id.map(|id| id.0),
+            exchange: self.exchange,
+            conditions: self.conditions.unwrap_or_default().0,
+            tape: self.tape,
+            source: Source::alpaca(),
+        };
+        trade.checked().map(Event::Trade)
+    }
+}
+
+#[derive(Deserialize)]
+struct WireQuote<'a> {
+    #[serde(rename = "S", borrow)]
+    symbol: Cow<'a, str>,
+    #[serde(rename = "bx")]
+    bid_exchange: Option<CompactString>,
+    #[serde(rename = "bp")]
+    bid_price: f64,
+    #[serde(rename = "bs")]
+    bid_size: f64,
+    #[serde(rename = "ax")]
+    ask_exchange: Option<CompactString>,
+    #[serde(rename = "ap")]
+    ask_price: f64,
+    #[serde(rename = "as")]
+    ask_size: f64,
+    #[serde(rename = "c")]
+    conditions: Option<Codes>,
+    #[serde(rename = "t")]
+    time: Time,
+    #[serde(rename = "z")]
+    tape: Option<CompactString>,
+}
+
+impl WireQuote<'_> {
+    fn into_event(self) -> Result<Event, Reject> {
+        let quote = Quote {
+            symbol: Symbol::new(&self.symbol)?,
+            bid: Side { price: self.bid_price, size: self.bid_size, exchange: self.bid_exchange },
+            ask: Side { price: self.ask_price, size: self.ask_size, exchange: self.ask_exchange },
+            ts_ns: self.time.0,
+            conditions: self.conditions.unwrap_or_default().0,
+            tape: self.tape,
+            source: Source::alpaca(),
+        };
+        quote.checked().map(Event::Quote)
+    }
+}
+
+#[derive(Deserialize)]
+struct WireBar<'a> {
+    #[serde(rename = "S", borrow)]
+    symbol: Cow<'a, str>,
+    #[serde(rename = "o")]
+    open: f64,
+    #[serde(rename = "h")]
+    high: f64,
+    #[serde(rename = "l")]
+    low: f64,
+    #[serde(rename = "c")]
+    close: f64,
+    #[serde(rename = "v")]
+    volume: f64,
+    #[serde(rename = "n")]
+    trade_count: Option<u64>,
+    #[serde(rename = "vw")]
+    vwap: Option<f64>,
+    #[serde(rename = "t")]
+    start: Time,
+}
+
+impl WireBar<'_> {
+    fn into_event(self, timeframe: Timeframe, is_final: bool, revision: u32) -> Result<Event, Reject> {
+        let start_ms = self.start.0.div_euclid(NS_PER_MS);
+        let bar = Bar {
+            symbol: Symbol::new(&self.symbol)?,
+            timeframe,
+            open: self.open,
+            high: self.high,
+            low: self.low,
+            close: self.close,
+            volume: self.volume,
+            trade_count: self.trade_count,
+            vwap: self.vwap,
+            start_ms,
+            is_final,
+            revision,
+            source: Source::alpaca(),
+        };
+        if timeframe.start_of(start_ms) != start_ms || self.start.0 % NS_PER_MS != 0 {
+            return Err(Reject::Unaligned);
+        }
+        bar.checked().map(Event::Bar)
+    }
+}
+
+#[derive(Deserialize)]
+struct WireCorrection<'a> {
+    #[serde(rename = "S", borrow)]
+    symbol: Cow<'a, str>,
+    #[serde(rename = "x")]
+    exchange: CompactString,
+    #[serde(rename = "oi")]
+    original_id: Option<Id>,
+    #[serde(rename = "op")]
+    original_price: f64,
+    #[serde(rename = "os")]
+    original_size: f64,
+    #[serde(rename = "ci")]
+    corrected_id: Option<Id>,
+    #[serde(rename = "cp")]
+    corrected_price: f64,
+    #[serde(rename = "cs")]
+    corrected_size: f64,
+    #[serde(rename = "cc")]
+    corrected_conditions: Option<Codes>,
+    #[serde(rename = "t")]
+    time: Time,
+    #[serde(rename = "z")]
+    tape: Option<CompactString>,
+}
+
+impl WireCorrection<'_> {
+    fn into_event(self) -> Result<Event, Reject> {
+        let symbol = Symbol::new(&self.symbol)?;
+        let original = VoidTrade {
+            symbol,
+            exchange: Some(self.exchange.clone()),
+            trade_id: self.original_id.map(|id| id.0),
+            price: self.original_price,
+            size: self.original_size,
+            ts_ns: self.time.0,
+        };
+        let corrected = Trade {
+            symbol,
+            price: self.corrected_price,
+            size: self.corrected_size,
+            ts_ns: self.time.0,
+            trade_id: self.corrected_id.map(|id| id.0),
+            exchange: Some(self.exchange),
+            conditions: self.corrected_conditions.unwrap_or_default().0,
+            tape: self.tape,
+            source: Source::alpaca(),
+        };
+        Ok(Event::Correction(Correction { original, corrected: corrected.checked()? }))
+    }
+}
+
+#[derive(Deserialize)]
+struct WireCancel<'a> {
+    #[serde(rename = "S", borrow)]
+    symbol: Cow<'a, str>,
+    #[serde(rename = "i")]
+    id: Option<Id>,
+    #[serde(rename = "x")]
+    exchange: Option<CompactString>,
+    #[serde(rename = "p")]
+    price: f64,
+    #[serde(rename = "s")]
+    size: f64,
+    #[serde(rename = "a")]
+    action: Option<CompactString>,
+    #[serde(rename = "t")]
+    time: Time,
+}
+
+impl WireCancel<'_> {
+    fn into_event(self) -> Result<Event, Reject> {
+        let original = VoidTrade {
+            symbol: Symbol::new(&self.symbol)?,
+            exchange: self.exchange,
+            trade_id: self.id.map(|id| id.0),
+            price: self.price,
+            size: self.size,
+            ts_ns: self.time.0,
+        };
+        Ok(Event::Cancel(Cancel { original, action: self.action.unwrap_or_default() }))
+    }
+}
+
+/// A trade id: any integer from −2⁶³ to 2⁶⁴−1, kept as decimal text because JavaScript cannot hold it.
+struct Id(CompactString);
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Digits;
+        impl Visitor<'_> for Digits {
+            type Value = Id;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an integer id")
+            }
+            fn visit_i64<E: de::Error>(self, id: i64) -> Result<Id, E> {
+                Ok(Id(itoa::Buffer::new().format(id).into()))
+            }
+            fn visit_u64<E: de::Error>(self, id: u64) -> Result<Id, E> {
+                Ok(Id(itoa::Buffer::new().format(id).into()))
+            }
+        }
+        deserializer.deserialize_any(Digits)
+    }
+}
+
+/// A list of codes, or a single one.
+#[derive(Default)]
+struct Codes(Conditions);
+
+impl<'de> Deserialize<'de> for Codes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = Codes;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of condition codes")
+            }
+            fn visit_str<E: de::Error>(self, code: &str) -> Result<Codes, E> {
+                Ok(Codes(Conditions::from_iter([code.into()])))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Codes, A::Error> {
+                let mut codes = Conditions::new();
+                while let Some(code) = list.next_element()? {
+                    codes.push(code);
+                }
+                Ok(Codes(codes))
+            }
+        }
+        deserializer.deserialize_any(List)
+    }
+}
+
+/// A moment in Unix nanoseconds.
+struct Time(i64);
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Rfc3339;
+        impl Visitor<'_> for Rfc3339 {
+            type Value = Time;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an RFC 3339 time between 1678 and 2262")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Time, E> {
+                rfc3339_ns(text).map(Time).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_any(Rfc3339)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(raw: &str) -> Event {
+        match decode(raw) {
+            Element::Event(event) => event,
+            Element::Control(control) => panic!("{control:?} is no event"),
+        }
+    }
+
+    #[test]
+    fn a_trade_keeps_every_field_exactly() {
+        let Event::Trade(trade) = event(
+            r#"{"T":"t","S":"AAPL","i":18446744073709551615,"x":"K","p":162.92,"s":3,"c":["@","F","T","I"],"z":"C","t":"2023-04-06T11:54:26.838232225Z","new":{"a":[{}]}}"#,
+        ) else {
+            panic!("not a trade")
+        };
+        assert_eq!(trade.trade_id.as_deref(), Some("18446744073709551615"));
+        assert_eq!((trade.price, trade.size, trade.ts_ns), (162.92, 3.0, 1_680_782_066_838_232_225));
+        assert_eq!(trade.conditions.as_slice(), ["@", "F", "T", "I"]);
+        assert_eq!((trade.exchange.as_deref(), trade.tape.as_deref()), (Some("K"), Some("C")));
+    }
+
+    #[test]
+    fn the_type_may_come_last_and_optional_fields_may_be_null() {
+        let Event::Trade(trade) =
+            event(r#"{"S":"BRK.B","p":1.2655e2,"s":0.5,"c":null,"i":null,"t":"2021-02-22T19:15:00Z","T":"t"}"#)
+        else {
+            panic!("not a trade")
+        };
+        assert_eq!((trade.price, trade.trade_id, trade.conditions.len()), (126.55, None, 0));
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_named() {
+        for (raw, word) in [
+            (r#"{"T":"t","S":"A","p":"1","s":1,"t":"2021-02-22T19:15:00Z"}"#, "string"),
+            (r#"{"T":"t","S":"A","p":1,"t":"2021-02-22T19:15:00Z"}"#, "`s`"),
+            (r#"{"T":"t","S":"A","p":1,"s":1,"t":1}"#, "RFC 3339"),
+            (r#"{"T":"t","S":"A","p":1,"s":1,"t":"0001-01-01T00:00:00Z"}"#, "RFC 3339"),
+            (r#"{"T":"t","S":"A","p":1,"s":1,"i":1.5,"t":"2021-02-22T19:15:00Z"}"#, "integer id"),
+            (r#"{"T":"t","S":"A","p":0,"s":1,"t":"2021-02-22T19:15:00Z"}"#, "price"),
+            (r#"{"T":"t","S":"A","p":1,"s":-1,"t":"2021-02-22T19:15:00Z"}"#, "size"),
+            (r#"{"T":"t","S":"","p":1,"s":1,"t":"2021-02-22T19:15:00Z"}"#, "symbol"),
+            (r#"{"T":"t","S":"A","p":1,"s":1,"x":7,"t":"2021-02-22T19:15:00Z"}"#, "string"),
+            (r#"{"T":"t","S":"A","p":1,"s":1,"x":"\u0000","t":"2021-02-22T19:15:00Z"}"#, "NUL"),
+            (r#"{"T":"b","S":"A","o":1,"h":1,"l":1,"c":1,"v":1,"t":"2021-02-22T19:15:30Z"}"#, "start of an interval"),
+            (r#"{"p":1}"#, "`T`"),
+        ] {
+            let Event::Skipped(skip) = event(raw) else { panic!("{raw} was taken") };
+            assert!(skip.to_string().contains(word), "{raw}: {skip}");
+        }
+    }
+
+    #[test]
+    fn bars_of_three_kinds_differ_in_timeframe_finality_and_revision() {
+        let of = |kind: &str, time: &str| {
+            let raw = format!(
+                r#"{{"T":"{kind}","S":"SPY","o":388.985,"h":389.13,"l":388.975,"c":389.12,"v":49378,"n":461,"vw":389.062639,"t":"{time}"}}"#
+            );
+            match event(&raw) {
+                Event::Bar(bar) => (bar.timeframe.to_string(), bar.is_final, bar.revision),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(of("b", "2021-02-22T19:15:00Z"), ("1Min".to_owned(), true, 0));
+        assert_eq!(of("u", "2021-02-22T19:15:00Z"), ("1Min".to_owned(), true, 1));
+        assert_eq!(of("d", "2021-02-22T05:00:00Z"), ("1Day".to_owned(), false, 0));
+    }
+
+    #[test]
+    fn corrections_and_cancels_name_the_void_trade() {
+        let raw = r#"{"T":"c","S":"EEM","x":"M","oi":52983525033527,"op":39.1582,"os":440000,"oc":[" ","7"],"ci":52983525034326,"cp":39.1809,"cs":440000,"cc":[" ","7"],"z":"B","t":"2023-04-06T14:25:06.542305024Z"}"#;
+        let Event::Correction(correction) = event(raw) else { panic!("not a correction") };
+        assert_eq!(correction.original.trade_id.as_deref(), Some("52983525033527"));
+        assert_eq!((correction.corrected.price, correction.corrected.conditions[0].as_str()), (39.1809, " "));
+        let raw = r#"{"T":"x","S":"GOOGL","i":465,"x":"D","p":105.31,"s":300,"a":"C","z":"C","t":"2023-04-06T13:15:42.83540958Z"}"#;
+        let Event::Cancel(cancel) = event(raw) else { panic!("not a cancel") };
+        assert_eq!((cancel.original.trade_id.as_deref(), cancel.action.as_str()), (Some("465"), "C"));
+    }
+
+    #[test]
+    fn the_conversation_is_told_from_the_market() {
+        let control = |raw: &str| match decode(raw) {
+            Element::Control(control) => control,
+            Element::Event(event) => panic!("{event:?}"),
+        };
+        assert_eq!(control(r#"{"T":"success","msg":"connected"}"#), Control::Success("connected".to_owned()));
+        assert_eq!(
+            control(r#"{"T":"error","code":"x","msg":7}"#),
+            Control::Error { code: None, message: String::new() }
+        );
+        let Control::Subscription(set) = control(r#"{"T":"subscription","trades":["AAPL"],"quotes":null,"news":[]}"#)
+        else {
+            panic!("not a subscription")
+        };
+        assert_eq!((set.trades.as_slice(), set.quotes.len()), (["AAPL".to_owned()].as_slice(), 0));
+    }
+}

@@ -1,0 +1,349 @@
+//! The conversation with Alpaca's stream: welcome, authentication, subscription, then records.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use market::{Source, Symbol};
+use serde_json::json;
+use service::Secret;
+
+use crate::event::Event;
+use crate::feed::{Awaited, Endpoint, Frame, Next, Outgoing, Protocol, Step};
+
+use super::element::{Control, Subscriptions};
+use super::errors::{Remedy, remedy};
+use super::frame::{Element, decode_json};
+use super::revisions::Revisions;
+
+/// How long the server may take for each answer; what Alpaca's own clients allow.
+const ANSWER_MAX: Duration = Duration::from_secs(3);
+/// Longest message that is sent; more symbols go into further messages.
+const MESSAGE_BYTES_MAX: usize = 32 * 1024;
+
+/// What to subscribe, with which keys.
+#[derive(Clone, Debug)]
+pub struct AlpacaSettings {
+    /// Stream address with version and feed, e.g. `wss://stream.data.alpaca.markets/v2/iex`.
+    pub url: String,
+    /// Key id.
+    pub key: Secret,
+    /// Secret key.
+    pub secret: Secret,
+    /// Symbols; `None` asks for all (`*`).
+    pub symbols: Option<Vec<Symbol>>,
+    /// Names of channels: `trades`, `quotes`, `bars`, `updatedBars`, `dailyBars`, `statuses`, `lulds`.
+    pub channels: Vec<String>,
+}
+
+/// The state of one connection.
+#[derive(Debug)]
+pub struct Alpaca {
+    settings: AlpacaSettings,
+    phase: Phase,
+    step: u32,
+    authenticated_again: bool,
+    unsent: VecDeque<Outgoing>,
+    revisions: Revisions,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Welcome,
+    Authentication,
+    Subscription,
+    Streaming,
+}
+
+impl Alpaca {
+    /// A conversation that has not begun.
+    #[must_use]
+    pub fn new(settings: AlpacaSettings) -> Self {
+        Self {
+            settings,
+            phase: Phase::Welcome,
+            step: 0,
+            authenticated_again: false,
+            unsent: VecDeque::new(),
+            revisions: Revisions::default(),
+        }
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.step += 1;
+    }
+
+    fn control(&mut self, control: Control) -> Step {
+        match (control, self.phase) {
+            (Control::Success(message), Phase::Welcome) if message == "connected" => self.authenticate(),
+            (Control::Success(message), Phase::Authentication) if message == "authenticated" => self.subscribe(),
+            (Control::Success(message), _) => {
+                metrics::counter!("producer_feed_notes_total").increment(1);
+                tracing::debug!(message, "unexpected success message");
+                Step::default()
+            }
+            (Control::Subscription(set), Phase::Subscription) => self.acknowledged(&set),
+            (Control::Subscription(_), _) => Step::default(),
+            (Control::Error { code, message }, _) => self.error(code, &message),
+        }
+    }
+
+    fn authenticate(&mut self) -> Step {
+        self.enter(Phase::Authentication);
+        let message =
+            json!({"action": "auth", "key": self.settings.key.expose(), "secret": self.settings.secret.expose()});
+        Step::send(Outgoing(message.to_string()))
+    }
+
+    fn subscribe(&mut self) -> Step {
+        self.unsent = subscriptions(&self.settings);
+        self.next_subscription()
+    }
+
+    /// One message is outstanding at a time; the last acknowledgement begins the stream.
+    fn next_subscription(&mut self) -> Step {
+        match self.unsent.pop_front() {
+            Some(message) => {
+                self.enter(Phase::Subscription);
+                Step::send(message)
+            }
+            None => {
+                self.enter(Phase::Streaming);
+                Step::default()
+            }
+        }
+    }
+
+    fn acknowledged(&mut self, set: &Subscriptions) -> Step {
+        if self.unsent.is_empty() {
+            self.report_refused(set);
+        }
+        self.next_subscription()
+    }
+
+    /// The acknowledgement is the truth: a symbol that was asked for and is not in it gets no data.
+    fn report_refused(&self, set: &Subscriptions) {
+        let Some(symbols) = &self.settings.symbols else { return };
+        for (channel, got) in [("trades", &set.trades), ("bars", &set.bars)] {
+            if !self.settings.channels.iter().any(|wanted| wanted == channel) {
+                continue;
+            }
+            let refused: Vec<_> = symbols
+                .iter()
+                .filter(|symbol| !got.iter().any(|name| name == symbol.as_str() || name == "*"))
+                .collect();
+            if !refused.is_empty() {
+                metrics::counter!("producer_subscriptions_refused_total").increment(refused.len() as u64);
+                tracing::warn!(channel, ?refused, "the feed did not accept these symbols");
+            }
+        }
+    }
+
+    fn error(&mut self, code: Option<i64>, message: &str) -> Step {
+        let shown = code.map_or_else(|| "without a code".to_owned(), |code| code.to_string());
+        metrics::counter!("producer_feed_errors_total", "code" => shown.clone()).increment(1);
+        let streaming = self.phase == Phase::Streaming;
+        match remedy(code, streaming) {
+            Remedy::Fatal(advice) => {
+                let asked =
+                    self.settings.symbols.as_ref().map_or_else(|| "all".to_owned(), |all| all.len().to_string());
+                Step::end(Next::Fatal(format!("Alpaca error {shown} ({message}), {asked} symbols asked for: {advice}")))
+            }
+            Remedy::Reconnect => Step::end(Next::Reconnect(format!("Alpaca error {shown} ({message})"))),
+            Remedy::AlreadyAuthenticated if self.phase == Phase::Authentication => self.subscribe(),
+            Remedy::AuthenticateAgain if !self.authenticated_again => {
+                self.authenticated_again = true;
+                self.authenticate()
+            }
+            Remedy::AuthenticateAgain => Step::end(Next::Fatal(format!(
+                "Alpaca error {shown} ({message}) although authentication was sent twice: check ALPACA_API_KEY and ALPACA_API_SECRET"
+            ))),
+            Remedy::GoOn | Remedy::AlreadyAuthenticated => {
+                tracing::warn!(code = shown, message, "the feed refuses a request; the stream goes on");
+                Step::default()
+            }
+        }
+    }
+}
+
+impl Protocol for Alpaca {
+    fn source(&self) -> Source {
+        Source::alpaca()
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        Endpoint { url: Secret::new(&self.settings.url), shown: self.settings.url.clone() }
+    }
+
+    fn connected(&mut self) {
+        self.authenticated_again = false;
+        self.unsent.clear();
+        self.enter(Phase::Welcome);
+    }
+
+    fn frame(&mut self, frame: Frame<'_>, events: &mut dyn FnMut(Event)) -> Step {
+        let bytes = match frame {
+            Frame::Text(text) => text.as_bytes(),
+            Frame::Binary(bytes) => bytes,
+        };
+        let mut step = Step::default();
+        let mut elements = 0_u32;
+        decode_json(bytes, &mut |element| {
+            elements += 1;
+            if step.next != Next::GoOn {
+                return; // the connection is over; what follows an error in the same frame is not ours any more
+            }
+            match element {
+                Element::Event(Event::Bar(bar)) => events(Event::Bar(self.revisions.apply(bar))),
+                Element::Event(event) => events(event),
+                Element::Control(control) => {
+                    let Step { send, next } = self.control(control);
+                    step.send.extend(send);
+                    step.next = next;
+                }
+            }
+        });
+        if self.phase == Phase::Welcome && elements > 0 && step.next == Next::GoOn {
+            step.next =
+                Next::Reconnect("the first message was not Alpaca's welcome: check ALPACA_DATA_WS_URL".to_owned());
+        }
+        step
+    }
+
+    fn awaits(&self) -> Option<Awaited> {
+        let what = match self.phase {
+            Phase::Welcome => "the welcome",
+            Phase::Authentication => "the answer to the authentication",
+            Phase::Subscription => "the answer to the subscription",
+            Phase::Streaming => return None,
+        };
+        Some(Awaited { what, step: self.step, limit: ANSWER_MAX })
+    }
+}
+
+/// The subscribe messages, each short enough.
+fn subscriptions(settings: &AlpacaSettings) -> VecDeque<Outgoing> {
+    let subscribe = |symbols: &[&str]| {
+        let mut message = json!({"action": "subscribe"});
+        for channel in &settings.channels {
+            message[channel] = json!(symbols);
+        }
+        Outgoing(message.to_string())
+    };
+    let Some(symbols) = &settings.symbols else {
+        return VecDeque::from([subscribe(&["*"])]);
+    };
+    let room = MESSAGE_BYTES_MAX / settings.channels.len().max(1) - 64;
+    let mut messages = VecDeque::new();
+    let (mut chunk, mut bytes) = (Vec::new(), 0);
+    for symbol in symbols.iter().map(Symbol::as_str) {
+        if bytes + symbol.len() + 3 > room {
+            messages.push_back(subscribe(&std::mem::take(&mut chunk)));
+            bytes = 0;
+        }
+        chunk.push(symbol);
+        bytes += symbol.len() + 3;
+    }
+    if !chunk.is_empty() {
+        messages.push_back(subscribe(&chunk));
+    }
+    messages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alpaca(symbols: Option<&[&str]>) -> Alpaca {
+        Alpaca::new(AlpacaSettings {
+            url: "ws://localhost/v2/iex".to_owned(),
+            key: Secret::new("k"),
+            secret: Secret::new("s"),
+            symbols: symbols.map(|all| all.iter().map(|text| Symbol::new(text).unwrap()).collect()),
+            channels: ["trades", "bars"].map(str::to_owned).to_vec(),
+        })
+    }
+
+    fn hear(alpaca: &mut Alpaca, frame: &str) -> Step {
+        alpaca.frame(Frame::Text(frame), &mut |event| panic!("{event:?}"))
+    }
+
+    fn streaming() -> Alpaca {
+        let mut alpaca = alpaca(Some(&["AAPL"]));
+        hear(&mut alpaca, r#"[{"T":"success","msg":"connected"}]"#);
+        hear(&mut alpaca, r#"[{"T":"success","msg":"authenticated"}]"#);
+        hear(&mut alpaca, r#"[{"T":"subscription","trades":["AAPL"],"bars":["AAPL"]}]"#);
+        assert_eq!(alpaca.awaits(), None);
+        alpaca
+    }
+
+    fn error(alpaca: &mut Alpaca, code: u32) -> Next {
+        hear(alpaca, &format!(r#"[{{"T":"error","code":{code},"msg":"words"}}]"#)).next
+    }
+
+    #[test]
+    fn the_conversation_goes_from_welcome_to_stream() {
+        let mut alpaca = alpaca(Some(&["AAPL", "MSFT"]));
+        assert_eq!(alpaca.awaits().unwrap().what, "the welcome");
+        let step = hear(&mut alpaca, r#"[{"T":"success","msg":"connected"}]"#);
+        assert_eq!(step.send[0].0, r#"{"action":"auth","key":"k","secret":"s"}"#);
+        assert!(!format!("{step:?}").contains("\"k\""), "keys do not show");
+        let step = hear(&mut alpaca, r#"[{"T":"success","msg":"authenticated"}]"#);
+        assert_eq!(step.send[0].0, r#"{"action":"subscribe","bars":["AAPL","MSFT"],"trades":["AAPL","MSFT"]}"#);
+        hear(&mut alpaca, r#"[{"T":"subscription","trades":["AAPL","MSFT"]}]"#);
+        assert_eq!(alpaca.awaits(), None);
+    }
+
+    #[test]
+    fn a_first_message_that_is_no_welcome_ends_the_connection() {
+        let mut alpaca = alpaca(None);
+        assert!(matches!(hear(&mut alpaca, r#"[{"T":"success","msg":"hello"}]"#).next, Next::Reconnect(_)));
+    }
+
+    #[test]
+    fn many_symbols_go_in_several_messages_with_one_outstanding() {
+        let names: Vec<String> = (0..6000).map(|at| format!("SYM{at}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut alpaca = alpaca(Some(&names));
+        hear(&mut alpaca, r#"[{"T":"success","msg":"connected"}]"#);
+        let mut step = hear(&mut alpaca, r#"[{"T":"success","msg":"authenticated"}]"#);
+        let mut asked = 0;
+        while let [message] = step.send.as_slice() {
+            assert!(message.0.len() <= MESSAGE_BYTES_MAX);
+            asked += message.0.matches("SYM").count();
+            step = hear(&mut alpaca, r#"[{"T":"subscription","trades":["*"],"bars":["*"]}]"#);
+        }
+        assert_eq!((asked, alpaca.awaits()), (12_000, None));
+    }
+
+    #[test]
+    fn errors_while_connecting() {
+        let connecting = || {
+            let mut alpaca = alpaca(Some(&["AAPL"]));
+            hear(&mut alpaca, r#"[{"T":"success","msg":"connected"}]"#);
+            alpaca
+        };
+        assert!(matches!(error(&mut connecting(), 402), Next::Fatal(text) if text.contains("ALPACA_API_KEY")));
+        assert!(matches!(error(&mut connecting(), 405), Next::Fatal(text) if text.contains("1 symbols asked for")));
+        assert!(matches!(error(&mut connecting(), 406), Next::Reconnect(_)));
+        let mut twice = connecting();
+        assert_eq!(error(&mut twice, 403), Next::GoOn);
+        assert_eq!(twice.awaits().unwrap().what, "the answer to the subscription");
+        let mut again = connecting();
+        assert_eq!(error(&mut again, 401), Next::GoOn);
+        assert!(matches!(error(&mut again, 401), Next::Fatal(_)));
+    }
+
+    #[test]
+    fn errors_while_streaming() {
+        for code in [400, 403, 405, 410, 999] {
+            assert_eq!(error(&mut streaming(), code), Next::GoOn, "{code}");
+        }
+        for code in [404, 406, 407, 500] {
+            assert!(matches!(error(&mut streaming(), code), Next::Reconnect(_)), "{code}");
+        }
+        for code in [402, 409, 411] {
+            assert!(matches!(error(&mut streaming(), code), Next::Fatal(_)), "{code}");
+        }
+    }
+}

@@ -27,8 +27,10 @@ test('bars come out ascending; an answer without bars is an error', () => {
   expect(() => readBars({ title: 'Not Found' })).toThrow(/no list of bars/);
 });
 
-test('a quote reads flat and nested, and a price of zero is nobody', () => {
-  expect(readQuote({ symbol: 'A', bid_price: 1, ask_price: 0, bid_size: 3 })).toMatchObject({ bid: 1, ask: null, bidSize: 3 });
-  expect(readQuote({ symbol: 'A', bid: { price: 1, size: 2 }, ask: { price: 2 } })).toMatchObject({ bid: 1, ask: 2, bidSize: 2 });
-  expect(readQuote({ symbol: 'A' })).toBeNull();
+test('a side that nobody quotes is null', () => {
+  expect(readQuote({ symbol: 'A', bid: 1, bid_size: 3, timestamp: 5 })).toEqual({
+    symbol: 'A', bid: 1, ask: null, bidSize: 3, askSize: null, timestamp: 5,
+  });
+  expect(readQuote({ symbol: 'A', bid: 0, ask: 2 })).toMatchObject({ bid: null, ask: 2 });
+  expect(readQuote({ bid: 1 })).toBeNull();
 });

@@ -125,26 +125,16 @@ export function readBar(value: unknown): Bar | null {
   };
 }
 
-/** A quote, or `null` where it names no symbol or neither side. */
+/** A quote, or `null` where it names no symbol. A side that nobody quotes is left out of it. */
 export function readQuote(value: unknown): Quote | null {
   if (!isObject(value) || !isText(value['symbol'])) return null;
-  const side = (name: 'bid' | 'ask', field: 'price' | 'size') => {
-    const nested = value[name];
-    return isObject(nested) ? nested[field] : value[`${name}_${field}`];
-  };
-  const quoted = (name: 'bid' | 'ask') => {
-    const price = side(name, 'price');
-    return isPrice(price) ? price : null;
-  };
-  const bid = quoted('bid');
-  const ask = quoted('ask');
-  if (bid === null && ask === null) return null;
+  const { bid, ask } = value;
   return {
     symbol: value['symbol'],
-    bid,
-    ask,
-    bidSize: number(side('bid', 'size')) ?? null,
-    askSize: number(side('ask', 'size')) ?? null,
+    bid: isPrice(bid) ? bid : null,
+    ask: isPrice(ask) ? ask : null,
+    bidSize: number(value['bid_size']) ?? null,
+    askSize: number(value['ask_size']) ?? null,
     timestamp: number(value['timestamp']) ?? 0,
   };
 }

@@ -1,0 +1,213 @@
+/** What the page knows, and how it comes to know it. Views read from here and listen; they never talk to the network themselves. */
+import { badge, type Badge, type Heartbeat } from './core/badge';
+import { Board } from './core/board';
+import { Freshness } from './core/freshness';
+import { readGap, type DeclaredGap } from './core/gaps';
+import { Signal } from './core/signal';
+import { DEFAULT_SYMBOLS, introduce, neighbour, SYMBOLS_MAX } from './core/symbols';
+import { Tape } from './core/tape';
+import { Api } from './io/api';
+import { seedRow } from './io/seed';
+import { browserStorage, loadSettings, saveSettings, type Settings } from './io/settings';
+import { GatewayStream } from './io/socket';
+import type { Trade } from './lib/records';
+import { dayStart } from './lib/timeframe';
+
+const GAPS_MAX = 200;
+const SEEDS_AT_ONCE = 4;
+const RESEED_MS = 15_000;
+
+export class App {
+  readonly api: Api;
+  readonly stream: GatewayStream;
+  readonly board = new Board();
+  readonly tape = new Tape();
+  readonly settings: Settings;
+  /** Symbols that the system has bars of. */
+  available: string[] = [];
+  /** Gaps that were declared while the page was open, newest last. */
+  gaps: DeclaredGap[] = [];
+  heartbeat: Heartbeat | null = null;
+  heartbeatAt: number | null = null;
+
+  readonly symbolsChanged = new Signal();
+  readonly activeChanged = new Signal();
+  /** A row has new values; the symbol says which. */
+  readonly rowChanged = new Signal<string>();
+  readonly tapeChanged = new Signal<string>();
+  readonly gapsChanged = new Signal();
+  readonly settingsChanged = new Signal();
+  /** Something that a person should read, once. */
+  readonly notice = new Signal<string>();
+
+  private readonly storage = browserStorage();
+  private readonly freshness = new Freshness();
+  private connected = false;
+  private readonly seededDay = new Map<string, number>();
+  private readonly toSeed = new Set<string>();
+  private seeding = 0;
+
+  constructor() {
+    const base = new URL('.', document.baseURI);
+    this.api = new Api(base.href);
+    this.settings = loadSettings(this.storage);
+    this.stream = new GatewayStream(`${base.pathname}socket.io/`, {
+      onTrade: (trade) => this.onTrade(trade),
+      onBar: (bar) => {
+        this.board.row(bar.symbol).onBar(bar);
+        this.rowChanged.emit(bar.symbol);
+      },
+      onQuote: (quote) => {
+        this.board.row(quote.symbol).quote = quote;
+        this.rowChanged.emit(quote.symbol);
+      },
+      onHeartbeat: (heartbeat) => this.onHeartbeat(heartbeat),
+      onStatus: (status) => this.onStatus(status),
+      onConnection: (connected) => {
+        this.connected = connected;
+        if (connected) for (const symbol of this.symbols) this.seedSoon(symbol);
+      },
+      onRejected: (symbol, reason) => this.notice.emit(`${symbol}: ${reason}`),
+    });
+    this.stream.want(this.symbols);
+    void this.lookAround();
+    setInterval(() => this.reseed(), RESEED_MS);
+  }
+
+  get symbols(): string[] {
+    return this.settings.symbols ?? DEFAULT_SYMBOLS;
+  }
+
+  get active(): string {
+    const { active } = this.settings;
+    return active !== null && this.symbols.includes(active) ? active : (this.symbols[0] ?? DEFAULT_SYMBOLS[0] ?? '');
+  }
+
+  badge(now = Date.now()): Badge {
+    const { heartbeat, heartbeatAt, connected } = this;
+    return badge({ now, heartbeat, heartbeatAt, connected, delayMs: this.freshness.delay(now) });
+  }
+
+  /** Measured delay of trades in milliseconds, where there are any. */
+  delay(now = Date.now()): number | null {
+    return this.freshness.delay(now);
+  }
+
+  /** Shows a symbol, and follows it if nobody did before. */
+  open(symbol: string): void {
+    if (!this.symbols.includes(symbol)) {
+      if (this.symbols.length >= SYMBOLS_MAX) {
+        return this.notice.emit(`${SYMBOLS_MAX} symbols are as many as one page may follow. Remove one first.`);
+      }
+      this.setSymbols([...this.symbols, symbol]);
+      this.settings.removed = this.settings.removed.filter((one) => one !== symbol);
+    }
+    if (symbol === this.active && symbol === this.settings.active) return;
+    this.settings.active = symbol;
+    this.save();
+    this.activeChanged.emit();
+  }
+
+  step(by: 1 | -1): void {
+    this.open(neighbour(this.symbols, this.active, by));
+  }
+
+  remove(symbol: string): void {
+    if (this.symbols.length <= 1) return this.notice.emit('One symbol has to stay.');
+    const wasActive = symbol === this.active;
+    const next = neighbour(this.symbols, symbol, 1);
+    this.settings.removed = [...new Set([...this.settings.removed, symbol])];
+    this.setSymbols(this.symbols.filter((one) => one !== symbol));
+    this.board.drop(symbol);
+    this.tape.drop(symbol);
+    this.seededDay.delete(symbol);
+    if (wasActive) this.open(next);
+  }
+
+  save(): void {
+    saveSettings(this.storage, this.settings);
+    this.settingsChanged.emit();
+  }
+
+  private setSymbols(symbols: string[]): void {
+    this.settings.symbols = symbols;
+    this.save();
+    this.stream.want(symbols);
+    for (const symbol of symbols) if (!this.seededDay.has(symbol)) this.seedSoon(symbol);
+    this.symbolsChanged.emit();
+  }
+
+  /** Which symbols are there? Asked until somebody answers. */
+  private async lookAround(wait = 1_000): Promise<void> {
+    try {
+      const latest = await this.api.latest();
+      this.available = [...latest.keys()].sort();
+      const symbols = introduce(this.symbols, this.available, new Set(this.settings.removed));
+      for (const symbol of symbols) {
+        const bar = latest.get(symbol);
+        if (bar === undefined) continue;
+        this.board.row(symbol).glimpse(bar);
+        this.rowChanged.emit(symbol);
+      }
+      if (symbols.length !== this.symbols.length) this.setSymbols(symbols);
+      else this.symbolsChanged.emit();
+      // A system that has just started has no bars yet.
+      if (latest.size === 0) setTimeout(() => void this.lookAround(wait), 10_000);
+    } catch {
+      setTimeout(() => void this.lookAround(Math.min(wait * 2, 30_000)), wait);
+    }
+  }
+
+  private onTrade(trade: Trade): void {
+    this.freshness.onTrade(trade.timestamp, Date.now());
+    if (!this.board.row(trade.symbol).onTrade(trade)) return;
+    this.tape.add(trade);
+    this.rowChanged.emit(trade.symbol);
+    this.tapeChanged.emit(trade.symbol);
+  }
+
+  private onHeartbeat(heartbeat: Heartbeat): void {
+    this.heartbeat = heartbeat;
+    this.heartbeatAt = Date.now();
+    this.freshness.onHeartbeat(heartbeat.time, this.heartbeatAt);
+  }
+
+  private onStatus(status: unknown): void {
+    const gap = readGap(status);
+    if (gap === null) return;
+    const others = this.gaps.filter((one) => one.from !== gap.from || one.symbol !== gap.symbol);
+    this.gaps = [...others, gap].slice(-GAPS_MAX);
+    this.gapsChanged.emit();
+  }
+
+  /** A new day has a new previous close, and a failed seed another try. */
+  private reseed(): void {
+    for (const symbol of this.symbols) {
+      const { lastAt } = this.board.row(symbol);
+      if (this.seededDay.get(symbol) !== (lastAt === null ? undefined : dayStart(lastAt))) this.seedSoon(symbol);
+    }
+  }
+
+  private seedSoon(symbol: string): void {
+    this.toSeed.add(symbol);
+    if (this.seeding < SEEDS_AT_ONCE) void this.seedNext();
+  }
+
+  private async seedNext(): Promise<void> {
+    this.seeding += 1;
+    for (;;) {
+      const symbol = this.toSeed.has(this.active) ? this.active : [...this.toSeed][0];
+      if (symbol === undefined) break;
+      this.toSeed.delete(symbol);
+      try {
+        const row = this.board.row(symbol);
+        row.seed(await seedRow(this.api, symbol));
+        this.seededDay.set(symbol, row.lastAt === null ? NaN : dayStart(row.lastAt));
+        this.rowChanged.emit(symbol);
+      } catch {
+        // An unknown symbol, or no API just now: `reseed` comes back to it.
+      }
+    }
+    this.seeding -= 1;
+  }
+}

@@ -1,0 +1,170 @@
+/**
+ * What is known of each symbol besides its chart: price, change, day's range and volume, spread, sparkline. Pure; views read it once a
+ * frame. Day values come from the day's closed hours (from the API) and from minute candles, which live bars and trades keep current.
+ */
+import { candleOf } from '../lib/candle';
+import { Positions } from '../lib/positions';
+import type { Bar, Quote, Trade } from '../lib/records';
+import { MinuteSeries } from '../lib/series';
+import { dayStart } from '../lib/timeframe';
+import { eligibility } from '../lib/conditions';
+
+/** What a change is measured against. */
+export interface Reference {
+  readonly price: number;
+  readonly kind: 'previous close' | 'first price of the day';
+}
+
+export interface Day {
+  readonly open: number | null;
+  readonly high: number | null;
+  readonly low: number | null;
+  readonly volume: number | null;
+}
+
+/** What the API gave for one symbol. */
+export interface Seed {
+  readonly days: readonly Bar[];
+  /** Before `cut`. */
+  readonly hours: readonly Bar[];
+  readonly minutes: readonly Bar[];
+  /** From here on minutes count, before it hours: none counts twice. */
+  readonly cut: number;
+}
+
+const SPARK_POINTS = 60;
+
+export class Row {
+  /** The price of the newest trade that counts as one, else of the newest bar. */
+  last: number | null = null;
+  /** When that was, Unix milliseconds. */
+  lastAt: number | null = null;
+  lastTrade: Trade | null = null;
+  /** Of the last change of price. */
+  direction: 'up' | 'down' | null = null;
+  /** Grows with each change of price, so that a view knows to flash. */
+  changes = 0;
+  quote: Quote | null = null;
+  seeded = false;
+  private readonly minutes = new MinuteSeries();
+  private readonly positions = new Positions();
+  private hours: readonly Bar[] = [];
+  private cut = -Infinity;
+  private previous: Bar | null = null;
+  private today: Day | null = null;
+
+  constructor(readonly symbol: string) {}
+
+  /** Trades of the tape, each once. Returns `false` for one that was here before. */
+  onTrade(trade: Trade): boolean {
+    if (this.positions.judge(trade) === 'repeat') return false;
+    this.lastTrade = trade;
+    if (this.minutes.trade(trade) !== null) this.today = null;
+    // An odd lot is a price that somebody paid, but not one that the tape counts as the last.
+    if (eligibility(trade.conditions, trade.tape, true).openClose > 0) this.setLast(trade.price, trade.timestamp);
+    return true;
+  }
+
+  onBar(bar: Bar): void {
+    if (bar.timeframe !== undefined && bar.timeframe !== '1Min') return;
+    this.merge([bar]);
+  }
+
+  seed({ days, hours, minutes, cut }: Seed): void {
+    this.seeded = true;
+    this.hours = hours;
+    this.cut = cut;
+    this.today = null;
+    const newest = minutes[minutes.length - 1] ?? hours[hours.length - 1] ?? days[days.length - 1];
+    const day = dayStart(newest?.timestamp ?? 0);
+    this.previous = [...days].reverse().find((bar) => bar.timestamp < day) ?? null;
+    this.merge(minutes);
+    if (this.last === null && newest !== undefined) this.setLast(newest.close, newest.timestamp);
+  }
+
+  /** Only the newest bar: enough for a price before anything else is known. */
+  glimpse(bar: Bar): void {
+    this.merge([bar]);
+  }
+
+  get reference(): Reference | null {
+    if (this.previous !== null) return { price: this.previous.close, kind: 'previous close' };
+    const { open } = this.day;
+    return open === null || !this.seeded ? null : { price: open, kind: 'first price of the day' };
+  }
+
+  get change(): number | null {
+    return this.last === null || this.reference === null ? null : this.last - this.reference.price;
+  }
+
+  /** 0.01 is one percent. */
+  get changeRatio(): number | null {
+    const { change, reference } = this;
+    return change === null || reference === null ? null : change / reference.price;
+  }
+
+  get spread(): number | null {
+    const { quote } = this;
+    return quote === null || quote.bid === null || quote.ask === null ? null : quote.ask - quote.bid;
+  }
+
+  /** Closes of the newest minutes, oldest first. */
+  get spark(): number[] {
+    return this.minutes.candles.slice(-SPARK_POINTS).map((candle) => candle.close);
+  }
+
+  get day(): Day {
+    this.today ??= this.computeDay();
+    return this.today;
+  }
+
+  private merge(bars: readonly Bar[]): void {
+    if (this.minutes.merge(bars) !== null) this.today = null;
+    const newest = this.minutes.candles[this.minutes.candles.length - 1];
+    if (newest !== undefined && newest.start >= (this.lastAt ?? 0)) this.setLast(newest.close, newest.start);
+  }
+
+  private setLast(price: number, at: number): void {
+    if (this.last !== null && price !== this.last) {
+      this.direction = price > this.last ? 'up' : 'down';
+      this.changes += 1;
+    }
+    this.last = price;
+    this.lastAt = Math.max(at, this.lastAt ?? at);
+  }
+
+  private computeDay(): Day {
+    const minutes = this.minutes.candles;
+    const newest = minutes[minutes.length - 1]?.start ?? this.hours[this.hours.length - 1]?.timestamp;
+    if (newest === undefined) return { open: null, high: null, low: null, volume: null };
+    const day = dayStart(newest);
+    const parts = [
+      ...this.hours.filter((bar) => bar.timestamp >= day).map(candleOf),
+      ...minutes.filter((candle) => candle.start >= Math.max(day, this.cut)),
+    ];
+    return {
+      open: parts[0]?.open ?? null,
+      high: Math.max(...parts.map((part) => part.high)),
+      low: Math.min(...parts.map((part) => part.low)),
+      volume: parts.reduce((sum, part) => sum + part.volume, 0),
+    };
+  }
+}
+
+/** All symbols that are followed. */
+export class Board {
+  private readonly rows = new Map<string, Row>();
+
+  row(symbol: string): Row {
+    let row = this.rows.get(symbol);
+    if (row === undefined) {
+      row = new Row(symbol);
+      this.rows.set(symbol, row);
+    }
+    return row;
+  }
+
+  drop(symbol: string): void {
+    this.rows.delete(symbol);
+  }
+}

@@ -1,0 +1,35 @@
+/** The symbols that a person follows. Pure; where they are kept is somebody else's business. */
+
+export const DEFAULT_SYMBOLS = ['AAPL', 'MSFT', 'GOOGL'];
+/** What a gateway grants one client. */
+export const SYMBOLS_MAX = 50;
+/** A new visitor is shown at most this many; a whole market would bury them. */
+const INTRODUCED_MAX = 20;
+
+/** As typed, made what the feeds call it; `null` for what can be no symbol. */
+export function readSymbol(text: string): string | null {
+  const symbol = text.trim().toUpperCase();
+  return /^[!-~]{1,32}$/.test(symbol) ? symbol : null;
+}
+
+/** The followed ones, extended by what the system has bars of, without those that were taken away. */
+export function introduce(followed: readonly string[], available: readonly string[], removed: ReadonlySet<string>): string[] {
+  const fresh = available.filter((symbol) => !followed.includes(symbol) && !removed.has(symbol)).sort();
+  return [...followed, ...fresh.slice(0, Math.max(0, INTRODUCED_MAX - followed.length))];
+}
+
+/** Symbols that fit what was typed: those that start with it first. */
+export function matches(known: readonly string[], typed: string, limit = 8): string[] {
+  const text = typed.trim().toUpperCase();
+  const sorted = [...new Set(known)].sort();
+  if (text === '') return sorted.slice(0, limit);
+  const starting = sorted.filter((symbol) => symbol.startsWith(text));
+  const holding = sorted.filter((symbol) => !symbol.startsWith(text) && symbol.includes(text));
+  return [...starting, ...holding].slice(0, limit);
+}
+
+/** The one `step` places on, round the end. */
+export function neighbour(symbols: readonly string[], active: string, step: 1 | -1): string {
+  const index = symbols.indexOf(active);
+  return symbols[(index + step + symbols.length) % symbols.length] ?? active;
+}

@@ -1,0 +1,87 @@
+/** The gateway's HTTP side: bars, health, metrics. Same origin, always. */
+import { readBar, readBars, type Bar } from '../lib/records';
+import type { History } from '../lib/live-bars';
+import type { Timeframe } from '../lib/timeframe';
+
+/** An answer that is none, with what the server said about it. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+    this.name = 'ApiError';
+  }
+}
+
+const PAGE_LIMIT = 10_000;
+
+export class Api implements History {
+  /** `base` ends with a slash. */
+  constructor(private readonly base: string) {}
+
+  newest(symbol: string, timeframe: Timeframe, limit: number, signal?: AbortSignal): Promise<Bar[]> {
+    return this.json(`api/bars/${encodeURIComponent(symbol)}`, { timeframe, limit }, signal).then(readBars);
+  }
+
+  async range(symbol: string, timeframe: Timeframe, start: number, end: number, signal?: AbortSignal): Promise<Bar[]> {
+    const bars: Bar[] = [];
+    let token: string | null = null;
+    do {
+      const query = { timeframe, start, end, limit: PAGE_LIMIT, ...(token === null ? {} : { page_token: token }) };
+      const page: unknown = await this.json(`api/bars/${encodeURIComponent(symbol)}/range`, query, signal);
+      bars.push(...readBars(page));
+      token = nextToken(page);
+    } while (token !== null);
+    return bars;
+  }
+
+  /** The newest minute bar of every symbol that there is one of. */
+  async latest(signal?: AbortSignal): Promise<Map<string, Bar>> {
+    const answer = (await this.json('api/bars/latest', {}, signal)) as { bars?: Record<string, unknown> } | null;
+    const latest = new Map<string, Bar>();
+    for (const [symbol, value] of Object.entries(answer?.bars ?? {})) {
+      const bar = readBar(value);
+      if (bar !== null) latest.set(symbol, bar);
+    }
+    return latest;
+  }
+
+  /** The text behind an address of this origin, with its status: for pages that show answers as they are. */
+  async raw(path: string, signal?: AbortSignal): Promise<{ status: number; text: string; ms: number }> {
+    const started = performance.now();
+    const response = await fetch(this.base + path.replace(/^\//, ''), { signal: signal ?? null });
+    const text = await response.text();
+    return { status: response.status, text, ms: performance.now() - started };
+  }
+
+  private async json(path: string, query: Record<string, string | number>, signal?: AbortSignal): Promise<unknown> {
+    const search = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]));
+    const address = `${this.base}${path}${search.size > 0 ? `?${search}` : ''}`;
+    const response = await fetch(address, { signal: signal ?? null, headers: { accept: 'application/json' } });
+    const text = await response.text();
+    if (!response.ok) throw new ApiError(response.status, explain(response.status, text));
+    try {
+      return JSON.parse(text) as unknown;
+    } catch {
+      throw new ApiError(response.status, 'the answer is not JSON');
+    }
+  }
+}
+
+function nextToken(page: unknown): string | null {
+  const token = (page as { next_page_token?: unknown } | null)?.next_page_token;
+  return typeof token === 'string' && token !== '' ? token : null;
+}
+
+/** The server's own words where it gave any. */
+function explain(status: number, text: string): string {
+  try {
+    const problem = JSON.parse(text) as { detail?: unknown; title?: unknown };
+    if (typeof problem.detail === 'string') return problem.detail;
+    if (typeof problem.title === 'string') return problem.title;
+  } catch {
+    // not JSON: the status has to do
+  }
+  return `the server answered ${status}`;
+}

@@ -1,0 +1,62 @@
+/** What the page remembers in this browser. A browser that forbids it loses nothing but the memory. */
+
+export interface Settings {
+  symbols: string[] | null;
+  removed: string[];
+  active: string | null;
+  theme: 'system' | 'dark' | 'light' | 'amber';
+  timeframe: string;
+  style: string;
+  overlays: string[];
+  sort: { column: string; descending: boolean } | null;
+}
+
+const DEFAULTS: Settings = {
+  symbols: null,
+  removed: [],
+  active: null,
+  theme: 'system',
+  timeframe: '1Min',
+  style: 'candles',
+  overlays: [],
+  sort: null,
+};
+
+const KEY = 'tapeline';
+
+export function loadSettings(storage: Pick<Storage, 'getItem'> | null): Settings {
+  try {
+    const kept: unknown = JSON.parse(storage?.getItem(KEY) ?? '{}');
+    const fields = typeof kept === 'object' && kept !== null ? (kept as Partial<Settings>) : {};
+    const settings = { ...DEFAULTS };
+    for (const key of Object.keys(DEFAULTS) as (keyof Settings)[]) {
+      const fallback = DEFAULTS[key];
+      const value = fields[key];
+      // A kept value of another kind comes from another version, or from a curious person.
+      const fits = fallback === null || (typeof value === typeof fallback && Array.isArray(value) === Array.isArray(fallback));
+      if (value !== undefined && fits) Object.assign(settings, { [key]: value });
+    }
+    if (!Array.isArray(settings.symbols)) settings.symbols = null;
+    if (typeof settings.active !== 'string') settings.active = null;
+    return settings;
+  } catch {
+    return { ...DEFAULTS };
+  }
+}
+
+export function saveSettings(storage: Pick<Storage, 'setItem'> | null, settings: Settings): void {
+  try {
+    storage?.setItem(KEY, JSON.stringify(settings));
+  } catch {
+    // full or forbidden: the page works, it just forgets
+  }
+}
+
+/** The browser's storage, or `null` where touching it is forbidden. */
+export function browserStorage(): Storage | null {
+  try {
+    return window.localStorage;
+  } catch {
+    return null;
+  }
+}

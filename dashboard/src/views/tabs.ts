@@ -1,0 +1,94 @@
+/** The symbols as tabs: price and change in each, the active one's chart below. */
+import type { App } from '../app';
+import { percent, price } from '../core/format';
+import { h, icon, setAttribute, setText, type Frames } from './dom';
+
+interface Tab {
+  readonly element: HTMLElement;
+  readonly button: HTMLElement;
+  readonly price: HTMLElement;
+  readonly change: HTMLElement;
+}
+
+export function tabsView(app: App, frames: Frames): HTMLElement {
+  const list = h('div', { class: 'tabs', role: 'tablist', 'aria-label': 'Followed symbols' });
+  const tabs = new Map<string, Tab>();
+  const dirty = new Set<string>();
+
+  const make = (symbol: string): Tab => {
+    const priceText = h('span', { class: 'tab-price' });
+    const change = h('span', { class: 'tab-change' });
+    const button = h(
+      'button',
+      { type: 'button', role: 'tab', id: `tab-${symbol}`, 'aria-controls': 'chart-panel', onclick: () => app.open(symbol) },
+      h('span', { class: 'tab-symbol' }, symbol),
+      priceText,
+      change,
+    );
+    return { element: button, button, price: priceText, change };
+  };
+
+  const fill = () => {
+    for (const symbol of dirty) {
+      const tab = tabs.get(symbol);
+      if (tab === undefined) continue;
+      const { last, changeRatio } = app.board.row(symbol);
+      setText(tab.price, price(last));
+      setText(tab.change, percent(changeRatio));
+      tab.change.className = `tab-change ${tone(changeRatio)}`;
+    }
+    dirty.clear();
+  };
+
+  const choose = () => {
+    for (const [symbol, { button }] of tabs) {
+      const selected = symbol === app.active;
+      setAttribute(button, 'aria-selected', String(selected));
+      setAttribute(button, 'tabindex', selected ? '0' : '-1');
+      if (selected) button.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+    }
+  };
+
+  const build = () => {
+    for (const symbol of tabs.keys()) if (!app.symbols.includes(symbol)) tabs.delete(symbol);
+    for (const symbol of app.symbols) {
+      if (!tabs.has(symbol)) tabs.set(symbol, make(symbol));
+      dirty.add(symbol);
+    }
+    list.replaceChildren(...app.symbols.flatMap((symbol) => tabs.get(symbol)?.element ?? []));
+    fill();
+    choose();
+  };
+
+  list.addEventListener('keydown', (event) => {
+    if (event.key === 'Delete') app.remove(app.active);
+    if (event.key !== 'Home' && event.key !== 'End') return;
+    event.preventDefault();
+    const symbol = event.key === 'Home' ? app.symbols[0] : app.symbols[app.symbols.length - 1];
+    if (symbol !== undefined) app.open(symbol);
+  });
+
+  app.symbolsChanged.on(build);
+  app.activeChanged.on(() => {
+    const hadFocus = list.contains(document.activeElement);
+    choose();
+    if (hadFocus) tabs.get(app.active)?.button.focus();
+  });
+  app.rowChanged.on((symbol) => {
+    dirty.add(symbol);
+    frames.soon(fill);
+  });
+  build();
+
+  const remove = h(
+    'button',
+    { type: 'button', class: 'tab-remove', title: 'Stop following this symbol', 'aria-label': 'Stop following the shown symbol', onclick: () => app.remove(app.active) },
+    icon('M4 4l8 8M12 4l-8 8', 14),
+  );
+  return h('div', { class: 'tab-bar' }, list, remove);
+}
+
+/** `up`, `down` or nothing, as a class. */
+export function tone(value: number | null): string {
+  return value === null || value === 0 ? '' : value > 0 ? 'up' : 'down';
+}

@@ -1,0 +1,152 @@
+// Plays the gateway and the API for the page: a development aid, and the place where faults can be had on demand. It proves nothing
+// about the real services; `npm run test:page` does that.
+//
+//   npm run build && npm run rehearsal          then open http://localhost:5050
+import { createServer } from 'node:http';
+import { readFile } from 'node:fs/promises';
+import { extname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Server } from 'socket.io';
+import { Listing } from './market.mjs';
+
+const DIST = fileURLToPath(new URL('../../dist/', import.meta.url));
+const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.map': 'application/json' };
+const FRAMES = { '1Min': 1, '5Min': 5, '15Min': 15, '1Hour': 60, '1Day': 1_440 };
+const NEW_YORK = new Intl.DateTimeFormat('en-US', { timeZone: 'America/New_York', hourCycle: 'h23', hour: 'numeric', minute: 'numeric' });
+
+/** Starts it; resolves to its address, a way to change its behaviour, and a way to end it. Port 0 takes a free one. */
+export async function rehearse({ port = 0, symbols = ['AAPL', 'GOOGL', 'MSFT', 'NVDA', 'TSLA'], rate = 6, seed = 1 } = {}) {
+  /** What can be made to go wrong. */
+  const faults = { heartbeat: true, market: 'open', redis: 'up', pipeline: 'ok', mute: false, delay: 0, api: 'up', rate };
+  let heardAt = Date.now();
+  const http = createServer((request, response) => void serve(request, response));
+  const sockets = new Server(http, { transports: ['websocket', 'polling'] });
+
+  const emit = (kind, record) => {
+    if (faults.mute || faults.redis === 'down') return;
+    heardAt = Date.now();
+    const late = faults.delay === 0 ? record : { ...record, timestamp: record.timestamp - faults.delay };
+    sockets.to(record.symbol).emit(kind, late);
+  };
+  const listings = new Map(symbols.map((symbol, index) => [symbol, new Listing(symbol, seed * 1_000 + index, emit)]));
+
+  sockets.on('connection', (socket) => {
+    const names = (ask) => [ask?.symbols ?? ask].flat().map((name) => String(name).toUpperCase());
+    socket.on('subscribe', (ask, acknowledge) => {
+      const wanted = names(ask);
+      for (const symbol of wanted) socket.join(symbol);
+      acknowledge?.({ ok: true, subscribed: wanted, rejected: [], symbols: [...socket.rooms].filter((room) => room !== socket.id) });
+    });
+    socket.on('unsubscribe', (ask, acknowledge) => {
+      for (const symbol of names(ask)) socket.leave(symbol);
+      acknowledge?.({ ok: true });
+    });
+  });
+
+  const TICK = 20;
+  let owed = 0;
+  const ticker = setInterval(() => {
+    owed += (faults.rate * TICK) / 1_000;
+    for (; owed >= 1; owed -= 1) if (!faults.mute) for (const listing of listings.values()) listing.trade();
+    for (const listing of listings.values()) listing.close();
+  }, TICK);
+  const heart = setInterval(() => {
+    if (!faults.heartbeat) return;
+    const { market, pipeline, redis } = faults;
+    sockets.emit('heartbeat', { time: Date.now(), market, feed_age_ms: Date.now() - heardAt, pipeline, redis });
+  }, 1_000);
+
+  async function serve(request, response) {
+    const { pathname, searchParams } = new URL(request.url, 'http://rehearsal');
+    if (pathname.startsWith('/socket.io')) return;
+    if (pathname.startsWith('/api/')) return answer(response, () => bars(pathname, searchParams));
+    if (pathname === '/health') return answer(response, () => ({ status: faults.pipeline, service: 'rehearsal', version: '0', parts: { redis: { status: faults.redis === 'up' ? 'ok' : 'down' } } }));
+    if (pathname === '/control') return answer(response, () => control(searchParams));
+    const path = normalize(pathname === '/' ? '/index.html' : pathname);
+    try {
+      const body = await readFile(join(DIST, path));
+      response.writeHead(200, { 'content-type': TYPES[extname(path)] ?? 'application/octet-stream' }).end(body);
+    } catch {
+      response.writeHead(404).end('not found');
+    }
+  }
+
+  function answer(response, make) {
+    try {
+      if (faults.api === 'down') throw problem(503, 'the database does not answer');
+      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(make()));
+    } catch (error) {
+      response.writeHead(error.status ?? 500, { 'content-type': 'application/problem+json' }).end(JSON.stringify({ title: 'Error', detail: error.message }));
+    }
+  }
+
+  function bars(pathname, query) {
+    const timeframe = query.get('timeframe') ?? '1Min';
+    const limit = Number(query.get('limit') ?? 1_000);
+    if (!(timeframe in FRAMES)) throw problem(400, `timeframe: ${timeframe} is not known`);
+    if (pathname === '/api/bars/latest') {
+      return { timeframe, bars: Object.fromEntries([...listings].map(([symbol, listing]) => [symbol, listing.bars().at(-1)])) };
+    }
+    const [, , , name = '', range] = pathname.split('/');
+    const symbol = decodeURIComponent(name);
+    const listing = listings.get(symbol);
+    if (listing === undefined) throw problem(404, `no bars of ${symbol} are stored`);
+    const all = aggregate(listing, timeframe);
+    if (range === undefined) return { symbol, timeframe, bars: all.slice(-limit), next_page_token: null };
+    const [start, end] = [Number(query.get('start')), Number(query.get('end'))];
+    const from = Number(query.get('page_token') ?? start);
+    const found = all.filter((bar) => bar.timestamp >= from && bar.timestamp < end);
+    return { symbol, timeframe, bars: found.slice(0, limit), next_page_token: found.length > limit ? String(found[limit].timestamp) : null };
+  }
+
+  function control(query) {
+    for (const [name, value] of query) if (name in faults) faults[name] = /^-?\d+$/.test(value) ? Number(value) : value === 'true' ? true : value === 'false' ? false : value;
+    if (faults.market === 'closed' || faults.mute) heardAt -= Number(query.get('silence') ?? 0);
+    if (query.has('cut')) for (const socket of sockets.sockets.sockets.values()) socket.conn.close();
+    if (query.has('status')) sockets.emit('status', JSON.parse(query.get('status')));
+    return faults;
+  }
+
+  await new Promise((resolve) => http.listen(port, '127.0.0.1', resolve));
+  const url = `http://localhost:${http.address().port}`;
+  return {
+    url,
+    listings,
+    control: (changes) => control(new URLSearchParams(changes)),
+    stop: async () => {
+      clearInterval(ticker);
+      clearInterval(heart);
+      await sockets.close();
+    },
+  };
+}
+
+const problem = (status, message) => Object.assign(new Error(message), { status });
+
+function aggregate(listing, timeframe) {
+  const minutes = listing.bars();
+  if (timeframe === '1Min') return minutes;
+  const length = FRAMES[timeframe] * 60_000;
+  const frames = new Map();
+  for (const bar of minutes) {
+    const [hour, minute] = NEW_YORK.format(bar.timestamp).split(':').map(Number);
+    const start = bar.timestamp - (((hour * 60 + minute) * 60_000) % length);
+    const known = frames.get(start);
+    if (known === undefined) frames.set(start, { ...bar, timestamp: start });
+    else {
+      known.vwap = (known.vwap * known.volume + bar.vwap * bar.volume) / (known.volume + bar.volume);
+      known.high = Math.max(known.high, bar.high);
+      known.low = Math.min(known.low, bar.low);
+      known.close = bar.close;
+      known.volume += bar.volume;
+      known.trade_count += bar.trade_count;
+    }
+  }
+  const first = frames.keys().next().value ?? Infinity;
+  return timeframe === '1Day' ? [...listing.days.filter((bar) => bar.timestamp < first), ...frames.values()] : [...frames.values()];
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const stage = await rehearse({ port: Number(process.env.PORT ?? 5050) });
+  console.log(`rehearsal at ${stage.url}`);
+}

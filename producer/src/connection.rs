@@ -5,12 +5,10 @@ use std::time::Duration;
 use anyhow::bail;
 use futures_util::{SinkExt as _, StreamExt as _};
 use service::{Backoff, CancellationToken, Part};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, interval_at, sleep, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
+use crate::dial::{Dial, Socket};
 use crate::fanout::Fanout;
 use crate::feed::{Awaited, Frame, Next, Protocol, Step};
 
@@ -22,10 +20,8 @@ const STABLE_AFTER: Duration = Duration::from_secs(10);
 const DIAL_MAX: Duration = Duration::from_secs(10);
 /// A ping goes out this often; the answer must come before the next one.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
-/// Larger messages end the connection.
-const MESSAGE_BYTES_MAX: usize = 16 << 20;
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+/// A feed that has sent nothing for this long is asked for a sign of life: a socket can stay open and deliver nothing for hours.
+const QUIET_MAX: Duration = Duration::from_secs(15);
 
 /// How a connection ended.
 enum Ended {
@@ -39,6 +35,7 @@ enum Ended {
 /// # Errors
 /// Where only a person can help (wrong keys, wrong plan); the text says what to do.
 pub async fn keep_connected(
+    dial: impl Dial,
     mut protocol: Box<dyn Protocol>,
     mut fanout: Fanout,
     part: Part,
@@ -48,7 +45,7 @@ pub async fn keep_connected(
     let reconnects = metrics::counter!("producer_feed_reconnects_total");
     loop {
         let mut streaming_since = None;
-        let ended = connect_and_stream(protocol.as_mut(), &mut fanout, &part, &mut streaming_since, &stop).await;
+        let ended = connect_and_stream(&dial, protocol.as_mut(), &mut fanout, &part, &mut streaming_since, &stop).await;
         fanout.flush();
         let reason = match ended {
             Ended::Stopped => return Ok(()),
@@ -71,7 +68,8 @@ pub async fn keep_connected(
     }
 }
 
-async fn connect_and_stream(
+async fn connect_and_stream<D: Dial>(
+    dial: &D,
     protocol: &mut dyn Protocol,
     fanout: &mut Fanout,
     part: &Part,
@@ -81,7 +79,7 @@ async fn connect_and_stream(
     let endpoint = protocol.endpoint();
     let dialled = tokio::select! {
         () = stop.cancelled() => return Ended::Stopped,
-        dialled = timeout(DIAL_MAX, dial(endpoint.url.expose())) => dialled,
+        dialled = timeout(DIAL_MAX, dial.dial(&endpoint)) => dialled,
     };
     let mut socket = match dialled {
         Ok(Ok(socket)) => socket,
@@ -93,6 +91,7 @@ async fn connect_and_stream(
     let mut pings = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
     let mut pong_owed = false;
     let mut owed = Owed::new(protocol.awaits());
+    let mut heard = Instant::now();
     loop {
         let message = tokio::select! {
             biased;
@@ -110,7 +109,16 @@ async fn connect_and_stream(
                     Err(error) => return Ended::Lost(error.to_string()),
                 }
             }
-            () = sleep_until(owed.deadline) , if owed.awaited.is_some() => return Ended::Lost(owed.complaint()),
+            () = sleep_until(heard + QUIET_MAX), if owed.awaited.is_none() => {
+                heard = Instant::now();
+                let step = protocol.probe().map(Step::send).unwrap_or_default();
+                if let Some(ended) = answer(&mut socket, step).await {
+                    return ended;
+                }
+                owed.update(protocol.awaits());
+                continue;
+            }
+            () = sleep_until(owed.deadline), if owed.awaited.is_some() => return Ended::Lost(owed.complaint()),
             // Where the cold path has no room left the socket is not read: the feed slows down, nothing is thrown away.
             message = async { fanout.room().await; socket.next().await } => message,
         };
@@ -126,6 +134,7 @@ async fn connect_and_stream(
             Some(Err(error)) => return Ended::Lost(error.to_string()),
             None => return Ended::Lost("the feed closed the connection".to_owned()),
         };
+        heard = Instant::now();
         let step = protocol.frame(frame, &mut |event| fanout.event(event));
         fanout.flush();
         if let Some(ended) = answer(&mut socket, step).await {
@@ -140,7 +149,10 @@ async fn connect_and_stream(
 }
 
 /// Sends what the conversation needs; `Some` where it is over.
-async fn answer(socket: &mut Socket, step: Step) -> Option<Ended> {
+async fn answer<I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
+    socket: &mut Socket<I>,
+    step: Step,
+) -> Option<Ended> {
     for message in step.send {
         if let Err(error) = socket.send(Message::text(message.0)).await {
             return Some(Ended::Lost(error.to_string()));
@@ -151,14 +163,6 @@ async fn answer(socket: &mut Socket, step: Step) -> Option<Ended> {
         Next::Reconnect(reason) => Some(Ended::Lost(reason)),
         Next::Fatal(advice) => Some(Ended::Fatal(advice)),
     }
-}
-
-async fn dial(url: &str) -> Result<Socket, tungstenite::Error> {
-    let mut config = WebSocketConfig::default();
-    config.max_message_size = Some(MESSAGE_BYTES_MAX);
-    config.max_frame_size = Some(MESSAGE_BYTES_MAX);
-    let no_delay = true;
-    connect_async_with_config(url, Some(config), no_delay).await.map(|(socket, _)| socket)
 }
 
 /// A handshake that was refused: some answers never change by themselves.
@@ -214,3 +218,6 @@ impl Owed {
             .map_or_else(String::new, |awaited| format!("{} did not come within {:?}", awaited.what, awaited.limit))
     }
 }
+
+#[cfg(test)]
+mod tests;

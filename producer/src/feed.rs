@@ -22,6 +22,9 @@ pub trait Protocol: Send {
     /// Takes one frame. Events go to `events` in order; what the conversation needs comes back.
     fn frame(&mut self, frame: Frame<'_>, events: &mut dyn FnMut(Event)) -> Step;
 
+    /// A question that a living server answers at once. Asked where it has been silent for long; the answer is then awaited.
+    fn probe(&mut self) -> Option<Outgoing>;
+
     /// What the server owes next; `None` while records stream and nothing is owed.
     fn awaits(&self) -> Option<Awaited>;
 }

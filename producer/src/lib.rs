@@ -7,6 +7,7 @@ pub mod alpaca;
 pub mod cold;
 pub mod config;
 pub mod connection;
+pub mod dial;
 pub mod event;
 pub mod fanout;
 pub mod feed;
@@ -56,7 +57,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
 
     let fanout = Fanout::new(epoch_now(), hot, cold.clone());
     let alpaca = Box::new(alpaca::Alpaca::new(config.alpaca));
-    let feed = connection::keep_connected(alpaca, fanout, health.part("feed"), stopping.clone());
+    let feed = connection::keep_connected(dial::Internet, alpaca, fanout, health.part("feed"), stopping.clone());
     tasks.spawn("feed", async move {
         let ended = feed.await;
         cold.close(); // nothing more will come: the writer may finish

@@ -52,6 +52,8 @@ enum Phase {
     Authentication,
     Subscription,
     Streaming,
+    /// Records stream, and the answer to a probe is owed.
+    Probing,
 }
 
 impl Alpaca {
@@ -83,6 +85,10 @@ impl Alpaca {
                 Step::default()
             }
             (Control::Subscription(set), Phase::Subscription) => self.acknowledged(&set),
+            (Control::Subscription(_), Phase::Probing) => {
+                self.enter(Phase::Streaming);
+                Step::default()
+            }
             (Control::Subscription(_), _) => Step::default(),
             (Control::Error { code, message }, _) => self.error(code, &message),
         }
@@ -142,7 +148,7 @@ impl Alpaca {
     fn error(&mut self, code: Option<i64>, message: &str) -> Step {
         let shown = code.map_or_else(|| "without a code".to_owned(), |code| code.to_string());
         metrics::counter!("producer_feed_errors_total", "code" => shown.clone()).increment(1);
-        let streaming = self.phase == Phase::Streaming;
+        let streaming = matches!(self.phase, Phase::Streaming | Phase::Probing);
         match remedy(code, streaming) {
             Remedy::Fatal(advice) => {
                 let asked =
@@ -210,11 +216,22 @@ impl Protocol for Alpaca {
         step
     }
 
+    /// Asks for one symbol that is subscribed already: that changes nothing, and the server acknowledges it.
+    fn probe(&mut self) -> Option<Outgoing> {
+        let symbols = self.settings.symbols.as_deref();
+        let first = symbols.map_or("*", |symbols| symbols.first().map_or("*", Symbol::as_str));
+        let channel = self.settings.channels.first()?;
+        let message = Outgoing(json!({"action": "subscribe", channel: [first]}).to_string());
+        self.enter(Phase::Probing);
+        Some(message)
+    }
+
     fn awaits(&self) -> Option<Awaited> {
         let what = match self.phase {
             Phase::Welcome => "the welcome",
             Phase::Authentication => "the answer to the authentication",
             Phase::Subscription => "the answer to the subscription",
+            Phase::Probing => "a sign of life",
             Phase::Streaming => return None,
         };
         Some(Awaited { what, step: self.step, limit: ANSWER_MAX })

@@ -63,7 +63,7 @@ impl Cold {
     }
 
     /// Moves up to `max` records into `batch`, waiting up to `wait` for the first. Returns whether the queue is closed and empty.
-    fn take(&self, batch: &mut Vec<Encoded>, max: usize, wait: Duration) -> bool {
+    pub(crate) fn take(&self, batch: &mut Vec<Encoded>, max: usize, wait: Duration) -> bool {
         let waiting = self.lock();
         let idle = |waiting: &mut Waiting| waiting.records.is_empty() && !waiting.closed;
         let (mut waiting, _) =

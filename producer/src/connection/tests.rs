@@ -1,0 +1,223 @@
+//! A scripted server in memory, on paused time: hours of outages pass in milliseconds.
+
+use std::sync::{Arc, Mutex};
+
+use market::Symbol;
+use service::redis::RedisConfig;
+use service::{Health, Secret, Vars};
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::http::Response;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+use super::*;
+use crate::alpaca::{Alpaca, AlpacaSettings};
+use crate::cold::Cold;
+use crate::feed::Endpoint;
+use crate::hot::Hot;
+
+type Peer = WebSocketStream<DuplexStream>;
+
+/// Gives the server's end of each new connection to the test, which may refuse it with an HTTP status instead.
+struct Script {
+    peers: mpsc::Sender<(Instant, Peer)>,
+    refusals: Arc<Mutex<Vec<u16>>>,
+}
+
+impl Dial for Script {
+    type Io = DuplexStream;
+
+    async fn dial(&self, _: &Endpoint) -> Result<Socket<DuplexStream>, tungstenite::Error> {
+        let refusal = self.refusals.lock().unwrap().pop();
+        if let Some(status) = refusal {
+            let response = Response::builder().status(status).body(None).unwrap();
+            return Err(tungstenite::Error::Http(Box::new(response)));
+        }
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let peer = WebSocketStream::from_raw_socket(far, Role::Server, None).await;
+        self.peers.send((Instant::now(), peer)).await.unwrap();
+        Ok(WebSocketStream::from_raw_socket(near, Role::Client, Some(crate::dial::limits())).await)
+    }
+}
+
+struct Running {
+    peers: mpsc::Receiver<(Instant, Peer)>,
+    cold: Cold,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<anyhow::Result<()>>,
+}
+
+fn start(refusals: &[u16]) -> Running {
+    let health = Health::new("test");
+    let redis = Vars::from_pairs(&[]).load(RedisConfig::from_vars).unwrap();
+    let (hot, _) = Hot::new(redis, health.part("redis"));
+    let cold = Cold::default();
+    let settings = AlpacaSettings {
+        url: "ws://script".to_owned(),
+        key: Secret::new("k"),
+        secret: Secret::new("s"),
+        symbols: Some(vec![Symbol::new("AAPL").unwrap()]),
+        channels: vec!["trades".to_owned()],
+    };
+    let (sender, peers) = mpsc::channel(1);
+    let refusals = Arc::new(Mutex::new(refusals.iter().rev().copied().collect()));
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(keep_connected(
+        Script { peers: sender, refusals },
+        Box::new(Alpaca::new(settings)),
+        Fanout::new(1, hot, cold.clone()),
+        health.part("feed"),
+        stop.clone(),
+    ));
+    Running { peers, cold, stop, task }
+}
+
+impl Running {
+    async fn peer(&mut self) -> Peer {
+        self.peers.recv().await.unwrap().1
+    }
+
+    fn taken(&self) -> usize {
+        let mut batch = Vec::new();
+        self.cold.take(&mut batch, usize::MAX, Duration::ZERO);
+        batch.len()
+    }
+
+    async fn fatal(self) -> String {
+        self.task.await.unwrap().unwrap_err().to_string()
+    }
+}
+
+async fn say(peer: &mut Peer, text: &str) {
+    peer.send(Message::text(text)).await.unwrap();
+}
+
+/// The next text message from the client; pings are answered by the library on the way.
+async fn hear(peer: &mut Peer) -> String {
+    loop {
+        match peer.next().await.unwrap().unwrap() {
+            Message::Text(text) => return text.to_string(),
+            Message::Ping(_) | Message::Pong(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+const ACKNOWLEDGEMENT: &str = r#"[{"T":"subscription","trades":["AAPL"]}]"#;
+const TRADE: &str = r#"[{"T":"t","S":"AAPL","i":1,"p":1,"s":1,"t":"2024-06-03T14:00:00Z"}]"#;
+
+async fn greet(peer: &mut Peer) {
+    say(peer, r#"[{"T":"success","msg":"connected"}]"#).await;
+    assert!(hear(peer).await.contains("auth"));
+    say(peer, r#"[{"T":"success","msg":"authenticated"}]"#).await;
+    assert!(hear(peer).await.contains("subscribe"));
+    say(peer, ACKNOWLEDGEMENT).await;
+}
+
+/// Keeps the connection alive for `time`, with data, as a healthy feed does.
+async fn feed_for(peer: &mut Peer, time: Duration) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        say(peer, TRADE).await;
+        let _ = timeout(Duration::from_secs(1), peer.next()).await; // takes pings, so that pongs go out
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_flow_and_a_stop_is_clean() {
+    let mut running = start(&[]);
+    let mut peer = running.peer().await;
+    greet(&mut peer).await;
+    say(&mut peer, TRADE).await;
+    say(&mut peer, "nonsense").await;
+    say(&mut peer, TRADE).await;
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let mut taken = 0;
+    while taken < 2 && Instant::now() < deadline {
+        sleep(Duration::from_millis(10)).await;
+        taken += running.taken();
+    }
+    assert_eq!(taken, 2);
+    running.stop.cancel();
+    let (stopped, _) = tokio::join!(running.task, async { while let Some(Ok(_)) = peer.next().await {} });
+    stopped.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_grow_until_a_stream_has_been_stable_for_ten_seconds() {
+    let mut running = start(&[]);
+    // Greeted and thrown out at once, again and again: the waits must reach tens of seconds although each time all looked well.
+    let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
+    for _ in 0..20 {
+        let (at, mut peer) = running.peers.recv().await.unwrap();
+        longest = longest.max(at - last);
+        greet(&mut peer).await;
+        last = Instant::now();
+    }
+    assert!(longest > Duration::from_secs(15), "the longest wait was {longest:?}");
+    assert!(longest <= Duration::from_secs(61));
+    // After ten seconds of streaming the next wait is short again.
+    let mut peer = running.peer().await;
+    greet(&mut peer).await;
+    feed_for(&mut peer, Duration::from_secs(11)).await;
+    drop(peer);
+    let lost = Instant::now();
+    let (at, _peer) = running.peers.recv().await.unwrap();
+    assert!(at - lost <= Duration::from_millis(500), "{:?}", at - lost);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mute_server_is_found_within_thirty_seconds() {
+    let mut running = start(&[]);
+    let mut peer = running.peer().await;
+    greet(&mut peer).await;
+    let mute_since = Instant::now();
+    // It still answers pings, which its library does by itself, but says nothing any more.
+    let answering = tokio::spawn(async move { while let Some(Ok(_)) = peer.next().await {} });
+    let (at, _peer) = running.peers.recv().await.unwrap();
+    assert!(at - mute_since < Duration::from_secs(30), "{:?}", at - mute_since);
+    answering.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_server_that_answers_is_left_alone() {
+    let mut running = start(&[]);
+    let mut peer = running.peer().await;
+    greet(&mut peer).await;
+    let weekend = Instant::now() + Duration::from_secs(60 * 3600);
+    while Instant::now() < weekend {
+        assert!(hear(&mut peer).await.contains(r#""trades":["AAPL"]"#), "a probe asks for what is subscribed");
+        say(&mut peer, ACKNOWLEDGEMENT).await;
+    }
+    assert!(running.peers.try_recv().is_err(), "no second connection");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_never_welcomes_is_left_after_three_seconds() {
+    let mut running = start(&[]);
+    let (first, _silent) = running.peers.recv().await.unwrap();
+    let (second, _peer) = running.peers.recv().await.unwrap();
+    let waited = second - first;
+    assert!(waited >= Duration::from_secs(3) && waited <= Duration::from_millis(3_600), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_handshakes_are_retried_or_fatal_by_their_status() {
+    let mut running = start(&[429, 503, 500]);
+    greet(&mut running.peer().await).await; // three refusals later it is in
+    for status in [400, 401, 403, 404] {
+        let message = start(&[status]).fatal().await;
+        assert!(message.contains(&status.to_string()), "{message}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_keys_stop_with_a_sentence_and_without_the_keys() {
+    let mut running = start(&[]);
+    let mut peer = running.peer().await;
+    say(&mut peer, r#"[{"T":"success","msg":"connected"}]"#).await;
+    hear(&mut peer).await;
+    say(&mut peer, r#"[{"T":"error","code":402,"msg":"auth failed"}]"#).await;
+    assert!(running.fatal().await.contains("check ALPACA_API_KEY and ALPACA_API_SECRET"));
+}

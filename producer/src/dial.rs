@@ -1,0 +1,47 @@
+//! Opens WebSocket connections. A trait, so that tests can play the server in memory and on paused time.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+
+use crate::feed::Endpoint;
+
+/// Larger messages end the connection.
+const MESSAGE_BYTES_MAX: usize = 16 << 20;
+
+/// An open connection.
+pub type Socket<I> = WebSocketStream<I>;
+
+/// A way to connect.
+pub trait Dial: Send + Sync {
+    /// What carries the bytes.
+    type Io: AsyncRead + AsyncWrite + Unpin + Send;
+
+    /// Connects and shakes hands.
+    fn dial(&self, endpoint: &Endpoint) -> impl Future<Output = Result<Socket<Self::Io>, Error>> + Send;
+}
+
+/// TCP, with TLS for `wss://`.
+#[derive(Clone, Copy, Debug)]
+pub struct Internet;
+
+impl Dial for Internet {
+    type Io = MaybeTlsStream<TcpStream>;
+
+    async fn dial(&self, endpoint: &Endpoint) -> Result<Socket<Self::Io>, Error> {
+        let no_delay = true;
+        let connected = connect_async_with_config(endpoint.url.expose(), Some(limits()), no_delay).await;
+        connected.map(|(socket, _)| socket)
+    }
+}
+
+/// Message limits of every connection.
+#[must_use]
+pub fn limits() -> WebSocketConfig {
+    let mut config = WebSocketConfig::default();
+    config.max_message_size = Some(MESSAGE_BYTES_MAX);
+    config.max_frame_size = Some(MESSAGE_BYTES_MAX);
+    config
+}

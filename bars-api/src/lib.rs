@@ -1,1 +1,80 @@
-//! Stub.
+//! The history API: what is in PostgreSQL, over HTTP. It reads and never writes.
+//!
+//! A request goes [`params`] (valid or 400) → [`answer`] (known and still true?) → [`history`] (pages of any timeframe) →
+//! [`db`] (SQL) → [`render`] (JSON). Whatever fails on the way becomes a [`problem`].
+
+pub mod answer;
+pub mod app;
+pub mod config;
+pub mod db;
+pub mod dto;
+pub mod history;
+pub mod middleware;
+pub mod openapi;
+pub mod params;
+pub mod problem;
+pub mod remembered;
+pub mod render;
+pub mod roll_up;
+pub mod routes;
+pub mod state;
+pub mod watch;
+
+use std::time::Duration;
+
+use actix_web::{HttpServer, web};
+use anyhow::Context as _;
+use service::{CancellationToken, Health, Tasks};
+
+pub use config::Config;
+
+use crate::db::Database;
+use crate::state::State;
+
+/// How long requests that are being answered may take after a stop is asked for, in seconds.
+const DRAIN_MAX_S: u64 = 10;
+
+/// Serves until `stop`; then answers what it has begun.
+///
+/// # Errors
+/// Where the address cannot be bound, or a task fails.
+pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    let health = Health::new("bars-api");
+    let part = health.part("postgres");
+    let state = web::Data::new(State::new(&config, health)?);
+    let server = serve(&config, state.clone())?;
+
+    let mut tasks = Tasks::new(&stop);
+    let (upkeep, metrics) = (tasks.stop_token(), state.metrics.clone());
+    tasks.spawn("metrics", async move {
+        service::ops::upkeep(metrics, upkeep).await;
+        Ok(())
+    });
+    let probes = Database::new(&config, "bars-api-health", 1)?;
+    tasks.spawn("health", watch::watch(probes, part, tasks.stop_token()));
+    let handle = server.handle();
+    let stopping = tasks.stop_token();
+    tasks.spawn("http", async move {
+        let stopper = async {
+            stopping.cancelled().await;
+            handle.stop(true).await;
+        };
+        tokio::join!(async { server.await.context("the HTTP server failed") }, stopper).0
+    });
+    tasks.run(Duration::from_secs(DRAIN_MAX_S + 2)).await
+}
+
+fn serve(config: &Config, state: web::Data<State>) -> anyhow::Result<actix_web::dev::Server> {
+    let origins = config.origins.clone();
+    let address = config.address;
+    let bound = HttpServer::new(move || app::app(state.clone(), origins.clone()))
+        .workers(config.workers)
+        .shutdown_timeout(DRAIN_MAX_S)
+        .disable_signals()
+        .bind(address)
+        .with_context(|| format!("cannot listen on {address}: stop what uses this port or set API_PORT"))?;
+    for bound in bound.addrs() {
+        tracing::info!("listening on http://{bound}");
+    }
+    Ok(bound.run())
+}

@@ -1,0 +1,117 @@
+//! From a question to an answer: is it known already, is what is known still true, and if not, ask the database.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
+use deadpool_postgres::Transaction;
+
+use crate::db::versions::{self, Scope};
+use crate::params::page::fingerprint;
+use crate::problem::Problem;
+use crate::state::State;
+
+/// JSON.
+pub const JSON: &str = "application/json";
+
+/// What decides an answer that is made of bars.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// Everything that decides what the answer holds, in a normal form: equal keys have equal answers.
+    pub key: String,
+    /// Whose bars the answer is made of.
+    pub scope: Scope,
+    /// Media type of the answer.
+    pub content_type: &'static str,
+}
+
+/// Answers from memory where the version of the bars still stands, else with what `make` finds in one snapshot.
+///
+/// Freshness: the version row is read anew on each request, and the sink raises it in the bars' own transaction. An answer that
+/// was made of version n holds every bar that was committed up to n; it is given again only while n is still the newest.
+///
+/// # Errors
+/// What `make` says, or 503 where the database does not answer in time.
+pub async fn versioned(
+    state: &State,
+    request: &HttpRequest,
+    ask: Ask,
+    make: impl AsyncFnOnce(&Transaction<'_>) -> Result<Vec<u8>, Problem>,
+) -> Result<HttpResponse, Problem> {
+    let answering = answer(state, request, &ask, make);
+    tokio::time::timeout(state.answer_time_max, answering).await.unwrap_or_else(|_| Err(Problem::too_slow()))
+}
+
+/// Answers with what `make` finds in one snapshot; nothing is remembered.
+///
+/// # Errors
+/// As in [`versioned`].
+pub async fn fresh(
+    state: &State,
+    make: impl AsyncFnOnce(&Transaction<'_>) -> Result<Vec<u8>, Problem>,
+) -> Result<HttpResponse, Problem> {
+    let answering = async {
+        let mut connection = state.database.connect().await?;
+        let snapshot = connection.snapshot().await?;
+        let body = make(&snapshot).await?;
+        snapshot.commit().await?;
+        connection.release();
+        Ok(respond(StatusCode::OK, None, JSON, body.into()))
+    };
+    tokio::time::timeout(state.answer_time_max, answering).await.unwrap_or_else(|_| Err(Problem::too_slow()))
+}
+
+async fn answer(
+    state: &State,
+    request: &HttpRequest,
+    ask: &Ask,
+    make: impl AsyncFnOnce(&Transaction<'_>) -> Result<Vec<u8>, Problem>,
+) -> Result<HttpResponse, Problem> {
+    let mut connection = state.database.connect().await?;
+    if let Some(version) = versions::version(&*connection, &ask.scope).await? {
+        let etag = etag(version, &ask.key);
+        if is_held(request, &etag) {
+            connection.release();
+            return Ok(respond(StatusCode::NOT_MODIFIED, Some(&etag), ask.content_type, Bytes::new()));
+        }
+        if let Some(body) = state.remembered.get(&ask.key, version) {
+            connection.release();
+            metrics::counter!("bars_api_answers_total", "from" => "memory").increment(1);
+            return Ok(respond(StatusCode::OK, Some(&etag), ask.content_type, body));
+        }
+    }
+    let snapshot = connection.snapshot().await?;
+    let version = versions::version(&snapshot, &ask.scope).await?;
+    let body = Bytes::from(make(&snapshot).await?);
+    snapshot.commit().await?;
+    connection.release();
+    metrics::counter!("bars_api_answers_total", "from" => "database").increment(1);
+    let etag = version.map(|version| {
+        state.remembered.put(&ask.key, version, body.clone());
+        etag(version, &ask.key)
+    });
+    Ok(respond(StatusCode::OK, etag.as_deref(), ask.content_type, body))
+}
+
+/// Weak, because the same answer may be sent in several encodings.
+fn etag(version: i64, key: &str) -> String {
+    format!("W/\"{version:x}-{:x}\"", fingerprint(key))
+}
+
+fn is_held(request: &HttpRequest, etag: &str) -> bool {
+    let held = request.headers().get_all(header::IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
+    held.flat_map(|list| list.split(',')).any(|tag| tag.trim() == etag)
+}
+
+/// `no-cache` lets anybody keep the answer and makes them ask each time whether it still stands.
+fn respond(status: StatusCode, etag: Option<&str>, content_type: &'static str, body: Bytes) -> HttpResponse {
+    let mut response = HttpResponse::build(status);
+    response.insert_header((header::CACHE_CONTROL, "no-cache"));
+    if let Some(etag) = etag {
+        response.insert_header((header::ETAG, etag));
+    }
+    if status == StatusCode::NOT_MODIFIED {
+        return response.finish();
+    }
+    response.content_type(content_type).body(body)
+}

@@ -1,0 +1,87 @@
+//! The HTTP application: every route, and what is wrapped around them.
+
+use actix_cors::Cors;
+use actix_web::body::MessageBody;
+use actix_web::dev::{Handler, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::http::header;
+use actix_web::middleware::{Compress, from_fn};
+use actix_web::{App, Error, FromRequest, HttpRequest, HttpResponse, Resource, Responder, guard, web};
+use utoipa::OpenApi as _;
+use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
+
+use crate::config::Origins;
+use crate::middleware::{REQUEST_ID, around};
+use crate::openapi::ApiDoc;
+use crate::problem::Problem;
+use crate::routes::{bars, ops};
+use crate::state::State;
+
+/// Builds the application; each HTTP thread has one.
+pub fn app(
+    state: web::Data<State>,
+    origins: Origins,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    App::new()
+        .app_data(state)
+        .app_data(web::PathConfig::default().error_handler(|_, request| Problem::no_route(request.path()).into()))
+        .wrap(from_fn(around)) // innermost, so that its errors get CORS headers too
+        .wrap(Compress::default())
+        .wrap(cors(&origins))
+        .configure(routes)
+        .default_service(web::to(no_route))
+}
+
+fn routes(app: &mut web::ServiceConfig) {
+    app.service(get("/", ops::about))
+        .service(get("/health", ops::health))
+        .service(get("/metrics", ops::metrics))
+        .service(get("/docs", ops::docs))
+        .service(SwaggerUi::new("/docs/{_:.*}").config(swagger()).url("/openapi.json", ApiDoc::openapi()))
+        .service(get("/bars/latest", bars::latest)) // before `{symbol}`: no symbol is called `latest`
+        .service(get("/bars/{symbol}", bars::newest))
+        .service(get("/bars/{symbol}/range", bars::range));
+}
+
+/// A resource that can be read and nothing else.
+fn get<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    let reads = guard::Any(guard::Get()).or(guard::Head());
+    web::resource(path).route(web::route().guard(reads).to(handler)).default_service(web::to(not_a_method))
+}
+
+/// No validator badge: it would fetch a picture from a host on the internet.
+fn swagger() -> SwaggerConfig<'static> {
+    SwaggerConfig::default().validator_url("none").try_it_out_enabled(true)
+}
+
+fn cors(origins: &Origins) -> Cors {
+    let cors = Cors::default()
+        .allowed_methods(["GET", "HEAD"])
+        .allow_any_header()
+        .expose_headers([REQUEST_ID, header::ETAG, header::RETRY_AFTER])
+        .max_age(3600);
+    match origins {
+        Origins::Any => cors.allow_any_origin().send_wildcard(),
+        Origins::These(list) => list.iter().fold(cors, |cors, origin| cors.allowed_origin(origin)),
+    }
+}
+
+async fn no_route(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    Err(Problem::no_route(request.path()))
+}
+
+async fn not_a_method(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    Err(Problem::method(request.method().as_str()))
+}

@@ -1,0 +1,123 @@
+//! The API's variables; `.env.example` lists the same names.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use market::Source;
+use service::Vars;
+use service::postgres::PostgresConfig;
+
+/// Everything that can be set.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// HTTP threads.
+    pub workers: usize,
+    /// Where the database is.
+    pub postgres: PostgresConfig,
+    /// Most connections to the database.
+    pub connections_max: usize,
+    /// How long a request waits for a free connection before it is sent away with 503.
+    pub pool_wait_max: Duration,
+    /// How long the database may work on one statement.
+    pub statement_time_max: Duration,
+    /// Web pages that may read this API from a browser.
+    pub origins: Origins,
+    /// The feeds, best first: readers get the first unless they ask for another.
+    pub sources: Vec<Source>,
+    /// How much memory remembered answers may take, in bytes; 0 remembers nothing.
+    pub remembered_bytes_max: usize,
+}
+
+/// Whom CORS lets in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// Every page (`*`).
+    Any,
+    /// These pages.
+    These(Vec<String>),
+}
+
+impl Config {
+    /// Reads all variables.
+    pub fn from_vars(vars: &mut Vars) -> Self {
+        let host = vars.read("API_HOST", IpAddr::V4(Ipv4Addr::UNSPECIFIED), "IP address to listen on");
+        let port = vars.read_within("API_PORT", 8000, 0..=65535, "port");
+        let cores = available_parallelism().map_or(2, NonZeroUsize::get);
+        let sources = sources(vars);
+        Self {
+            address: SocketAddr::new(host, port),
+            workers: vars.read_within("API_WORKERS", cores, 1..=256, "threads"),
+            postgres: PostgresConfig::from_vars(vars),
+            connections_max: vars.read_within("API_CONNECTIONS_MAX", 16, 1..=1000, "connections"),
+            pool_wait_max: millis(vars, "API_POOL_WAIT_MAX_MS", 1_000),
+            statement_time_max: millis(vars, "API_STATEMENT_TIME_MAX_MS", 5_000),
+            origins: origins(vars),
+            sources,
+            remembered_bytes_max: vars.read_within("API_REMEMBERED_MAX_MB", 128, 0..=65_536, "megabytes") << 20,
+        }
+    }
+}
+
+fn millis(vars: &mut Vars, name: &str, default: u64) -> Duration {
+    Duration::from_millis(vars.read_within(name, default, 1..=600_000, "milliseconds"))
+}
+
+fn sources(vars: &mut Vars) -> Vec<Source> {
+    let names = vars.read_list::<String>("FEED", "alpaca", "alpaca, finnhub, massive");
+    let (good, bad): (Vec<_>, Vec<_>) = names.iter().map(|name| Source::new(name)).partition(Result::is_ok);
+    for reject in bad.into_iter().filter_map(Result::err) {
+        vars.problem("FEED", format_args!("{reject} (expected alpaca, finnhub or massive)"));
+    }
+    let sources: Vec<_> = good.into_iter().filter_map(Result::ok).collect();
+    if sources.is_empty() { vec![Source::alpaca()] } else { sources }
+}
+
+fn origins(vars: &mut Vars) -> Origins {
+    let list = vars.read_list::<String>("FRONTEND_URL", "http://localhost:5000", "origins, or * for every page");
+    if list.iter().any(|origin| origin == "*") {
+        return Origins::Any;
+    }
+    for origin in &list {
+        if !(origin.starts_with("http://") || origin.starts_with("https://")) {
+            vars.problem("FRONTEND_URL", format_args!("`{origin}` is no origin (expected http://host:port or *)"));
+        }
+    }
+    Origins::These(list.into_iter().map(|origin| origin.trim_end_matches('/').to_owned()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_stand_where_nothing_is_set() {
+        let config = Vars::from_pairs(&[]).load(Config::from_vars).unwrap();
+        assert_eq!(config.address.port(), 8000);
+        assert_eq!(config.sources, [Source::alpaca()]);
+        assert_eq!(config.origins, Origins::These(vec!["http://localhost:5000".to_owned()]));
+    }
+
+    #[test]
+    fn every_mistake_is_named_at_once() {
+        let vars = Vars::from_pairs(&[
+            ("API_PORT", "http"),
+            ("FEED", "Alpaca!"),
+            ("FRONTEND_URL", "localhost:5000"),
+            ("API_STATEMENT_TIME_MAX_MS", "0"),
+        ]);
+        let error = vars.load(Config::from_vars).unwrap_err().to_string();
+        for name in ["API_PORT", "FEED", "FRONTEND_URL", "API_STATEMENT_TIME_MAX_MS"] {
+            assert!(error.contains(name), "{name} is missing in\n{error}");
+        }
+    }
+
+    #[test]
+    fn a_star_opens_the_api_to_every_page() {
+        let config = Vars::from_pairs(&[("FRONTEND_URL", "*")]).load(Config::from_vars).unwrap();
+        assert_eq!(config.origins, Origins::Any);
+    }
+}

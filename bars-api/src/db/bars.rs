@@ -1,0 +1,194 @@
+//! `stock_bars_staging`: one row per symbol, timeframe, start and source.
+
+use std::ops::Range;
+
+use deadpool_postgres::GenericClient;
+use market::{NS_PER_MS, Position, Source, Symbol, Timeframe};
+use tokio_postgres::Row;
+
+use crate::params::Order;
+use crate::problem::Problem;
+
+/// One bar as it is stored; its symbol, timeframe and source are known to whoever asked for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BarRow {
+    /// Start of the interval in Unix milliseconds.
+    pub start_ms: i64,
+    /// First price in dollars.
+    pub open: f64,
+    /// Highest price in dollars.
+    pub high: f64,
+    /// Lowest price in dollars.
+    pub low: f64,
+    /// Last price in dollars.
+    pub close: f64,
+    /// Shares.
+    pub volume: f64,
+    /// Number of trades, where the feed says so.
+    pub trade_count: Option<i64>,
+    /// Volume-weighted average price in dollars, where the feed says so.
+    pub vwap: Option<f64>,
+    /// Whether the interval is over.
+    pub is_final: bool,
+    /// Counts corrections.
+    pub revision: i64,
+}
+
+impl BarRow {
+    /// Start of the interval in Unix nanoseconds.
+    #[must_use]
+    pub fn start_ns(&self) -> i64 {
+        self.start_ms.saturating_mul(NS_PER_MS)
+    }
+
+    fn read(row: &Row, first: usize) -> Self {
+        Self {
+            start_ms: row.get::<_, i64>(first).div_euclid(NS_PER_MS),
+            open: row.get(first + 1),
+            high: row.get(first + 2),
+            low: row.get(first + 3),
+            close: row.get(first + 4),
+            volume: row.get(first + 5),
+            trade_count: row.get(first + 6),
+            vwap: row.get(first + 7),
+            is_final: row.get(first + 8),
+            revision: row.get(first + 9),
+        }
+    }
+}
+
+macro_rules! columns {
+    () => {
+        "ts_ns, open, high, low, close, volume, trade_count, vwap, is_final, revision"
+    };
+}
+
+const OLDEST_FIRST: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM market_data_oltp.stock_bars_staging
+     WHERE symbol = $1 AND timeframe = $2 AND source = $3 AND ts_ns >= $4 AND ts_ns < $5
+     ORDER BY ts_ns LIMIT $6"
+);
+
+const NEWEST_FIRST: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM market_data_oltp.stock_bars_staging
+     WHERE symbol = $1 AND timeframe = $2 AND source = $3 AND ts_ns >= $4 AND ts_ns < $5
+     ORDER BY ts_ns DESC LIMIT $6"
+);
+
+/// Up to `limit` stored bars of one series that start within `range_ns` (Unix nanoseconds).
+///
+/// # Errors
+/// 503 where the database cannot answer.
+pub async fn select(
+    client: &impl GenericClient,
+    series: &Series,
+    range_ns: &Range<i64>,
+    order: Order,
+    limit: usize,
+) -> Result<Vec<BarRow>, Problem> {
+    let sql = if order == Order::Ascending { OLDEST_FIRST } else { NEWEST_FIRST };
+    let statement = client.prepare_cached(sql).await?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let (symbol, timeframe, source) = (series.symbol.as_str(), series.timeframe.to_string(), series.source.as_str());
+    let rows =
+        client.query(&statement, &[&symbol, &timeframe, &source, &range_ns.start, &range_ns.end, &limit]).await?;
+    Ok(rows.iter().map(|row| BarRow::read(row, 0)).collect())
+}
+
+/// The bars of one symbol and length from one feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Series {
+    /// What was traded.
+    pub symbol: Symbol,
+    /// Length of the bars.
+    pub timeframe: Timeframe,
+    /// Who reported them.
+    pub source: Source,
+}
+
+/// The newest end of one symbol's bars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// Start of the newest bar in Unix milliseconds.
+    pub newest_ms: i64,
+    /// Place of the newest record in the live stream, where its writer gave one.
+    pub position: Option<Position>,
+}
+
+/// A correction of an older bar has a newer position than the newest bar has. Feeds correct the last minutes, a backfill the last
+/// hours; where it reaches further back the position is too low until the next bar: a reader of the stream then meets a bar twice, never a hole.
+const EDGE: &str = "SELECT ts_ns, epoch, seq FROM market_data_oltp.stock_bars_staging
+     WHERE symbol = $1 AND timeframe = $2 AND source = $3
+     ORDER BY ts_ns DESC LIMIT 128";
+
+/// Where a series ends now; `None` where it is empty.
+///
+/// # Errors
+/// 503 where the database cannot answer.
+pub async fn edge(client: &impl GenericClient, series: &Series) -> Result<Option<Edge>, Problem> {
+    let statement = client.prepare_cached(EDGE).await?;
+    let timeframe = series.timeframe.to_string();
+    let rows = client.query(&statement, &[&series.symbol.as_str(), &timeframe, &series.source.as_str()]).await?;
+    let position = rows.iter().filter_map(|row| position(row.get(1), row.get(2))).max();
+    Ok(rows.first().map(|row| Edge { newest_ms: row.get::<_, i64>(0).div_euclid(NS_PER_MS), position }))
+}
+
+/// 0 means that the writer gave none.
+fn position(epoch: i64, seq: i64) -> Option<Position> {
+    let seq = u64::try_from(seq).ok().filter(|seq| *seq > 0)?;
+    Some(Position { epoch, seq })
+}
+
+/// Whether any bar of `symbol` was ever stored.
+///
+/// # Errors
+/// 503 where the database cannot answer.
+pub async fn is_known(client: &impl GenericClient, symbol: &Symbol) -> Result<bool, Problem> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM market_data_oltp.stock_bars_staging WHERE symbol = $1)";
+    let statement = client.prepare_cached(sql).await?;
+    Ok(client.query_one(&statement, &[&symbol.as_str()]).await?.get(0))
+}
+
+/// `stock_bar_versions` lists every symbol that has bars, so that no scan has to find them.
+const SYMBOLS: &str = "SELECT DISTINCT symbol FROM market_data_oltp.stock_bar_versions ORDER BY symbol LIMIT $1";
+
+/// The first `limit` symbols that have bars, in alphabetical order.
+///
+/// # Errors
+/// 503 where the database cannot answer.
+pub async fn symbols(client: &impl GenericClient, limit: usize) -> Result<Vec<Symbol>, Problem> {
+    let statement = client.prepare_cached(SYMBOLS).await?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = client.query(&statement, &[&limit]).await?;
+    Ok(rows.iter().filter_map(|row| Symbol::new(row.get(0)).ok()).collect())
+}
+
+const LATEST: &str = concat!(
+    "SELECT wanted.symbol, bar.* FROM unnest($1::text[]) AS wanted(symbol) CROSS JOIN LATERAL (SELECT ",
+    columns!(),
+    ", epoch, seq FROM market_data_oltp.stock_bars_staging AS stored
+     WHERE stored.symbol = wanted.symbol AND timeframe = $2 AND source = $3
+     ORDER BY ts_ns DESC LIMIT 1) AS bar"
+);
+
+/// The newest stored bar of each of `symbols` that has one.
+///
+/// # Errors
+/// 503 where the database cannot answer.
+pub async fn latest(
+    client: &impl GenericClient,
+    symbols: &[Symbol],
+    timeframe: Timeframe,
+    source: &Source,
+) -> Result<Vec<(Symbol, BarRow, Option<Position>)>, Problem> {
+    let statement = client.prepare_cached(LATEST).await?;
+    let names: Vec<&str> = symbols.iter().map(Symbol::as_str).collect();
+    let rows = client.query(&statement, &[&names, &timeframe.to_string(), &source.as_str()]).await?;
+    let read =
+        |row: &Row| Some((Symbol::new(row.get(0)).ok()?, BarRow::read(row, 1), position(row.get(11), row.get(12))));
+    Ok(rows.iter().filter_map(read).collect())
+}

@@ -1,0 +1,102 @@
+//! The shapes of answers, as the OpenAPI page shows them. Bars are written by [`crate::render`]; a test holds the two together.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// One bar.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Bar {
+    /// Start of the interval in Unix milliseconds.
+    #[schema(example = 1_699_999_980_000_i64)]
+    pub timestamp: i64,
+    /// First price in dollars.
+    #[schema(example = 150.1)]
+    pub open: f64,
+    /// Highest price in dollars.
+    #[schema(example = 150.4)]
+    pub high: f64,
+    /// Lowest price in dollars.
+    #[schema(example = 150)]
+    pub low: f64,
+    /// Last price in dollars.
+    #[schema(example = 150.25)]
+    pub close: f64,
+    /// Shares.
+    #[schema(example = 12345)]
+    pub volume: f64,
+    /// Number of trades; left out where the feed does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = 87, nullable = false)]
+    pub trade_count: Option<i64>,
+    /// Volume-weighted average price in dollars; left out where the feed does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = 150.21, nullable = false)]
+    pub vwap: Option<f64>,
+    /// Whether the interval is over; a bar with `false` still changes.
+    pub r#final: bool,
+    /// 0 for the first version; corrections count up.
+    #[schema(example = 0)]
+    pub revision: i64,
+}
+
+/// Up to which record of the live stream an answer is true. Follow the stream from here: every bar with a later `epoch`, or the same
+/// `epoch` and a greater `seq`, is not in the answer, and every other one is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AsOf {
+    /// Run of the producer that wrote the record (its start in Unix milliseconds); left out where no run is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = 1_763_700_000_000_i64, nullable = false)]
+    pub epoch: Option<i64>,
+    /// The record's number within that run; left out where no run is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = 311, nullable = false)]
+    pub seq: Option<u64>,
+    /// Time of the newest record in Unix milliseconds.
+    #[schema(example = 1_699_999_980_000_i64)]
+    pub time: i64,
+}
+
+/// Bars of one symbol.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Bars {
+    /// What was asked for.
+    #[schema(example = "AAPL")]
+    pub symbol: String,
+    /// Length of the bars.
+    #[schema(example = "1Min")]
+    pub timeframe: String,
+    /// The bars, in ascending order of time unless `sort=desc`.
+    pub bars: Vec<Bar>,
+    /// Send it back as `page_token` for the next page; null on the last page.
+    pub next_page_token: Option<String>,
+    /// Null where the symbol has no bars from this source.
+    pub as_of: Option<AsOf>,
+}
+
+/// The newest bar of each symbol.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LatestBars {
+    /// Length of the bars.
+    #[schema(example = "1Min")]
+    pub timeframe: String,
+    /// By symbol; symbols without bars are absent.
+    pub bars: BTreeMap<String, Bar>,
+    /// By symbol.
+    pub as_of: BTreeMap<String, AsOf>,
+}
+
+/// What `GET /` says.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct About {
+    /// The service's name.
+    #[schema(example = "bars-api")]
+    pub service: String,
+    /// Its version.
+    pub version: String,
+    /// What it is for.
+    pub description: String,
+    /// Where to go from here, by name.
+    pub links: BTreeMap<String, String>,
+}

@@ -1,0 +1,159 @@
+//! Pages of bars of any timeframe, from what is stored.
+
+use std::ops::Range;
+
+use deadpool_postgres::Transaction;
+use market::timeframe::Unit;
+use market::{NS_PER_MS, Timeframe};
+
+use crate::db::bars::{self, BarRow, Edge, Series};
+use crate::params::Order;
+use crate::problem::Problem;
+use crate::roll_up::{self, RollUp};
+
+/// Minute bars that are read for one answer at most. More than the 525,600 minutes of the longest bar, so that every page holds
+/// at least one bar and paging always gets on.
+const MINUTES_MAX: usize = 700_000;
+/// Minute bars in one statement.
+const CHUNK_MINUTES: usize = 50_000;
+
+/// One question for bars.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Whose bars.
+    pub series: Series,
+    /// Bars that start in here, in Unix nanoseconds.
+    pub range_ns: Range<i64>,
+    /// Oldest or newest first.
+    pub order: Order,
+    /// Most bars in the answer.
+    pub limit: usize,
+}
+
+/// One page of bars.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The bars in the order that was asked for.
+    pub bars: Vec<BarRow>,
+    /// Whether bars may follow after the last one.
+    pub more: bool,
+    /// Where the series ends now, whatever part of it was asked for.
+    pub edge: Option<Edge>,
+}
+
+/// Answers `question` from one snapshot.
+///
+/// Longer bars are made of minutes; a longer bar that is itself stored fills in where there are no minutes.
+///
+/// # Errors
+/// 503 where the database cannot answer.
+pub async fn page(snapshot: &Transaction<'_>, question: &Question) -> Result<Page, Problem> {
+    let minutes = Series { timeframe: Timeframe::MINUTE, ..question.series.clone() };
+    let edge = bars::edge(snapshot, &minutes).await?;
+    let stored = stored(snapshot, question).await?;
+    if question.series.timeframe == Timeframe::MINUTE {
+        return Ok(first_of(stored, false, question.limit, edge));
+    }
+    let Some(newest) = edge else {
+        return Ok(first_of(stored, false, question.limit, edge));
+    };
+    let (rolled, cut) = rolled(snapshot, question, &minutes, newest.newest_ms).await?;
+    let stored = if cut { within(stored, &rolled, question.order) } else { stored };
+    Ok(first_of(roll_up::merge(rolled, stored, question.order), cut, question.limit, edge))
+}
+
+/// Stored bars of the very timeframe: one more than asked for, to know whether more follow.
+async fn stored(snapshot: &Transaction<'_>, question: &Question) -> Result<Vec<BarRow>, Problem> {
+    bars::select(snapshot, &question.series, &question.range_ns, question.order, question.limit + 1).await
+}
+
+/// Bars made of minutes: up to one more than asked for, and whether the reading was cut before the range's end.
+async fn rolled(
+    snapshot: &Transaction<'_>,
+    question: &Question,
+    minutes: &Series,
+    newest_ms: i64,
+) -> Result<(Vec<BarRow>, bool), Problem> {
+    let timeframe = question.series.timeframe;
+    let wanted = roll_up::minutes_of(timeframe, &to_ms(&question.range_ns));
+    let mut left = wanted.start.saturating_mul(NS_PER_MS)..wanted.end.saturating_mul(NS_PER_MS);
+    let mut roll = RollUp::new(timeframe, question.order, question.limit + 1, newest_ms);
+    let chunk = minutes_in(timeframe).saturating_mul(question.limit + 2).min(CHUNK_MINUTES);
+    let mut read = 0;
+    loop {
+        let rows = bars::select(snapshot, minutes, &left, question.order, chunk).await?;
+        if !rows.iter().all(|row| roll.push(row)) {
+            return Ok((roll.finish().0, false));
+        }
+        read += rows.len();
+        match rows.last() {
+            Some(last) if rows.len() == chunk => left = after(left, last.start_ns(), question.order),
+            _ => return Ok((roll.finish().0, false)),
+        }
+        if read >= MINUTES_MAX && roll.finished() > 0 {
+            return Ok(roll.cut());
+        }
+    }
+}
+
+/// How many minutes a bar holds at most, give or take a clock change.
+fn minutes_in(timeframe: Timeframe) -> usize {
+    const DAY: usize = 24 * 60;
+    let unit = match timeframe.unit() {
+        Unit::Minute => 1,
+        Unit::Hour => 60,
+        Unit::Day => DAY,
+        Unit::Week => 7 * DAY,
+        Unit::Month => 31 * DAY,
+    };
+    unit * usize::from(timeframe.count())
+}
+
+/// What is left of a range after a record at `ts_ns`.
+#[must_use]
+pub fn after(range_ns: Range<i64>, ts_ns: i64, order: Order) -> Range<i64> {
+    match order {
+        Order::Ascending => ts_ns.saturating_add(1).max(range_ns.start)..range_ns.end,
+        Order::Descending => range_ns.start..ts_ns.min(range_ns.end),
+    }
+}
+
+/// Milliseconds that lie within a range of nanoseconds.
+fn to_ms(range_ns: &Range<i64>) -> Range<i64> {
+    let up = |ns: i64| ns.div_euclid(NS_PER_MS) + i64::from(ns.rem_euclid(NS_PER_MS) > 0);
+    up(range_ns.start)..up(range_ns.end)
+}
+
+/// Drops stored bars beyond the last one that the minutes reached.
+fn within(stored: Vec<BarRow>, rolled: &[BarRow], order: Order) -> Vec<BarRow> {
+    let Some(last) = rolled.last().map(|bar| bar.start_ms) else { return stored };
+    let reached = |bar: &BarRow| match order {
+        Order::Ascending => bar.start_ms <= last,
+        Order::Descending => bar.start_ms >= last,
+    };
+    stored.into_iter().filter(reached).collect()
+}
+
+fn first_of(mut bars: Vec<BarRow>, cut: bool, limit: usize, edge: Option<Edge>) -> Page {
+    let more = cut || bars.len() > limit;
+    bars.truncate(limit);
+    Page { bars, more, edge }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_of_nanoseconds_holds_the_milliseconds_inside_it() {
+        assert_eq!(to_ms(&(1..2_000_000)), 1..2);
+        assert_eq!(to_ms(&(0..2_000_001)), 0..3);
+        assert_eq!(to_ms(&(-1..0)), 0..0);
+    }
+
+    #[test]
+    fn what_is_left_excludes_the_last_record() {
+        assert_eq!(after(0..100, 40, Order::Ascending), 41..100);
+        assert_eq!(after(0..100, 40, Order::Descending), 0..40);
+    }
+}

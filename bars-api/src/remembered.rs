@@ -1,0 +1,148 @@
+//! Answers that were given before, each with the version of the bars it was made of. Nothing here expires: an answer is used again
+//! only where the database has just said that its version still stands.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+/// Counted for each answer beside its own bytes: keys, map entry, queue entry.
+const OVERHEAD_BYTES: usize = 256;
+
+/// A bounded memory of answers; the one that was put in first is forgotten first, unless it was used since.
+#[derive(Debug)]
+pub struct Remembered {
+    bytes_max: usize,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    answers: HashMap<Arc<str>, Kept>,
+    queue: VecDeque<Arc<str>>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    version: i64,
+    body: Bytes,
+    used: bool,
+}
+
+impl Remembered {
+    /// A memory of at most `bytes_max` bytes; with 0 it keeps nothing.
+    #[must_use]
+    pub fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, inner: Mutex::default() }
+    }
+
+    /// The answer to `key` if it was made of exactly `version`.
+    #[must_use]
+    pub fn get(&self, key: &str, version: i64) -> Option<Bytes> {
+        let mut inner = self.lock();
+        let kept = inner.answers.get_mut(key).filter(|kept| kept.version == version)?;
+        kept.used = true;
+        Some(kept.body.clone())
+    }
+
+    /// Keeps an answer, and forgets others where that is too much. An answer never replaces one of a later version.
+    pub fn put(&self, key: &str, version: i64, body: Bytes) {
+        let size = cost(key, &body);
+        if size > self.bytes_max / 8 {
+            return; // one answer must not drive out all others
+        }
+        let mut inner = self.lock();
+        if let Some(kept) = inner.answers.get_mut(key) {
+            if kept.version < version {
+                let before = cost(key, &kept.body);
+                *kept = Kept { version, body, used: true };
+                inner.bytes = inner.bytes + size - before;
+            }
+        } else {
+            let key: Arc<str> = key.into();
+            inner.answers.insert(Arc::clone(&key), Kept { version, body, used: false });
+            inner.queue.push_back(key);
+            inner.bytes += size;
+        }
+        inner.shrink(self.bytes_max);
+        metrics::gauge!("bars_api_remembered_bytes").set(f64::from(u32::try_from(inner.bytes).unwrap_or(u32::MAX)));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner) // nothing in here can be half-done
+    }
+}
+
+impl Inner {
+    fn shrink(&mut self, bytes_max: usize) {
+        while self.bytes > bytes_max {
+            let Some(key) = self.queue.pop_front() else { return };
+            match self.answers.get_mut(&key) {
+                Some(kept) if kept.used => {
+                    kept.used = false;
+                    self.queue.push_back(key);
+                }
+                _ => {
+                    if let Some(kept) = self.answers.remove(&key) {
+                        self.bytes -= cost(&key, &kept.body);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn cost(key: &str, body: &Bytes) -> usize {
+    key.len() + body.len() + OVERHEAD_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(size: usize) -> Bytes {
+        Bytes::from(vec![b'x'; size])
+    }
+
+    #[test]
+    fn only_the_very_version_is_given_again() {
+        let remembered = Remembered::new(100_000);
+        remembered.put("a", 5, body(3));
+        assert_eq!(remembered.get("a", 5), Some(body(3)));
+        assert_eq!(remembered.get("a", 6), None);
+        assert_eq!(remembered.get("a", 4), None);
+        assert_eq!(remembered.get("b", 5), None);
+    }
+
+    #[test]
+    fn a_slow_reader_cannot_put_back_an_older_answer() {
+        let remembered = Remembered::new(100_000);
+        remembered.put("a", 6, body(6));
+        remembered.put("a", 5, body(5));
+        assert_eq!(remembered.get("a", 6), Some(body(6)));
+        assert_eq!(remembered.get("a", 5), None);
+    }
+
+    #[test]
+    fn memory_stays_within_its_bound_and_what_is_used_stays_longer() {
+        let remembered = Remembered::new(100_000);
+        remembered.put("hot", 1, body(1000));
+        for number in 0..1000 {
+            remembered.put(&format!("cold {number}"), 1, body(1000));
+            assert!(remembered.get("hot", 1).is_some(), "forgotten after {number}");
+            assert!(remembered.lock().bytes <= 100_000);
+        }
+        let inner = remembered.lock();
+        assert_eq!(inner.queue.len(), inner.answers.len());
+        assert_eq!(inner.bytes, inner.answers.iter().map(|(key, kept)| cost(key, &kept.body)).sum::<usize>());
+    }
+
+    #[test]
+    fn an_answer_that_is_too_large_is_not_kept() {
+        let remembered = Remembered::new(8_000);
+        remembered.put("a", 1, body(2_000));
+        assert_eq!(remembered.get("a", 1), None);
+        Remembered::new(0).put("a", 1, body(1));
+    }
+}

@@ -1,0 +1,192 @@
+//! `/bars/…`: Tapeline's own shape.
+
+use std::ops::Range;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use deadpool_postgres::Transaction;
+use market::{Position, Symbol, Timeframe};
+
+use crate::answer::{self, Ask, JSON};
+use crate::db::bars::{self, BarRow, Edge, Series};
+use crate::db::versions::Scope;
+use crate::dto;
+use crate::history::{self, Question};
+use crate::params::{self, Cursor, Order, Params};
+use crate::problem::{Problem, ProblemBody};
+use crate::render;
+use crate::state::State;
+
+/// Symbols that `/bars/latest` lists at most where it is not told which.
+const LATEST_SYMBOLS_MAX: usize = 10_000;
+
+/// The newest bars of a symbol, oldest first.
+#[utoipa::path(
+    get, path = "/bars/{symbol}", tag = "bars",
+    params(
+        ("symbol" = String, Path, description = "As its feed writes it; `/` as `%2F`", example = "AAPL"),
+        ("timeframe" = Option<String>, Query, description = "`1Min` (default) to `59Min`, `1Hour` to `23Hour`, `1Day`, `1Week`, `1Month`, `2Month`, `3Month`, `4Month`, `6Month`, `12Month`", example = "1Min"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 10000, description = "Most bars in the answer; 1000 by default", example = 100),
+        ("source" = Option<String>, Query, description = "Feed whose bars are wanted; the first one in `FEED` by default", example = "alpaca"),
+    ),
+    responses(
+        (status = 200, description = "The bars", body = dto::Bars),
+        (status = 304, description = "`If-None-Match` still holds"),
+        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No bars of this symbol are stored", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy, or no database: come back after `Retry-After` seconds", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn newest(
+    state: web::Data<State>,
+    request: HttpRequest,
+    symbol: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let params = Params::strict(request.query_string(), &["timeframe", "limit", "source"])?;
+    let series = series(&state, &symbol, &params)?;
+    let question = Question { series, range_ns: i64::MIN..i64::MAX, order: Order::Descending, limit: params.limit()? };
+    let ask = ask(&question.series, format!("newest|{}|{}", describe(&question.series), question.limit));
+    answer::versioned(&state, &request, ask, async |snapshot| {
+        let mut page = history::page(snapshot, &question).await?;
+        refuse_unknown(snapshot, &question.series.symbol, &page.bars).await?;
+        page.bars.reverse();
+        Ok(render_page(&question.series, &page.bars, None, page.edge.as_ref()))
+    })
+    .await
+}
+
+/// The bars that start within a range, page by page.
+#[utoipa::path(
+    get, path = "/bars/{symbol}/range", tag = "bars",
+    params(
+        ("symbol" = String, Path, description = "As its feed writes it; `/` as `%2F`", example = "AAPL"),
+        ("start" = Option<String>, Query, description = "First moment: RFC 3339, `YYYY-MM-DD` (midnight in New York) or Unix milliseconds; open by default", example = "2024-06-03T13:30:00Z"),
+        ("end" = Option<String>, Query, description = "First moment after the range; open by default", example = "2024-06-04"),
+        ("timeframe" = Option<String>, Query, description = "As in `/bars/{symbol}`", example = "1Min"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 10000, description = "Most bars in a page; 1000 by default", example = 100),
+        ("sort" = Option<String>, Query, description = "`asc` (default) or `desc`", example = "asc"),
+        ("source" = Option<String>, Query, description = "As in `/bars/{symbol}`", example = "alpaca"),
+        ("page_token" = Option<String>, Query, description = "`next_page_token` of the page before, unchanged"),
+    ),
+    responses(
+        (status = 200, description = "The bars; an empty list where the symbol has none in this range", body = dto::Bars),
+        (status = 304, description = "`If-None-Match` still holds"),
+        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No bars of this symbol are stored", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy, or no database: come back after `Retry-After` seconds", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn range(
+    state: web::Data<State>,
+    request: HttpRequest,
+    symbol: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let known = ["start", "end", "timeframe", "limit", "sort", "source", "page_token"];
+    let params = Params::strict(request.query_string(), &known)?;
+    let series = series(&state, &symbol, &params)?;
+    let (range_ns, order) = (params.range()?, params.order()?);
+    let subject = format!("range|{}|{range_ns:?}|{order:?}", describe(&series));
+    let cursor = Cursor::open(params.text("page_token"), &subject)?;
+    let question =
+        Question { series, range_ns: rest_of(range_ns, cursor.as_ref(), order), order, limit: params.limit()? };
+    let key = format!("{subject}|{}|{:?}", question.limit, cursor.map(|cursor| cursor.ts_ns));
+    answer::versioned(&state, &request, ask(&question.series, key), async |snapshot| {
+        let page = history::page(snapshot, &question).await?;
+        refuse_unknown(snapshot, &question.series.symbol, &page.bars).await?;
+        let token = page.bars.last().filter(|_| page.more).map(|last| {
+            let (symbol, detail) = (question.series.symbol, String::new());
+            Cursor { symbol, ts_ns: last.start_ns(), detail }.seal(&subject)
+        });
+        Ok(render_page(&question.series, &page.bars, token.as_deref(), page.edge.as_ref()))
+    })
+    .await
+}
+
+/// The newest bar of each symbol.
+#[utoipa::path(
+    get, path = "/bars/latest", tag = "bars",
+    params(
+        ("symbols" = Option<String>, Query, description = "Comma-separated, at most 200; every symbol by default", example = "AAPL,MSFT"),
+        ("timeframe" = Option<String>, Query, description = "As in `/bars/{symbol}`", example = "1Min"),
+        ("source" = Option<String>, Query, description = "As in `/bars/{symbol}`", example = "alpaca"),
+    ),
+    responses(
+        (status = 200, description = "By symbol; symbols without bars are absent", body = dto::LatestBars),
+        (status = 304, description = "`If-None-Match` still holds"),
+        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy, or no database: come back after `Retry-After` seconds", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn latest(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let params = Params::strict(request.query_string(), &["symbols", "timeframe", "source"])?;
+    let (symbols, timeframe, source) = (params.symbols()?, params.timeframe()?, params.source(&state.source)?);
+    let ask = Ask {
+        key: format!("latest|{timeframe}|{source}|{symbols:?}"),
+        scope: symbols.clone().map_or(Scope::All, Scope::Symbols),
+        content_type: JSON,
+    };
+    answer::versioned(&state, &request, ask, async |snapshot| {
+        let symbols = match symbols {
+            Some(symbols) => symbols,
+            None => bars::symbols(snapshot, LATEST_SYMBOLS_MAX).await?,
+        };
+        let newest = newest_of_each(snapshot, &symbols, timeframe, &source).await?;
+        Ok(render::latest(&timeframe.to_string(), &newest))
+    })
+    .await
+}
+
+async fn newest_of_each(
+    snapshot: &Transaction<'_>,
+    symbols: &[Symbol],
+    timeframe: Timeframe,
+    source: &market::Source,
+) -> Result<Vec<(Symbol, BarRow, Option<Edge>)>, Problem> {
+    if timeframe == Timeframe::MINUTE {
+        let rows = bars::latest(snapshot, symbols, timeframe, source).await?;
+        let edge = |row: &BarRow, position: Option<Position>| Some(Edge { newest_ms: row.start_ms, position });
+        return Ok(rows.into_iter().map(|(symbol, row, at)| (symbol, row.clone(), edge(&row, at))).collect());
+    }
+    let mut newest = Vec::new();
+    for &symbol in symbols {
+        let series = Series { symbol, timeframe, source: source.clone() };
+        let question = Question { series, range_ns: i64::MIN..i64::MAX, order: Order::Descending, limit: 1 };
+        let page = history::page(snapshot, &question).await?;
+        newest.extend(page.bars.into_iter().next().map(|bar| (symbol, bar, page.edge)));
+    }
+    Ok(newest)
+}
+
+fn series(state: &State, symbol: &str, params: &Params) -> Result<Series, Problem> {
+    Ok(Series {
+        symbol: params::symbol("symbol", symbol)?,
+        timeframe: params.timeframe()?,
+        source: params.source(&state.source)?,
+    })
+}
+
+fn describe(series: &Series) -> String {
+    format!("{}|{}|{}", series.symbol, series.timeframe, series.source)
+}
+
+fn ask(series: &Series, key: String) -> Ask {
+    Ask { key, scope: Scope::Symbols(vec![series.symbol]), content_type: JSON }
+}
+
+fn rest_of(range_ns: Range<i64>, cursor: Option<&Cursor>, order: Order) -> Range<i64> {
+    match cursor {
+        Some(cursor) => history::after(range_ns, cursor.ts_ns, order),
+        None => range_ns,
+    }
+}
+
+/// An empty answer is only right for a symbol that has bars somewhere.
+async fn refuse_unknown(snapshot: &Transaction<'_>, symbol: &Symbol, found: &[BarRow]) -> Result<(), Problem> {
+    if found.is_empty() && !bars::is_known(snapshot, symbol).await? {
+        return Err(Problem::unknown_symbol(symbol.as_str(), "bars"));
+    }
+    Ok(())
+}
+
+fn render_page(series: &Series, bars: &[BarRow], token: Option<&str>, edge: Option<&Edge>) -> Vec<u8> {
+    render::bars(&series.symbol, &series.timeframe.to_string(), bars, token, edge)
+}

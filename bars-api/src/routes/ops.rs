@@ -1,0 +1,57 @@
+//! The service itself: what it is, how it is, and where its documentation is.
+
+use std::collections::BTreeMap;
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, web};
+
+use crate::dto::About;
+use crate::state::State;
+
+/// What this is and where to go from here.
+#[utoipa::path(get, path = "/", tag = "service", responses((status = 200, description = "What this is", body = About)))]
+pub async fn about() -> HttpResponse {
+    let links = [
+        ("docs", "/docs/"),
+        ("openapi", "/openapi.json"),
+        ("health", "/health"),
+        ("metrics", "/metrics"),
+        ("newest bars", "/bars/{symbol}"),
+        ("bars of a range", "/bars/{symbol}/range?start=&end="),
+        ("newest bar of every symbol", "/bars/latest"),
+    ];
+    HttpResponse::Ok().json(About {
+        service: "bars-api".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        description: "Tapeline's history over HTTP: bars of US stocks as they are in PostgreSQL.".to_owned(),
+        links: links.map(|(name, path)| (name.to_owned(), path.to_owned())).into_iter().collect::<BTreeMap<_, _>>(),
+    })
+}
+
+/// Whether the API can answer, part by part.
+#[utoipa::path(
+    get, path = "/health", tag = "service",
+    responses(
+        (status = 200, description = "Ready", content_type = "application/json"),
+        (status = 503, description = "Not ready: the database is away, or has no tables yet", content_type = "application/json"),
+    )
+)]
+pub async fn health(state: web::Data<State>) -> HttpResponse {
+    let report = state.health.report();
+    let status = StatusCode::from_u16(report.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    HttpResponse::build(status).insert_header((header::CACHE_CONTROL, "no-store")).json(report)
+}
+
+/// Numbers for Prometheus.
+#[utoipa::path(
+    get, path = "/metrics", tag = "service",
+    responses((status = 200, description = "Prometheus' text format", content_type = "text/plain"))
+)]
+pub async fn metrics(state: web::Data<State>) -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(state.metrics.render())
+}
+
+/// `/docs` → `/docs/`, where the page and its files are.
+pub async fn docs() -> HttpResponse {
+    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
+}

@@ -1,0 +1,182 @@
+//! The three routes, their answers and their refusals.
+
+use actix_web::test::TestRequest;
+use serde_json::json;
+
+use crate::common::{OPEN_MS, Stored, api, assert_problem, database, get, on, send, store, with};
+
+#[actix_web::test]
+async fn the_newest_bars_come_oldest_first() {
+    let (database, mut client) = database().await;
+    store(&mut client, &(0..10).map(|at| Stored::minute("AAPL", at)).collect::<Vec<_>>()).await;
+    let api = api(on(&database)).await;
+    let reply = get(&api, "/bars/AAPL?limit=3").await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.minutes(), [7, 8, 9]);
+    let json = reply.json();
+    assert_eq!((&json["symbol"], &json["timeframe"]), (&json!("AAPL"), &json!("1Min")));
+    assert_eq!(json["next_page_token"], json!(null));
+    assert_eq!(json["as_of"], json!({"epoch": 7, "seq": 10, "time": OPEN_MS + 9 * 60_000}));
+    let last = json!({"timestamp": OPEN_MS + 9 * 60_000, "open": 109, "high": 110, "low": 108, "close": 109.5, "volume": 10,
+        "trade_count": 2, "vwap": 109, "final": true, "revision": 0});
+    assert_eq!(json["bars"][2], last);
+    assert_eq!(get(&api, "/bars/AAPL").await.minutes().len(), 10);
+}
+
+#[actix_web::test]
+async fn a_range_includes_its_start_and_excludes_its_end_in_every_form() {
+    let (database, mut client) = database().await;
+    store(&mut client, &(0..10).map(|at| Stored::minute("AAPL", at)).collect::<Vec<_>>()).await;
+    let api = api(on(&database)).await;
+    for range in [
+        "start=2024-06-03T13:32:00Z&end=2024-06-03T13:35:00Z",
+        "start=2024-06-03T09:32:00-04:00&end=2024-06-03T09:35:00-04:00",
+        "start=2024-06-03T15:32:00+02:00&end=2024-06-03T15:35:00%2B02:00",
+        "start=1717421520000&end=1717421700000",
+        "start=2024-06-03T13:31:00.000000001Z&end=2024-06-03T13:34:00.000000001Z",
+    ] {
+        assert_eq!(get(&api, &format!("/bars/AAPL/range?{range}")).await.minutes(), [2, 3, 4], "{range}");
+    }
+    assert_eq!(get(&api, "/bars/AAPL/range?start=2024-06-03&end=2024-06-04").await.minutes().len(), 10);
+    assert_eq!(get(&api, "/bars/AAPL/range?sort=desc&limit=2").await.minutes(), [9, 8]);
+    let nothing = get(&api, "/bars/AAPL/range?start=2024-06-04").await;
+    assert_eq!((nothing.status.as_u16(), nothing.minutes()), (200, Vec::<i64>::new()));
+}
+
+#[actix_web::test]
+async fn latest_is_a_route_and_has_one_bar_of_each_symbol() {
+    let (database, mut client) = database().await;
+    let bars = [Stored::minute("AAPL", 0), Stored::minute("AAPL", 3), Stored::minute("BRK.B", 1)];
+    store(&mut client, &bars).await;
+    let api = api(on(&database)).await;
+    let json = get(&api, "/bars/latest").await.json();
+    assert_eq!(json["bars"].as_object().unwrap().keys().collect::<Vec<_>>(), ["AAPL", "BRK.B"]);
+    assert_eq!(json["bars"]["AAPL"]["open"], json!(103));
+    assert_eq!(json["as_of"]["BRK.B"], json!({"epoch": 7, "seq": 2, "time": OPEN_MS + 60_000}));
+    let json = get(&api, "/bars/latest?symbols=BRK.B,NONE").await.json();
+    assert_eq!(json["bars"].as_object().unwrap().keys().collect::<Vec<_>>(), ["BRK.B"]);
+    let json = get(&api, "/bars/latest?timeframe=5Min").await.json();
+    assert_eq!((&json["bars"]["AAPL"]["volume"], &json["timeframe"]), (&json!(20), &json!("5Min")));
+}
+
+#[actix_web::test]
+async fn symbols_may_hold_a_dot_or_a_slash() {
+    let (database, mut client) = database().await;
+    store(&mut client, &[Stored::minute("BRK.B", 0), Stored::minute("BTC/USD", 1)]).await;
+    let api = api(on(&database)).await;
+    assert_eq!(get(&api, "/bars/BRK.B").await.minutes(), [0]);
+    assert_eq!(get(&api, "/bars/BTC%2FUSD").await.minutes(), [1]);
+    assert_eq!(get(&api, "/bars/BTC%2FUSD/range").await.minutes(), [1]);
+    assert_eq!(get(&api, "/bars/BTC%2FUSD").await.json()["symbol"], json!("BTC/USD"));
+}
+
+#[actix_web::test]
+async fn readers_get_the_first_feed_unless_they_ask_for_another() {
+    let (database, mut client) = database().await;
+    let massive = Stored { source: "massive".to_owned(), ..Stored::minute("AAPL", 5) };
+    store(&mut client, &[Stored::minute("AAPL", 0), massive]).await;
+    let both = api(on(&database)).await;
+    assert_eq!(get(&both, "/bars/AAPL").await.minutes(), [0]);
+    assert_eq!(get(&both, "/bars/AAPL?source=massive").await.minutes(), [5]);
+    assert_eq!(get(&both, "/bars/AAPL?source=finnhub").await.minutes(), Vec::<i64>::new());
+    let massive_first = api(with(&database, &[("FEED", "massive,alpaca")])).await;
+    assert_eq!(get(&massive_first, "/bars/AAPL").await.minutes(), [5]);
+    assert_eq!(get(&massive_first, "/bars/latest").await.json()["bars"]["AAPL"]["open"], json!(105));
+}
+
+#[actix_web::test]
+async fn bad_input_is_refused_by_name() {
+    let (database, mut client) = database().await;
+    store(&mut client, &[Stored::minute("AAPL", 0)]).await;
+    let api = api(on(&database)).await;
+    let long = "A".repeat(33);
+    for (path, status, parameter) in [
+        ("/bars/NOPE", 404, "symbol"),
+        ("/bars/NOPE/range?start=2024-06-03", 404, "symbol"),
+        ("/bars/aapl", 404, "symbol"),
+        ("/bars/AAPL?limit=0", 400, "limit"),
+        ("/bars/AAPL?limit=10001", 400, "limit"),
+        ("/bars/AAPL?limit=-1", 400, "limit"),
+        ("/bars/AAPL?limit=1e3", 400, "limit"),
+        ("/bars/AAPL?timeframe=2Day", 400, "timeframe"),
+        ("/bars/AAPL?timeframe=1min", 400, "timeframe"),
+        ("/bars/AAPL?source=ALPACA", 400, "source"),
+        ("/bars/AAPL?start=2024-06-03", 400, "start"),
+        ("/bars/AAPL?limmit=5", 400, "limmit"),
+        ("/bars/AAPL?limit=5&limit=6", 400, "limit"),
+        ("/bars/AAPL/range?start=tomorrow", 400, "start"),
+        ("/bars/AAPL/range?end=2024-02-30", 400, "end"),
+        ("/bars/AAPL/range?start=1717421400", 400, "start"),
+        ("/bars/AAPL/range?start=2024-06-04&end=2024-06-03", 400, "start"),
+        ("/bars/AAPL/range?start=2024-06-04&end=2024-06-04", 400, "start"),
+        ("/bars/AAPL/range?sort=down", 400, "sort"),
+        ("/bars/AAPL/range?page_token=AAAA", 400, "page_token"),
+        ("/bars/AAPL/range?page_token=%00", 400, "page_token"),
+        ("/bars/latest?symbols=", 400, "symbols"),
+        ("/bars/latest?symbols=A,%00", 400, "symbols"),
+        ("/bars/%20", 400, "symbol"),
+        ("/bars/A%00B", 400, "symbol"),
+        (&format!("/bars/{long}"), 400, "symbol"),
+        ("/bars/%FF", 400, "symbol"),
+        ("/bars", 404, ""),
+        ("/bars/AAPL/", 404, ""),
+        ("/nothing/here", 404, ""),
+    ] {
+        let reply = get(&api, path).await;
+        assert_eq!(reply.status, status, "{path}: {}", String::from_utf8_lossy(&reply.body));
+        assert_problem(&reply, status, parameter);
+    }
+}
+
+#[actix_web::test]
+async fn only_reading_is_possible() {
+    let (database, _client) = database().await;
+    let api = api(on(&database)).await;
+    for path in ["/bars/AAPL", "/bars/latest", "/health", "/"] {
+        let reply = send(&api, TestRequest::post().uri(path)).await;
+        assert_problem(&reply, 405, "");
+        assert_eq!(reply.header("allow"), "GET, HEAD");
+    }
+    assert_eq!(send(&api, TestRequest::default().method(actix_web::http::Method::HEAD).uri("/")).await.status, 200);
+}
+
+#[actix_web::test]
+async fn a_request_id_comes_back_and_a_harmful_one_is_replaced() {
+    let (database, _client) = database().await;
+    let api = api(on(&database)).await;
+    let reply = send(&api, TestRequest::get().uri("/bars/X").insert_header(("x-request-id", "mine-1"))).await;
+    assert_eq!((reply.header("x-request-id"), &reply.json()["request_id"]), ("mine-1", &json!("mine-1")));
+    let reply = send(&api, TestRequest::get().uri("/bars/X").insert_header(("x-request-id", "a b\"<>"))).await;
+    assert_ne!(reply.header("x-request-id"), "a b\"<>");
+}
+
+#[actix_web::test]
+async fn pages_of_known_origin_may_read_errors_too() {
+    let (database, _client) = database().await;
+    let api = api(on(&database)).await;
+    for path in ["/", "/bars/NOPE", "/nothing"] {
+        let known = send(&api, TestRequest::get().uri(path).insert_header(("origin", "http://page.test"))).await;
+        assert_eq!(known.header("access-control-allow-origin"), "http://page.test", "{path}");
+        let other = send(&api, TestRequest::get().uri(path).insert_header(("origin", "http://evil.test"))).await;
+        assert_eq!(other.header("access-control-allow-origin"), "", "{path}");
+    }
+}
+
+#[actix_web::test]
+async fn an_etag_saves_the_body_until_a_bar_changes() {
+    let (database, mut client) = database().await;
+    store(&mut client, &[Stored::minute("AAPL", 0)]).await;
+    let api = api(on(&database)).await;
+    let range = "/bars/AAPL/range?start=2024-06-03&end=2024-06-04";
+    let first = get(&api, range).await;
+    assert_eq!(first.header("cache-control"), "no-cache");
+    let etag = first.header("etag").to_owned();
+    assert!(etag.starts_with("W/\""));
+    let again = || TestRequest::get().uri(range).insert_header(("if-none-match", etag.clone()));
+    let held = send(&api, again()).await;
+    assert_eq!((held.status.as_u16(), held.body.len(), held.header("etag")), (304, 0, etag.as_str()));
+    store(&mut client, &[Stored { price: 55.0, revision: 1, ..Stored::minute("AAPL", 0) }]).await;
+    let corrected = send(&api, again()).await;
+    assert_eq!((corrected.status.as_u16(), &corrected.json()["bars"][0]["open"]), (200, &json!(55)));
+    assert_ne!(corrected.header("etag"), etag);
+}

@@ -1,0 +1,12 @@
+//! The API against a real PostgreSQL with the project's own migrations.
+
+#![allow(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a failed test may panic")]
+
+mod common;
+
+mod bars;
+mod docs;
+mod freshness;
+mod outage;
+mod paging;
+mod roll_up;

@@ -12,16 +12,19 @@
 //! | [`calendar`] | sessions, holidays and early closes of the US stock market |
 //! | [`conditions`] | which sale condition lets a trade move which field of a bar |
 //! | [`bar_builder`] | trades to bars |
+//! | [`gap`] | [`Gap`]: an outage, admitted |
 
 pub mod bar_builder;
 pub mod calendar;
 pub mod conditions;
+pub mod gap;
 pub mod record;
 pub mod symbol;
 pub mod timeframe;
 pub mod wire;
 
 pub use bar_builder::BarBuilder;
+pub use gap::Gap;
 pub use record::{Bar, Conditions, Position, Quote, Reject, Side, Trade};
 pub use symbol::{Source, Symbol};
 pub use timeframe::Timeframe;

@@ -31,8 +31,8 @@ pub enum WireError {
     NoTimestamp,
 }
 
-/// Appends a trade as one JSON object.
-pub fn encode_trade(trade: &Trade, position: Position, out: &mut Vec<u8>) {
+/// Appends a trade as one JSON object. A record that never was in the live stream, such as a backfilled one, has no position.
+pub fn encode_trade(trade: &Trade, position: impl Into<Option<Position>>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"symbol\":");
     push_text(out, trade.symbol.as_str());
     push_number(out, ",\"price\":", trade.price);
@@ -42,11 +42,11 @@ pub fn encode_trade(trade: &Trade, position: Position, out: &mut Vec<u8>) {
     push_optional(out, ",\"exchange\":", trade.exchange.as_deref());
     push_list(out, ",\"conditions\":", &trade.conditions);
     push_optional(out, ",\"tape\":", trade.tape.as_deref());
-    push_origin(out, &trade.source, position);
+    push_origin(out, &trade.source, position.into());
 }
 
-/// Appends a bar as one JSON object.
-pub fn encode_bar(bar: &Bar, position: Position, out: &mut Vec<u8>) {
+/// Appends a bar as one JSON object; its position as in [`encode_trade`].
+pub fn encode_bar(bar: &Bar, position: impl Into<Option<Position>>, out: &mut Vec<u8>) {
     use std::io::Write as _;
 
     out.extend_from_slice(b"{\"symbol\":");
@@ -66,12 +66,12 @@ pub fn encode_bar(bar: &Bar, position: Position, out: &mut Vec<u8>) {
     push_integer(out, ",\"timestamp\":", bar.start_ms);
     out.extend_from_slice(if bar.is_final { b",\"final\":true" } else { b",\"final\":false" });
     push_integer(out, ",\"revision\":", bar.revision);
-    push_origin(out, &bar.source, position);
+    push_origin(out, &bar.source, position.into());
 }
 
 /// Appends a quote as one JSON object: `bid`, `bid_size`, `bid_exchange`, `ask`, `ask_size`, `ask_exchange`. A side that nobody
 /// quotes is left out.
-pub fn encode_quote(quote: &Quote, position: Position, out: &mut Vec<u8>) {
+pub fn encode_quote(quote: &Quote, position: impl Into<Option<Position>>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"symbol\":");
     push_text(out, quote.symbol.as_str());
     push_side(out, [",\"bid\":", ",\"bid_size\":", ",\"bid_exchange\":"], &quote.bid);
@@ -79,7 +79,7 @@ pub fn encode_quote(quote: &Quote, position: Position, out: &mut Vec<u8>) {
     push_time(out, quote.ts_ns);
     push_list(out, ",\"conditions\":", &quote.conditions);
     push_optional(out, ",\"tape\":", quote.tape.as_deref());
-    push_origin(out, &quote.source, position);
+    push_origin(out, &quote.source, position.into());
 }
 
 fn push_side(out: &mut Vec<u8>, [price, size, exchange]: [&str; 3], side: &Side) {
@@ -97,11 +97,14 @@ fn push_time(out: &mut Vec<u8>, ts_ns: i64) {
 }
 
 /// Writes the fields that every record ends with, and the closing brace.
-fn push_origin(out: &mut Vec<u8>, source: &Source, position: Position) {
+fn push_origin(out: &mut Vec<u8>, source: &Source, position: Option<Position>) {
     out.extend_from_slice(b",\"source\":\"");
     out.extend_from_slice(source.as_str().as_bytes());
-    push_integer(out, "\",\"epoch\":", position.epoch);
-    push_integer(out, ",\"seq\":", position.seq);
+    out.push(b'"');
+    if let Some(position) = position {
+        push_integer(out, ",\"epoch\":", position.epoch);
+        push_integer(out, ",\"seq\":", position.seq);
+    }
     out.push(b'}');
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use market::Symbol;
 use service::Vars;
@@ -9,17 +10,22 @@ use service::kafka::KafkaConfig;
 use service::redis::RedisConfig;
 
 use crate::alpaca::AlpacaSettings;
+use crate::backfill::BackfillSettings;
 
 /// Everything that the producer reads from its environment.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Alpaca's stream.
     pub alpaca: AlpacaSettings,
+    /// Alpaca's REST history, without a path.
+    pub alpaca_rest_url: String,
+    /// When and how gaps are filled.
+    pub backfill: BackfillSettings,
     /// Cold path.
     pub kafka: KafkaConfig,
     /// Hot path.
     pub redis: RedisConfig,
-    /// Folder for records while Kafka is away.
+    /// Folder for the journal, and for records while Kafka is away.
     pub spool_dir: PathBuf,
     /// Most bytes in that folder.
     pub spool_bytes_max: u64,
@@ -36,6 +42,15 @@ impl Config {
         }
         Self {
             alpaca: alpaca(vars),
+            alpaca_rest_url: vars.read(
+                "ALPACA_DATA_REST_URL",
+                "https://data.alpaca.markets".to_owned(),
+                "http:// or https:// address without a path",
+            ),
+            backfill: BackfillSettings {
+                hold_back: Duration::from_secs(vars.read_within("BACKFILL_HOLD_BACK_S", 60, 0..=3600, "seconds")),
+                margin: Duration::from_secs(vars.read_within("BACKFILL_MARGIN_S", 60, 0..=86_400, "seconds")),
+            },
             kafka: KafkaConfig::from_vars(vars),
             redis: RedisConfig::from_vars(vars),
             spool_dir: vars.read("SPOOL_DIR", PathBuf::from(".spool"), "folder"),

@@ -11,6 +11,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use crate::dial::{Dial, Socket};
 use crate::fanout::Fanout;
 use crate::feed::{Awaited, Frame, Next, Protocol, Step};
+use crate::gaps::Gaps;
 
 /// First and longest wait between two attempts to connect.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
@@ -38,6 +39,7 @@ pub async fn keep_connected(
     dial: impl Dial,
     mut protocol: Box<dyn Protocol>,
     mut fanout: Fanout,
+    mut gaps: Gaps,
     part: Part,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -45,7 +47,9 @@ pub async fn keep_connected(
     let reconnects = metrics::counter!("producer_feed_reconnects_total");
     loop {
         let mut streaming_since = None;
-        let ended = connect_and_stream(&dial, protocol.as_mut(), &mut fanout, &part, &mut streaming_since, &stop).await;
+        let ended =
+            connect_and_stream(&dial, protocol.as_mut(), &mut fanout, &mut gaps, &part, &mut streaming_since, &stop)
+                .await;
         fanout.flush();
         let reason = match ended {
             Ended::Stopped => return Ok(()),
@@ -55,6 +59,7 @@ pub async fn keep_connected(
             }
             Ended::Lost(reason) => reason,
         };
+        gaps.lost(*fanout.clock(), &reason);
         if streaming_since.is_some_and(|since: Instant| since.elapsed() >= STABLE_AFTER) {
             backoff.reset();
         }
@@ -72,6 +77,7 @@ async fn connect_and_stream<D: Dial>(
     dial: &D,
     protocol: &mut dyn Protocol,
     fanout: &mut Fanout,
+    gaps: &mut Gaps,
     part: &Part,
     streaming_since: &mut Option<Instant>,
     stop: &CancellationToken,
@@ -88,6 +94,7 @@ async fn connect_and_stream<D: Dial>(
     };
     tracing::info!(feed = endpoint.shown, "connected");
     protocol.connected();
+    fanout.clock().resume();
     let mut pings = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
     let mut pong_owed = false;
     let mut owed = Owed::new(protocol.awaits());
@@ -137,6 +144,7 @@ async fn connect_and_stream<D: Dial>(
         heard = Instant::now();
         let step = protocol.frame(frame, &mut |event| fanout.event(event));
         fanout.flush();
+        gaps.heard(*fanout.clock());
         if let Some(ended) = answer(&mut socket, step).await {
             return ended;
         }

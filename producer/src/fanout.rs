@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use market::{Position, Symbol};
+use market::{NS_PER_MS, Position, Symbol};
 use metrics::Counter;
 
 use crate::cold::Cold;
@@ -19,6 +19,13 @@ pub enum Stream {
     Bars,
     /// Quotes, hot only.
     Quotes,
+    /// Outages; their key is the feed's name.
+    Gaps,
+}
+
+impl Stream {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Trades, Self::Bars, Self::Quotes, Self::Gaps];
 }
 
 /// One encoded record. Cloning it copies no data.
@@ -28,6 +35,8 @@ pub struct Encoded {
     pub stream: Stream,
     /// Its Kafka key.
     pub symbol: Symbol,
+    /// Feed time in Unix nanoseconds; 0 where it says nothing about how far the feed is known.
+    pub ts_ns: i64,
     /// JSON.
     pub json: Bytes,
 }
@@ -36,6 +45,7 @@ pub struct Encoded {
 pub struct Fanout {
     epoch: i64,
     last_seq: [HashMap<Symbol, u64>; 3],
+    clock: FeedClock,
     buffer: Vec<u8>,
     frame: Vec<Encoded>,
     hot: Hot,
@@ -57,6 +67,7 @@ impl Fanout {
         Self {
             epoch,
             last_seq: Default::default(),
+            clock: FeedClock::default(),
             buffer: Vec::with_capacity(64 * 1024),
             frame: Vec::new(),
             hot,
@@ -69,6 +80,11 @@ impl Fanout {
         }
     }
 
+    /// What the records say about the feed's time.
+    pub fn clock(&mut self) -> &mut FeedClock {
+        &mut self.clock
+    }
+
     /// Waits until the cold path can take more. Cancel safe.
     pub async fn room(&self) {
         self.cold.room().await;
@@ -79,11 +95,18 @@ impl Fanout {
         use market::wire::{encode_bar, encode_quote, encode_trade};
         match event {
             Event::Trade(trade) => {
-                self.record(Stream::Trades, trade.symbol, |position, out| encode_trade(&trade, position, out));
+                self.record(Stream::Trades, trade.symbol, trade.ts_ns, |position, out| {
+                    encode_trade(&trade, position, out)
+                });
             }
-            Event::Bar(bar) => self.record(Stream::Bars, bar.symbol, |position, out| encode_bar(&bar, position, out)),
+            Event::Bar(bar) => {
+                let ts_ns = bar.start_ms.saturating_mul(NS_PER_MS);
+                self.record(Stream::Bars, bar.symbol, ts_ns, |position, out| encode_bar(&bar, position, out));
+            }
             Event::Quote(quote) => {
-                self.record(Stream::Quotes, quote.symbol, |position, out| encode_quote(&quote, position, out));
+                self.record(Stream::Quotes, quote.symbol, quote.ts_ns, |position, out| {
+                    encode_quote(&quote, position, out)
+                });
             }
             Event::Correction(_) => self.counters.corrections.increment(1),
             Event::Cancel(_) => self.counters.cancels.increment(1),
@@ -95,13 +118,16 @@ impl Fanout {
         }
     }
 
-    fn record(&mut self, stream: Stream, symbol: Symbol, encode: impl FnOnce(Position, &mut Vec<u8>)) {
+    fn record(&mut self, stream: Stream, symbol: Symbol, ts_ns: i64, encode: impl FnOnce(Position, &mut Vec<u8>)) {
+        if stream != Stream::Bars {
+            self.clock.hear(ts_ns);
+        }
         let last = self.last_seq[stream as usize].entry(symbol).or_default();
         *last += 1;
         self.buffer.clear();
         encode(Position { epoch: self.epoch, seq: *last }, &mut self.buffer);
         self.counters.records[stream as usize].increment(1);
-        self.frame.push(Encoded { stream, symbol, json: Bytes::copy_from_slice(&self.buffer) });
+        self.frame.push(Encoded { stream, symbol, ts_ns, json: Bytes::copy_from_slice(&self.buffer) });
     }
 
     /// Hands everything since the last flush to both paths: to the hot one first, it is the one in a hurry.
@@ -113,5 +139,36 @@ impl Fanout {
         self.frame.retain(|record| record.stream != Stream::Quotes);
         self.cold.accept(&mut self.frame);
         self.frame.clear();
+    }
+}
+
+/// Feed time as trades and quotes tell it. A replayed day has its own time, so the wall clock is not asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FeedClock {
+    newest_ns: Option<i64>,
+    first_ns: Option<i64>,
+}
+
+impl FeedClock {
+    fn hear(&mut self, ts_ns: i64) {
+        self.newest_ns = self.newest_ns.max(Some(ts_ns));
+        self.first_ns.get_or_insert(ts_ns);
+    }
+
+    /// Time of the newest record so far, Unix nanoseconds.
+    #[must_use]
+    pub fn newest_ns(self) -> Option<i64> {
+        self.newest_ns
+    }
+
+    /// Time of the first record since [`FeedClock::resume`], Unix nanoseconds.
+    #[must_use]
+    pub fn first_ns(self) -> Option<i64> {
+        self.first_ns
+    }
+
+    /// A new connection begins.
+    pub fn resume(&mut self) {
+        self.first_ns = None;
     }
 }

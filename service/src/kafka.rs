@@ -19,6 +19,8 @@ pub struct KafkaConfig {
     pub topic_trades: String,
     /// Bars.
     pub topic_bars: String,
+    /// Outages of feeds.
+    pub topic_gaps: String,
     /// Records that could not be stored, with the reason.
     pub topic_dead_letters: String,
     /// Partitions of a topic that has to be made.
@@ -28,7 +30,7 @@ pub struct KafkaConfig {
 }
 
 impl KafkaConfig {
-    /// Reads `KAFKA_BOOTSTRAP_SERVERS`, `TOPIC_TRADES`, `TOPIC_BARS`, `TOPIC_DEAD_LETTERS`, `TOPIC_PARTITIONS`, `TOPIC_REPLICATION`.
+    /// Reads `KAFKA_BOOTSTRAP_SERVERS`, `TOPIC_TRADES`, `TOPIC_BARS`, `TOPIC_GAPS`, `TOPIC_DEAD_LETTERS`, `TOPIC_PARTITIONS`, `TOPIC_REPLICATION`.
     pub fn from_vars(vars: &mut Vars) -> Self {
         let text = "text";
         Self {
@@ -39,6 +41,7 @@ impl KafkaConfig {
             ),
             topic_trades: vars.read("TOPIC_TRADES", "stock_trades_realtime".to_owned(), text),
             topic_bars: vars.read("TOPIC_BARS", "stock_bars_staging".to_owned(), text),
+            topic_gaps: vars.read("TOPIC_GAPS", "stock_feed_gaps".to_owned(), text),
             topic_dead_letters: vars.read("TOPIC_DEAD_LETTERS", "stock_dead_letters".to_owned(), text),
             partitions: vars.read_within("TOPIC_PARTITIONS", 6, 1..=1000, "partitions"),
             replication: vars.read_within("TOPIC_REPLICATION", 1, 1..=9, "copies"),
@@ -58,13 +61,13 @@ impl KafkaConfig {
         client
     }
 
-    /// Makes the three topics where they are missing. Any number of services may do this at once.
+    /// Makes the topics where they are missing. Any number of services may do this at once.
     ///
     /// # Errors
     /// Where no broker answers within ten seconds or refuses; an existing topic is no error.
     pub async fn ensure_topics(&self) -> anyhow::Result<()> {
         let admin: AdminClient<DefaultClientContext> = self.client().create().context("cannot make a Kafka client")?;
-        let topics = [&self.topic_trades, &self.topic_bars, &self.topic_dead_letters]
+        let topics = [&self.topic_trades, &self.topic_bars, &self.topic_gaps, &self.topic_dead_letters]
             .map(|name| NewTopic::new(name, self.partitions, TopicReplication::Fixed(self.replication)));
         let options = AdminOptions::new()
             .operation_timeout(Some(Duration::from_secs(10)))

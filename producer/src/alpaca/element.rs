@@ -12,6 +12,7 @@ use crate::event::{Cancel, Correction, Event, Skip, VoidTrade};
 use crate::time::rfc3339_ns;
 
 use super::frame::Element;
+use super::rest::Update;
 
 /// Part of the conversation rather than of the market.
 #[derive(Debug, PartialEq)]
@@ -133,9 +134,32 @@ fn control(raw: &str) -> Element {
     Element::Control(control)
 }
 
+/// Reads a trade of the REST history, which names the symbol once for all.
+///
+/// # Errors
+/// Why it is none.
+pub fn rest_trade(symbol: &str, raw: &str) -> Result<Event, Skip> {
+    if Update::is_void(raw)? {
+        return Ok(Event::Other("void_trade"));
+    }
+    parse::<WireTrade<'_>, _>(raw, |wire| WireTrade { symbol: Cow::Borrowed(symbol), ..wire }.into_event())
+}
+
+/// Reads a one-minute bar of the REST history.
+///
+/// # Errors
+/// Why it is none.
+pub fn rest_bar(symbol: &str, raw: &str) -> Result<Event, Skip> {
+    // History is what the market settled on: it is newer than the first version that the stream sent.
+    parse::<WireBar<'_>, _>(raw, |wire| {
+        WireBar { symbol: Cow::Borrowed(symbol), ..wire }.into_event(Timeframe::MINUTE, true, 1)
+    })
+}
+
 #[derive(Deserialize)]
 struct WireTrade<'a> {
-    #[serde(rename = "S", borrow)]
+    /// Absent in REST, which names it outside.
+    #[serde(rename = "S", borrow, default)]
     symbol: Cow<'a, str>,
     #[serde(rename = "i")]
     id: Option<Id>,
@@ -211,7 +235,7 @@ impl WireQuote<'_> {
 
 #[derive(Deserialize)]
 struct WireBar<'a> {
-    #[serde(rename = "S", borrow)]
+    #[serde(rename = "S", borrow, default)]
     symbol: Cow<'a, str>,
     #[serde(rename = "o")]
     open: f64,

@@ -7,6 +7,7 @@ pub mod element;
 pub mod errors;
 pub mod frame;
 pub mod protocol;
+pub mod rest;
 pub mod revisions;
 
 pub use protocol::{Alpaca, AlpacaSettings};

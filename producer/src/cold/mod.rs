@@ -1,9 +1,11 @@
 //! The cold path: records to Kafka, none lost.
 //!
 //! The feed queues records here ([`Cold`]); one thread ([`writer`]) sends them, keeps a copy of each until Kafka has acknowledged it
-//! ([`window`]), and writes them to disk ([`spool`]) while Kafka is away. Where even the disk is full the queue fills and the feed is
+//! ([`window`]), and writes them to disk ([`spool`]) while Kafka is away; [`progress`]
+//! notes how far the feed's records are safe. Where even the disk is full the queue fills and the feed is
 //! not read any more.
 
+pub mod progress;
 pub mod spool;
 pub mod window;
 pub mod writer;

@@ -33,6 +33,18 @@ impl Window {
         Some(record)
     }
 
+    /// The index that the next record will get.
+    #[must_use]
+    pub fn next_index(&self) -> usize {
+        self.first + self.slots.len()
+    }
+
+    /// Whether every record below `index` has left.
+    #[must_use]
+    pub fn is_past(&self, index: usize) -> bool {
+        self.first >= index
+    }
+
     /// Records in flight.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -65,7 +77,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn record(text: String) -> Encoded {
-        Encoded { stream: Stream::Trades, symbol: Symbol::new("A").unwrap(), json: text.into() }
+        Encoded { stream: Stream::Trades, symbol: Symbol::new("A").unwrap(), ts_ns: 0, json: text.into() }
     }
 
     proptest! {

@@ -13,8 +13,10 @@ use service::Part;
 use service::kafka::KafkaConfig;
 
 use crate::fanout::{Encoded, Stream};
+use crate::journal::Journal;
 
 use super::Cold;
+use super::progress::Progress;
 use super::spool::Spool;
 use super::window::Window;
 
@@ -52,6 +54,7 @@ pub struct Writer {
     part: Part,
     route: Route,
     batch: Vec<Encoded>,
+    progress: Progress,
 }
 
 /// What the delivery callback and the thread both see.
@@ -100,6 +103,7 @@ impl Writer {
         cold: Cold,
         kafka: KafkaConfig,
         spool: Spool,
+        journal: Journal,
         topics_exist: Arc<AtomicBool>,
         part: Part,
     ) -> anyhow::Result<Self> {
@@ -120,7 +124,18 @@ impl Writer {
             .context("cannot make the Kafka producer")?;
         let route = if spool.is_empty() { Route::Kafka } else { Route::Disk { copies_below: 0 } };
         let batch = Vec::with_capacity(BATCH_MAX);
-        Ok(Self { cold, producer, deliveries, spool, topics_exist, kafka, part, route, batch })
+        Ok(Self {
+            cold,
+            producer,
+            deliveries,
+            spool,
+            topics_exist,
+            kafka,
+            part,
+            route,
+            batch,
+            progress: Progress::new(journal),
+        })
     }
 
     /// Runs until the queue is closed and everything in it is with Kafka or on disk.
@@ -154,6 +169,8 @@ impl Writer {
                 self.drain(copies_below);
             }
         }
+        let on_disk = self.route != Route::Kafka;
+        self.progress.settle(&self.deliveries.window(), on_disk, Instant::now());
         self.report();
         Ok(())
     }
@@ -164,6 +181,7 @@ impl Writer {
         while sent < self.batch.len() && self.may_send() && self.send(&self.batch[sent]) {
             sent += 1;
         }
+        self.progress.taken(&self.batch[..sent]);
         self.batch.drain(..sent);
         let stalled = self.deliveries.window().oldest().is_some_and(|oldest| oldest.elapsed() > STALL_MAX);
         if stalled || (!self.batch.is_empty() && !self.may_send()) {
@@ -182,6 +200,7 @@ impl Writer {
         let topic = match record.stream {
             Stream::Trades => &self.kafka.topic_trades,
             Stream::Bars => &self.kafka.topic_bars,
+            Stream::Gaps => &self.kafka.topic_gaps,
             Stream::Quotes => return true, // quotes travel the hot way only
         };
         let index = self.deliveries.window().push(Instant::now(), record.clone());
@@ -221,6 +240,7 @@ impl Writer {
         match self.spool.append(&self.batch) {
             Ok(taken) => {
                 metrics::counter!("producer_spooled_total").increment(taken as u64);
+                self.progress.taken(&self.batch[..taken]);
                 self.batch.drain(..taken);
                 if !self.batch.is_empty() {
                     self.part
@@ -319,6 +339,7 @@ impl Writer {
             self.producer.poll(POLL.1);
         }
         self.resend_failed();
+        self.progress.finish(&self.deliveries.window(), self.route != Route::Kafka);
         let left = self.deliveries.window().len();
         if left > 0 && self.route == Route::Kafka {
             self.divert();

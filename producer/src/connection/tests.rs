@@ -15,7 +15,9 @@ use super::*;
 use crate::alpaca::{Alpaca, AlpacaSettings};
 use crate::cold::Cold;
 use crate::feed::Endpoint;
+use crate::gaps::Herald;
 use crate::hot::Hot;
+use crate::journal::Journal;
 
 type Peer = WebSocketStream<DuplexStream>;
 
@@ -42,6 +44,8 @@ impl Dial for Script {
 }
 
 struct Running {
+    heal: mpsc::Receiver<market::Gap>,
+    _folder: tempfile::TempDir,
     peers: mpsc::Receiver<(Instant, Peer)>,
     cold: Cold,
     stop: CancellationToken,
@@ -60,6 +64,11 @@ fn start(refusals: &[u16]) -> Running {
         symbols: Some(vec![Symbol::new("AAPL").unwrap()]),
         channels: vec!["trades".to_owned()],
     };
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::open(folder.path().join("journal.json")).unwrap();
+    let (heal_sender, heal) = mpsc::channel(8);
+    let herald = Herald::new(hot.clone(), cold.clone(), journal.clone());
+    let gaps = Gaps::resume(market::Source::alpaca(), &journal, herald, heal_sender);
     let (sender, peers) = mpsc::channel(1);
     let refusals = Arc::new(Mutex::new(refusals.iter().rev().copied().collect()));
     let stop = CancellationToken::new();
@@ -67,10 +76,11 @@ fn start(refusals: &[u16]) -> Running {
         Script { peers: sender, refusals },
         Box::new(Alpaca::new(settings)),
         Fanout::new(1, hot, cold.clone()),
+        gaps,
         health.part("feed"),
         stop.clone(),
     ));
-    Running { peers, cold, stop, task }
+    Running { heal, _folder: folder, peers, cold, stop, task }
 }
 
 impl Running {
@@ -220,4 +230,25 @@ async fn wrong_keys_stop_with_a_sentence_and_without_the_keys() {
     hear(&mut peer).await;
     say(&mut peer, r#"[{"T":"error","code":402,"msg":"auth failed"}]"#).await;
     assert!(running.fatal().await.contains("check ALPACA_API_KEY and ALPACA_API_SECRET"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_one_gap_from_the_last_record_to_the_first() {
+    let trade_at =
+        |second: u32| format!(r#"[{{"T":"t","S":"AAPL","i":1,"p":1,"s":1,"t":"2024-06-03T14:00:{second:02}Z"}}]"#);
+    let mut running = start(&[]);
+    let mut peer = running.peer().await;
+    greet(&mut peer).await;
+    say(&mut peer, &trade_at(1)).await;
+    say(&mut peer, &trade_at(3)).await;
+    drop(peer);
+    drop(running.peer().await); // a failed attempt in between belongs to the same outage
+    let mut peer = running.peer().await;
+    greet(&mut peer).await;
+    say(&mut peer, &trade_at(50)).await;
+    let gap = running.heal.recv().await.unwrap();
+    let start = "2024-06-03T14:00:00Z".parse::<jiff::Timestamp>().unwrap().as_millisecond();
+    assert_eq!((gap.from - start, gap.to.unwrap() - start), (3_000, 50_001));
+    assert!(gap.cause.contains("closed") || gap.cause.contains("reset"), "{}", gap.cause);
+    assert!(running.heal.try_recv().is_err());
 }

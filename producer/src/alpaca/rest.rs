@@ -1,0 +1,220 @@
+//! Alpaca's REST history: what the stream sent while nobody listened.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use jiff::Timestamp;
+use market::Symbol;
+use reqwest::{Client, Response, StatusCode};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use service::{Backoff, Secret};
+use tokio::time::sleep;
+
+use crate::event::{Event, Skip};
+
+use super::element::{rest_bar, rest_trade};
+
+/// Records asked for in one page: the most that Alpaca gives.
+const PAGE_MAX: &str = "10000";
+/// Symbols in one request: the address must not grow without bound.
+const SYMBOLS_MAX: usize = 200;
+/// How often a page is tried before the fetch is given up for now.
+const ATTEMPTS: u32 = 8;
+/// A page that takes longer than this is tried again.
+const PAGE_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Feeds that the history knows by the name they have in the stream's address.
+const FEEDS: [&str; 4] = ["iex", "sip", "otc", "boats"];
+
+/// Kinds of history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum History {
+    /// Every trade.
+    Trades,
+    /// One-minute bars.
+    Bars,
+}
+
+impl History {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Trades => "trades",
+            Self::Bars => "bars",
+        }
+    }
+}
+
+/// A client of `/v2/stocks/trades` and `/v2/stocks/bars`.
+#[derive(Clone, Debug)]
+pub struct Rest {
+    client: Client,
+    base_url: String,
+    feed: Option<String>,
+    key: Secret,
+    secret: Secret,
+}
+
+/// One page as Alpaca sends it.
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(borrow, alias = "bars")]
+    trades: Option<std::collections::BTreeMap<String, Vec<&'a RawValue>>>,
+    next_page_token: Option<String>,
+}
+
+impl Rest {
+    /// `base_url` without a path, e.g. `https://data.alpaca.markets`; `stream_url` tells which feed's history to ask for.
+    ///
+    /// # Errors
+    /// Where no HTTP client can be made.
+    pub fn new(base_url: &str, stream_url: &str, key: Secret, secret: Secret) -> anyhow::Result<Self> {
+        let client = Client::builder().timeout(PAGE_TIME_MAX).build().context("cannot make an HTTP client")?;
+        let last = stream_url.rsplit('/').next().unwrap_or_default();
+        let feed = FEEDS.contains(&last).then(|| last.to_owned());
+        Ok(Self { client, base_url: base_url.trim_end_matches('/').to_owned(), feed, key, secret })
+    }
+
+    /// One page, tried again after a rate limit, a server fault or a lost connection.
+    async fn fetch_page(&self, history: History, query: &[(&'static str, String)]) -> anyhow::Result<Vec<u8>> {
+        let url = format!("{}/v2/stocks/{}", self.base_url, history.name());
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+        loop {
+            let answer = self
+                .client
+                .get(&url)
+                .header("APCA-API-KEY-ID", self.key.expose())
+                .header("APCA-API-SECRET-KEY", self.secret.expose())
+                .query(query)
+                .send()
+                .await;
+            let (wait, problem) = match answer {
+                Ok(response) if response.status().is_success() => match response.bytes().await {
+                    Ok(body) => return Ok(body.to_vec()),
+                    Err(error) => (None, error.to_string()),
+                },
+                Ok(response) if response.status() == StatusCode::TOO_MANY_REQUESTS => {
+                    (until_reset(&response), "rate limit".to_owned())
+                }
+                Ok(response) if response.status().is_server_error() => (None, response.status().to_string()),
+                Ok(response) => bail!(refusal(&url, response).await),
+                Err(error) => (None, error.to_string()),
+            };
+            if backoff.failures() >= ATTEMPTS {
+                bail!("{url} did not answer after {ATTEMPTS} attempts: {problem}");
+            }
+            let wait = wait.unwrap_or_default().max(backoff.next_wait(&mut rand::rng()));
+            tracing::warn!(url, problem, wait_ms = wait.as_millis(), "history page failed; trying again");
+            sleep(wait).await;
+        }
+    }
+}
+
+/// Pages of one kind of history, for any number of symbols.
+pub struct Pages<'a> {
+    rest: &'a Rest,
+    history: History,
+    /// Symbols that were not asked for yet, in chunks that fit a request.
+    chunks: std::slice::Chunks<'a, Symbol>,
+    /// Parameters of the request under way without its token, and the token of its next page.
+    request: Option<(Vec<Parameter>, Option<String>)>,
+    range: [Parameter; 2],
+}
+
+type Parameter = (&'static str, String);
+
+impl<'a> Pages<'a> {
+    /// Everything from `start_ns` to `end_ns`: feed time in Unix nanoseconds, both included.
+    ///
+    /// # Errors
+    /// Where a time cannot be written down.
+    pub fn new(
+        rest: &'a Rest,
+        history: History,
+        symbols: &'a [Symbol],
+        (start_ns, end_ns): (i64, i64),
+    ) -> anyhow::Result<Self> {
+        let time = |ns: i64| Timestamp::from_nanosecond(i128::from(ns)).map(|time| time.to_string());
+        let range = [("start", time(start_ns)?), ("end", time(end_ns)?)];
+        Ok(Self { rest, history, chunks: symbols.chunks(SYMBOLS_MAX), request: None, range })
+    }
+
+    /// The next page's records; `None` after the last page. A page may be empty.
+    ///
+    /// # Errors
+    /// Where Alpaca refuses, or does not answer for several minutes; the text says why. Earlier pages stay valid.
+    pub async fn next(&mut self) -> anyhow::Result<Option<Vec<Event>>> {
+        let (mut query, token) = match self.request.take() {
+            Some(request) => request,
+            None => match self.chunks.next() {
+                Some(chunk) => (self.parameters(chunk), None),
+                None => return Ok(None),
+            },
+        };
+        let parameters = query.len();
+        query.extend(token.clone().map(|token| ("page_token", token)));
+        let body = self.rest.fetch_page(self.history, &query).await?;
+        query.truncate(parameters);
+        let name = self.history.name();
+        let page: Page<'_> = serde_json::from_slice(&body)
+            .with_context(|| format!("Alpaca's history of {name} is not the documented JSON"))?;
+        if let Some(next) = page.next_page_token {
+            ensure!(Some(&next) != token.as_ref(), "Alpaca's history of {name} sends the same page token twice");
+            self.request = Some((query, Some(next)));
+        }
+        let decode = match self.history {
+            History::Trades => rest_trade,
+            History::Bars => rest_bar,
+        };
+        let records = page.trades.into_iter().flatten().flat_map(|(symbol, records)| {
+            records.into_iter().map(move |raw| decode(&symbol, raw.get()).unwrap_or_else(Event::Skipped))
+        });
+        Ok(Some(records.collect()))
+    }
+
+    fn parameters(&self, symbols: &[Symbol]) -> Vec<Parameter> {
+        let names: Vec<&str> = symbols.iter().map(Symbol::as_str).collect();
+        let mut query = vec![("symbols", names.join(",")), ("limit", PAGE_MAX.to_owned())];
+        query.extend(self.range.iter().cloned());
+        query.extend(self.rest.feed.clone().map(|feed| ("feed", feed)));
+        if self.history == History::Bars {
+            query.push(("timeframe", "1Min".to_owned()));
+        }
+        query
+    }
+}
+
+/// How long `X-RateLimit-Reset` (Unix seconds) says to wait, at most a minute.
+fn until_reset(response: &Response) -> Option<Duration> {
+    let reset: i64 = response.headers().get("X-RateLimit-Reset")?.to_str().ok()?.parse().ok()?;
+    let seconds = reset.saturating_sub(Timestamp::now().as_second()).clamp(0, 60);
+    Some(Duration::from_secs(u64::try_from(seconds).ok()?))
+}
+
+async fn refusal(url: &str, response: Response) -> String {
+    let status = response.status();
+    let body = response.text().await.unwrap_or_default();
+    let message = serde_json::from_str::<serde_json::Value>(&body)
+        .ok()
+        .and_then(|body| Some(body.get("message")?.as_str()?.to_owned()))
+        .unwrap_or_default();
+    format!("{url} answers HTTP {status} ({message}): check the keys, the plan and ALPACA_DATA_REST_URL")
+}
+
+/// A trade that REST marks as void must not be stored as if it held.
+#[derive(Deserialize)]
+pub(super) struct Update<'a> {
+    /// `canceled`, `incorrect` or `corrected`.
+    #[serde(rename = "u", borrow, default)]
+    pub(super) update: Option<std::borrow::Cow<'a, str>>,
+}
+
+impl Update<'_> {
+    pub(super) fn is_void(raw: &str) -> Result<bool, Skip> {
+        if !raw.contains("\"u\"") {
+            return Ok(false); // nearly every trade
+        }
+        let update: Update<'_> = serde_json::from_str(raw).map_err(|error| Skip::Field(error.to_string()))?;
+        Ok(matches!(update.update.as_deref(), Some("canceled" | "incorrect")))
+    }
+}

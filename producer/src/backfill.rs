@@ -1,0 +1,136 @@
+//! Heals gaps: fetches from the REST history what the stream sent while nobody listened, and sends it down the cold path.
+//!
+//! The fetch reaches a little beyond both ends of the gap, because trades are reported late; what was stored already is recognised by
+//! its natural key in PostgreSQL. Backfilled records have no position: they never were in the live stream.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use market::wire::{encode_bar, encode_trade};
+use market::{Gap, NS_PER_MS, Symbol};
+use service::{CancellationToken, Part};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use crate::alpaca::rest::{History, Pages, Rest};
+use crate::cold::Cold;
+use crate::event::Event;
+use crate::fanout::{Encoded, Stream};
+use crate::gaps::Herald;
+use crate::journal::Journal;
+
+/// Pause before a gap that could not be healed is tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(300);
+
+/// When and how much to fetch.
+#[derive(Clone, Copy, Debug)]
+pub struct BackfillSettings {
+    /// The history needs this long after the gap's end to be complete.
+    pub hold_back: Duration,
+    /// How far beyond both ends of the gap to fetch.
+    pub margin: Duration,
+}
+
+/// The task that heals gaps, one after the other.
+pub struct Backfill {
+    /// History of the feed.
+    pub rest: Rest,
+    /// What to fetch; `None` means every symbol that ever had records.
+    pub symbols: Option<Vec<Symbol>>,
+    /// When and how much.
+    pub settings: BackfillSettings,
+    /// Where records go.
+    pub cold: Cold,
+    /// Where a healed gap is announced.
+    pub herald: Herald,
+    /// Gaps of earlier runs, and symbols.
+    pub journal: Journal,
+    /// Its health.
+    pub part: Part,
+}
+
+impl Backfill {
+    /// Heals gaps until `stop`. A gap that is not healed then is taken up by the next run.
+    ///
+    /// # Errors
+    /// Never; a history that refuses is degraded health.
+    pub async fn run(self, mut gaps: mpsc::Receiver<Gap>, stop: CancellationToken) -> anyhow::Result<()> {
+        let now = Instant::now();
+        let unhealed = self.journal.gaps().into_iter().filter(|gap| gap.to.is_some());
+        let mut waiting: VecDeque<(Instant, Gap)> = unhealed.map(|gap| (now, gap)).collect();
+        self.part.ok();
+        loop {
+            let due = waiting.front().map(|(due, _)| *due);
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                gap = gaps.recv() => match gap {
+                    Some(gap) => waiting.push_back((Instant::now() + self.settings.hold_back, gap)),
+                    None => {
+                        stop.cancelled().await; // the feed has ended; so will everything else
+                        return Ok(());
+                    }
+                },
+                () = sleep_until(due.unwrap_or(now)), if due.is_some() => {
+                    let Some((_, gap)) = waiting.pop_front() else { continue };
+                    let Some(healed) = stop.run_until_cancelled(self.heal(&gap)).await else { return Ok(()) };
+                    match healed {
+                        Ok(records) => self.healed(gap, records),
+                        Err(error) => {
+                            self.part.degraded(format!("a gap from {} could not be filled: {error:#}", gap.from));
+                            waiting.push_back((Instant::now() + RETRY_PAUSE, gap));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Fetches trades, then bars; returns how many records were handed on.
+    async fn heal(&self, gap: &Gap) -> anyhow::Result<usize> {
+        let margin_ns = i64::try_from(self.settings.margin.as_nanos())?;
+        let start_ns = gap.from.saturating_mul(NS_PER_MS).saturating_sub(margin_ns);
+        let end_ns = gap.to.unwrap_or(gap.from).saturating_mul(NS_PER_MS).saturating_add(margin_ns);
+        let symbols = self.symbols.clone().unwrap_or_else(|| self.journal.symbols());
+        let mut handed_on = 0;
+        for history in [History::Trades, History::Bars] {
+            let mut pages = Pages::new(&self.rest, history, &symbols, (start_ns, end_ns))?;
+            while let Some(events) = pages.next().await? {
+                let mut records: Vec<Encoded> = events.into_iter().filter_map(encode).collect();
+                handed_on += records.len();
+                self.cold.room().await;
+                self.cold.accept(&mut records);
+            }
+        }
+        Ok(handed_on)
+    }
+
+    fn healed(&self, mut gap: Gap, records: usize) {
+        metrics::counter!("producer_backfilled_total").increment(records as u64);
+        tracing::info!(from = gap.from, to = gap.to, records, "gap healed");
+        gap.healed_at = Some(jiff::Timestamp::now().as_millisecond());
+        self.herald.announce(&gap);
+        self.part.ok();
+    }
+}
+
+fn encode(event: Event) -> Option<Encoded> {
+    let mut json = Vec::with_capacity(256);
+    let (stream, symbol) = match event {
+        Event::Trade(trade) => {
+            encode_trade(&trade, None, &mut json);
+            (Stream::Trades, trade.symbol)
+        }
+        Event::Bar(bar) => {
+            encode_bar(&bar, None, &mut json);
+            (Stream::Bars, bar.symbol)
+        }
+        Event::Skipped(skip) => {
+            metrics::counter!("producer_skipped_total", "reason" => skip.reason()).increment(1);
+            return None;
+        }
+        _ => return None,
+    };
+    // No feed time: a backfilled record says nothing about how far the live stream is known.
+    Some(Encoded { stream, symbol, ts_ns: i64::MIN, json: Bytes::from(json) })
+}

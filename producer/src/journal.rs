@@ -1,0 +1,137 @@
+//! What the producer must remember across a crash: how far the feed's records are safe, and which gaps are not healed.
+//!
+//! One small JSON file, replaced atomically. A record is safe when Kafka has acknowledged it or the spool has it on disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::Context as _;
+use market::{Gap, Symbol};
+use serde::{Deserialize, Serialize};
+
+/// The file. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Journal {
+    path: PathBuf,
+    memory: Arc<Mutex<Memory>>,
+}
+
+/// The file's content.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Memory {
+    /// Feed time of the newest record that is safe, Unix nanoseconds.
+    safe_ns: Option<i64>,
+    /// Symbols that had records: what to ask for where the subscription is `*`.
+    symbols: BTreeSet<String>,
+    /// Gaps that are not healed, by source and start.
+    gaps: BTreeMap<String, Gap>,
+}
+
+impl Journal {
+    /// Opens the file, or begins with an empty one.
+    ///
+    /// # Errors
+    /// Where the file exists and cannot be read: starting without it would hide a gap.
+    pub fn open(path: PathBuf) -> anyhow::Result<Self> {
+        let memory = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| {
+                format!("{} is damaged: remove it to start without the record of past gaps", path.display())
+            })?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Memory::default(),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+        };
+        Ok(Self { path, memory: Arc::new(Mutex::new(memory)) })
+    }
+
+    /// Feed time of the newest safe record in Unix nanoseconds; `None` where there never was one.
+    #[must_use]
+    pub fn safe_ns(&self) -> Option<i64> {
+        self.lock().safe_ns
+    }
+
+    /// Symbols that ever had records.
+    #[must_use]
+    pub fn symbols(&self) -> Vec<Symbol> {
+        self.lock().symbols.iter().filter_map(|text| Symbol::new(text).ok()).collect()
+    }
+
+    /// Gaps that are not healed, oldest first.
+    #[must_use]
+    pub fn gaps(&self) -> Vec<Gap> {
+        self.lock().gaps.values().cloned().collect()
+    }
+
+    /// Everything up to `safe_ns` is safe.
+    pub fn advance(&self, safe_ns: i64, symbols: impl IntoIterator<Item = Symbol>) {
+        let mut memory = self.lock();
+        let before = (memory.safe_ns, memory.symbols.len());
+        memory.safe_ns = memory.safe_ns.max(Some(safe_ns));
+        memory.symbols.extend(symbols.into_iter().map(|symbol| symbol.to_string()));
+        if before != (memory.safe_ns, memory.symbols.len()) {
+            self.save(&memory);
+        }
+    }
+
+    /// Remembers a gap in its present version; forgets it once it is healed.
+    pub fn note(&self, gap: &Gap) {
+        let mut memory = self.lock();
+        let key = format!("{:020} {}", gap.from, gap.source);
+        if gap.healed_at.is_some() {
+            memory.gaps.remove(&key);
+        } else {
+            memory.gaps.insert(key, gap.clone());
+        }
+        self.save(&memory);
+    }
+
+    fn save(&self, memory: &Memory) {
+        let written = serde_json::to_vec(memory).map_err(Into::into).and_then(|bytes| self.replace(&bytes));
+        if let Err(error) = written {
+            // Records go on; only the account of a later gap would begin too early, and so fetch too much.
+            tracing::warn!(path = %self.path.display(), %error, "cannot write the journal");
+        }
+    }
+
+    fn replace(&self, bytes: &[u8]) -> std::io::Result<()> {
+        let next = self.path.with_extension("next");
+        let mut file = File::create(&next)?;
+        file.write_all(bytes)?;
+        file.sync_data()?;
+        fs::rename(&next, &self.path)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use market::Source;
+
+    #[test]
+    fn a_new_run_knows_what_the_last_one_had() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.json");
+        let journal = Journal::open(path.clone()).unwrap();
+        assert_eq!((journal.safe_ns(), journal.gaps().len()), (None, 0));
+        journal.advance(5, [Symbol::new("AAPL").unwrap()]);
+        journal.advance(3, []);
+        let mut first = Gap::open(&Source::alpaca(), 1, "cut");
+        let second = Gap::open(&Source::alpaca(), 2, "cut again");
+        journal.note(&first);
+        journal.note(&second);
+        first.healed_at = Some(9);
+        journal.note(&first);
+
+        let journal = Journal::open(path.clone()).unwrap();
+        assert_eq!((journal.safe_ns(), journal.symbols().len(), journal.gaps()), (Some(5), 1, vec![second]));
+        fs::write(&path, "{").unwrap();
+        assert!(Journal::open(path).unwrap_err().to_string().contains("damaged"));
+    }
+}

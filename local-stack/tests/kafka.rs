@@ -1,5 +1,7 @@
 //! A real Kafka keeps what it acknowledged, whatever happens to it.
 
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a failing test")]
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ async fn produce(bootstrap: &str, topic: &str, names: impl Iterator<Item = u32>)
         .set("bootstrap.servers", bootstrap)
         .set("acks", "all")
         .set("enable.idempotence", "true")
-        .set("delivery.timeout.ms", "5000")
+        .set("delivery.timeout.ms", "3000")
         .create()
         .unwrap();
     let mut acknowledged = BTreeSet::new();

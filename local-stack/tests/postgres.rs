@@ -1,5 +1,7 @@
 //! A real PostgreSQL keeps what it committed, whatever happens to it.
 
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a failing test")]
+
 use std::time::{Duration, Instant};
 
 use local_stack::{Postgres, testing};

@@ -1,5 +1,7 @@
 //! Redis starts, freezes, dies and comes back on the same port.
 
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a failing test")]
+
 use std::time::Duration;
 
 use local_stack::{Folder, Redis, testing};

@@ -1,5 +1,7 @@
 //! The supervisor leaves nothing behind, however it ends.
 
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a failing test")]
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

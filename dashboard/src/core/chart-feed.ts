@@ -54,6 +54,11 @@ export class ChartFeed {
     this.frame.onMinutes(null);
   }
 
+  /** Resolves when the first load of this timeframe is over. */
+  settled(): Promise<void> {
+    return this.frame.settled();
+  }
+
   async loadEarlier(): Promise<boolean> {
     try {
       return await this.frame.loadEarlier();

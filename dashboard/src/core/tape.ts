@@ -4,6 +4,12 @@ import type { Trade } from '../lib/records';
 /** Per symbol; enough to scroll through, bounded however long the page is open. */
 export const TAPE_MAX = 400;
 
+export interface Print {
+  readonly trade: Trade;
+  /** Against the trade before it, whatever its size. */
+  readonly tick: 'up' | 'down' | null;
+}
+
 export class Tape {
   /** Trades ever added, per symbol: a view that paused knows how many it has not shown. */
   private readonly counts = new Map<string, number>();
@@ -23,12 +29,14 @@ export class Tape {
   }
 
   /** At most `limit` trades of `size` shares or more, newest first. */
-  newest(symbol: string, limit: number, size = 0): Trade[] {
-    const found: Trade[] = [];
+  newest(symbol: string, limit: number, size = 0): Print[] {
+    const found: Print[] = [];
     const list = this.trades.get(symbol) ?? [];
     for (let i = list.length - 1; i >= 0 && found.length < limit; i -= 1) {
       const trade = list[i];
-      if (trade !== undefined && trade.size >= size) found.push(trade);
+      if (trade === undefined || trade.size < size) continue;
+      const step = trade.price - (list[i - 1]?.price ?? trade.price);
+      found.push({ trade, tick: step === 0 ? null : step > 0 ? 'up' : 'down' });
     }
     return found;
   }

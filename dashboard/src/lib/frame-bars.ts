@@ -72,6 +72,11 @@ export class FrameBars {
     return this.loading;
   }
 
+  /** Resolves when no first load is under way. */
+  async settled(): Promise<void> {
+    await this.loading;
+  }
+
   /** As {@link LiveBars.loadEarlier}. */
   loadEarlier(): Promise<boolean> {
     if (this.timeframe === '1Min') return this.minutes.loadEarlier();
@@ -97,13 +102,17 @@ export class FrameBars {
   }
 
   private async fetchEarlier(): Promise<boolean> {
+    // The first load may bring just what would be asked for here.
+    await this.loading;
     const first = this.candles[0];
     if (first === undefined || !this.hasEarlier) return this.hasEarlier;
     const bars = await earlierThan(first.start, SPAN_MS[this.timeframe], (start, end) =>
       this.history.range(this.minutes.symbol, this.timeframe, start, end, this.abort.signal),
     );
     this.hasEarlier = bars.length > 0;
-    this.closed = bars.filter((bar) => bar.timestamp < first.start).map(candleOf).concat(this.closed);
+    // Compared with what is there now, not with what was there when the question was asked.
+    const known = this.closed[0]?.start ?? this.cut ?? Infinity;
+    this.closed = bars.filter((bar) => bar.timestamp < known).map(candleOf).concat(this.closed);
     if (bars.length > 0) this.changed(null);
     return this.hasEarlier;
   }

@@ -280,3 +280,20 @@ test('longer candles equal the API’s, though their tail is made of minutes', a
   bars.close();
   frame.close();
 });
+
+test('scrolling back while the first load of longer candles runs gives none of them twice', async () => {
+  const exchange = new Exchange(random(13), QUIET);
+  exchange.seed(5_000);
+  let frame: FrameBars | null = null;
+  const bars = new LiveBars('A', exchange, exchange, { limit: 103, onChange: (from) => frame?.onMinutes(from) });
+  frame = new FrameBars('15Min', bars, exchange, () => undefined);
+  while (bars.state === 'loading') await vi.advanceTimersByTimeAsync(10);
+  const earlier = frame.loadEarlier();
+  await vi.advanceTimersByTimeAsync(10_000);
+  await earlier;
+  const starts = frame.candles.map((candle) => candle.start);
+  expect(starts.length).toBeGreaterThan(300);
+  expect(starts).toEqual([...new Set(starts)].sort((a, b) => a - b));
+  bars.close();
+  frame.close();
+});

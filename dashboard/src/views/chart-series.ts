@@ -176,7 +176,7 @@ export class ChartCanvas {
     this.drawnLength = candles.length;
     this.drawnLast = last.start;
     const now = performance.now();
-    if (fresh === 1 || now - this.overlaysAt > OVERLAY_MS) this.updateOverlays();
+    if (fresh === 1 || now - this.overlaysAt > OVERLAY_MS) this.updateOverlays(fresh + 1);
   }
 
   hover(at: Time | undefined): Hover {
@@ -240,7 +240,7 @@ export class ChartCanvas {
     if (this.look.style === 'line') return { time: at, value: candle.close };
     const { open, high, low, close } = candle;
     const point = { time: at, open, high, low, close };
-    if (!candle.partial) return point;
+    if (!candle.partial || this.look.timeframe !== '1Min') return point;
     // Not all of its trades were heard: it is paler until its bar comes.
     const colour = fade(close >= open ? this.colours.up : this.colours.down, 0.45);
     return this.look.style === 'bars' ? { ...point, color: colour } : { ...point, color: colour, wickColor: colour, borderColor: colour };
@@ -291,11 +291,12 @@ export class ChartCanvas {
     }
   }
 
-  private updateOverlays(): void {
+  /** Moves the newest `count` points; the canvas takes none that is older than its last. */
+  private updateOverlays(count: number): void {
     this.overlaysAt = performance.now();
     for (const [overlay, line] of this.lines) {
       const values = this.overlayValues(overlay);
-      for (let index = Math.max(0, this.candles.length - 2); index < this.candles.length; index += 1) {
+      for (let index = Math.max(0, this.candles.length - count); index < this.candles.length; index += 1) {
         const [candle, value] = [this.candles[index], values[index]];
         if (candle !== undefined && value !== null && value !== undefined) line.update({ time: this.axis(candle.start), value });
       }

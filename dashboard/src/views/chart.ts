@@ -12,6 +12,10 @@ import { tone } from './tabs';
 
 const FRAME_NAMES: Record<Timeframe, string> = { '1Min': '1m', '5Min': '5m', '15Min': '15m', '1Hour': '1h', '1Day': '1d' };
 const OVERLAY_NAMES: Record<Overlay, string> = { ema20: 'EMA 20', ema50: 'EMA 50', vwap: 'VWAP' };
+const PARTIAL = {
+  candle: 'not all of its trades were heard; the bar will replace it',
+  minute: 'the running minute is not complete; its bar will be',
+};
 const STYLE_NAMES: Record<Style, string> = { candles: 'Candles', bars: 'Bars', line: 'Line' };
 /** Start loading more when this few candles are left of the window. */
 const NEAR_START = 30;
@@ -125,6 +129,7 @@ export function chartView(app: App, frames: Frames): HTMLElement {
 
   const showHorizon = async (wanted: Horizon) => {
     const asked = feed;
+    await asked.settled();
     const newest = asked.candles[asked.candles.length - 1];
     if (newest === undefined) return;
     const from = horizonStart(wanted, newest.start);
@@ -273,7 +278,7 @@ function legendItems(candle: Candle, before: Candle | null, look: Look, canvas: 
     const value = canvas.overlayAt(overlay, candle.start);
     if (value !== null) items.push(h('span', { class: overlay }, h('i', {}, OVERLAY_NAMES[overlay]), h('b', {}, price(value, digits))));
   }
-  if (candle.partial) items.push(h('span', { class: 'warn' }, 'not all of its trades were heard; the bar will replace it'));
+  if (candle.partial) items.push(h('span', { class: 'warn' }, PARTIAL[look.timeframe === '1Min' ? 'candle' : 'minute']));
   else if (candle.madeOf === 'trades') items.push(h('span', { class: 'quiet' }, 'forming'));
   else if (candle.revision > 0) items.push(h('span', { class: 'quiet' }, `revision ${candle.revision}`));
   return items;

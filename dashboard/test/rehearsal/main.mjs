@@ -74,7 +74,8 @@ export async function rehearse({ port = 0, symbols = ['AAPL', 'GOOGL', 'MSFT', '
   function answer(response, make) {
     try {
       if (faults.api === 'down') throw problem(503, 'the database does not answer');
-      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(make()));
+      const text = JSON.stringify(make());
+      response.writeHead(200, { 'content-type': 'application/json' }).end(text);
     } catch (error) {
       response.writeHead(error.status ?? 500, { 'content-type': 'application/problem+json' }).end(JSON.stringify({ title: 'Error', detail: error.message }));
     }

@@ -1,0 +1,188 @@
+/** The market page against the rehearsal server. */
+import AxeBuilder from 'axe-core';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { rehearse, type Stage } from '../../rehearsal/main.mjs';
+import { eventually, keep, visitor, type Visit, type Visitor } from '../../support/browser';
+import { asShown, badgeBecomes, barsOf, chartReady, shownCandles, shownTape } from '../../support/looks';
+
+let stage: Stage;
+let guest: Visitor;
+let visit: Visit;
+
+beforeAll(async () => {
+  stage = await rehearse();
+});
+afterAll(() => stage.stop());
+beforeEach(async () => {
+  guest = await visitor();
+  visit = await guest.visit(stage.url);
+  await chartReady(visit.page, 'AAPL');
+});
+afterEach(() => guest.close());
+
+test('the chart shows the bars of the API, one candle each', async () => {
+  const { page, errors } = visit;
+  await keep(page, 'market-dark');
+  const shown = await eventually('the table', async () => {
+    const rows = await shownCandles(page);
+    return rows.length > 100 && rows;
+  });
+  const bars = new Map((await barsOf(stage.url, 'AAPL')).map((bar) => [bar.timestamp, asShown(bar)]));
+  const closed = shown.filter(({ timestamp }) => bars.has(timestamp));
+  expect(closed.length).toBeGreaterThanOrEqual(shown.length - 2);
+  expect(closed).toEqual(closed.map(({ timestamp }) => bars.get(timestamp)));
+  const starts = shown.map(({ timestamp }) => timestamp);
+  expect(starts).toEqual([...new Set(starts)].sort((a, b) => a - b));
+  expect(errors).toEqual([]);
+});
+
+test('a minute later the final bar stands where the trades formed a candle', async () => {
+  const { page } = visit;
+  const before = Math.floor(Date.now() / 60_000) * 60_000;
+  const bar = await eventually('the bar of the running minute', async () => (await barsOf(stage.url, 'AAPL')).find(({ timestamp }) => timestamp === before), 90_000);
+  await eventually('the candle to be that bar', async () => {
+    const candle = (await shownCandles(page)).find(({ timestamp }) => timestamp === before);
+    return candle !== undefined && JSON.stringify(asShown(candle)) === JSON.stringify(asShown(bar));
+  });
+});
+
+test('after a lost connection the chart has every bar, once', async () => {
+  const { page } = visit;
+  await eventually('trades', async () => (await shownTape(page)).length > 3);
+  stage.control({ cut: '' });
+  await badgeBecomes(page, 'live');
+  const bars = (await barsOf(stage.url, 'AAPL')).slice(-50).map(asShown);
+  await eventually('the last fifty bars on the chart', async () => {
+    const shown = (await shownCandles(page)).filter(({ timestamp }) => timestamp <= (bars[bars.length - 1]?.timestamp ?? 0));
+    return JSON.stringify(shown.slice(-50)) === JSON.stringify(bars);
+  });
+});
+
+test('arrows walk through the symbols, slash searches, a found symbol is followed and remembered', async () => {
+  const { page } = visit;
+  await page.keyboard.press('ArrowRight');
+  await chartReady(page, 'MSFT');
+  await page.keyboard.press('ArrowLeft');
+  await chartReady(page, 'AAPL');
+  await page.getByRole('tab', { name: /TSLA/ }).waitFor();
+  await page.keyboard.press('/');
+  await page.keyboard.type('nv');
+  await page.getByRole('option', { name: /NVDA/ }).waitFor();
+  await page.keyboard.press('Enter');
+  await chartReady(page, 'NVDA');
+  expect(await page.textContent('.quote-symbol')).toBe('NVDA');
+  await page.reload();
+  await chartReady(page, 'NVDA');
+  await page.getByRole('button', { name: 'Stop following the shown symbol' }).click();
+  await page.waitForSelector('.quote-symbol:not(:text("NVDA"))');
+  expect(await page.getByRole('tab', { name: /NVDA/ }).count()).toBe(0);
+});
+
+test('a symbol without history says so and waits for its first trade', async () => {
+  const { page } = visit;
+  await page.keyboard.press('/');
+  await page.keyboard.type('ZZZZ');
+  await page.keyboard.press('Enter');
+  await page.getByText('no bars of ZZZZ are stored').waitFor();
+  await keep(page, 'market-unknown');
+});
+
+test('without the API the page says so, goes on with live trades, and heals by itself', async () => {
+  stage.control({ api: 'down' });
+  try {
+    const { page } = await guest.visit(stage.url);
+    await page.getByText('the database does not answer').waitFor();
+    await eventually('a live price all the same', async () => Number(await page.textContent('.quote-price')) > 0);
+    await keep(page, 'market-no-history');
+    stage.control({ api: 'up' });
+    await eventually('history', async () => (await shownCandles(page)).length > 100, 45_000);
+  } finally {
+    stage.control({ api: 'up' });
+  }
+});
+
+test('scrolling back and changing timeframe never doubles a candle', async () => {
+  const { page, errors } = visit;
+  for (const timeframe of ['5Min', '1Hour', '1Day', '1Min']) {
+    await page.click(`[data-value="${timeframe}"]`);
+    const expected = new Map((await barsOf(stage.url, 'AAPL', `&timeframe=${timeframe}`)).map((bar) => [bar.timestamp, asShown(bar)]));
+    await eventually(`candles of ${timeframe}`, async () => {
+      const shown = await shownCandles(page);
+      const closed = shown.slice(0, -1).filter(({ timestamp }) => expected.has(timestamp)).slice(-40);
+      return closed.length > Math.min(20, expected.size - 3) && closed.slice(0, -1).every((candle) => JSON.stringify(candle) === JSON.stringify(expected.get(candle.timestamp)));
+    });
+    const starts = (await shownCandles(page)).map(({ timestamp }) => timestamp);
+    expect(starts).toEqual([...new Set(starts)].sort((a, b) => a - b));
+  }
+  for (const horizon of ['1D', '5D', '1M', '1Y', 'MAX']) {
+    await page.click(`[data-value="${horizon}"]`);
+    await eventually(horizon, async () => (await page.getAttribute(`[data-value="${horizon}"]`, 'aria-pressed')) === 'true');
+  }
+  await page.getByRole('button', { name: 'Table', exact: true }).click();
+  await page.click('[data-value="ema20"]');
+  await page.click('[data-value="line"]');
+  await eventually('a year of days', async () => /\d{3} candles of 1d/.test((await page.getAttribute('.chart-canvas', 'aria-label')) ?? ''));
+  await keep(page, 'market-max-line');
+  expect(errors).toEqual([]);
+});
+
+test('a hole between candles is explained where the pointer is', async () => {
+  const { page } = visit;
+  const box = await page.locator('.chart-canvas').boundingBox();
+  if (box === null) throw new Error('no canvas');
+  let text = '';
+  for (let x = box.x + box.width - 90; x > box.x; x -= 4) {
+    await page.mouse.move(x, box.y + box.height / 2);
+    await page.waitForTimeout(20);
+    text = (await page.textContent('.chart-legend')) ?? '';
+    if (text.includes('no candle')) break;
+  }
+  expect(text).toMatch(/\d\d:\d\d–\d\d:\d\d: no candle. No trade set a price then, and no gap was declared/);
+  await keep(page, 'market-hole');
+});
+
+test('the tape filters by size, and pauses', async () => {
+  const { page } = visit;
+  await eventually('trades', async () => (await shownTape(page)).length > 10);
+  await page.getByRole('combobox', { name: 'Smallest trade shown' }).selectOption('500');
+  await eventually('only big ones', async () => {
+    const sizes = (await shownTape(page)).map(({ size }) => Number(size.replaceAll(',', '')));
+    return sizes.length > 0 && sizes.every((size) => size >= 500);
+  });
+  await page.getByRole('button', { name: 'Pause' }).click();
+  const frozen = JSON.stringify(await shownTape(page));
+  await page.getByText(/\d+ new/).waitFor();
+  expect(JSON.stringify(await shownTape(page))).toBe(frozen);
+});
+
+test('the watchlist sorts by what its heads say', async () => {
+  const { page } = visit;
+  await page.waitForSelector('.watchlist tr:nth-child(5) .change.up, .watchlist tr:nth-child(5) .change.down');
+  await page.getByRole('button', { name: 'Symbol', exact: true }).click();
+  const symbols = () => page.$$eval('.watch-symbol', (all) => all.map((one) => one.textContent ?? ''));
+  expect(await symbols()).toEqual([...(await symbols())].sort());
+  await page.getByRole('button', { name: 'Last', exact: true }).click();
+  await eventually('prices falling', async () => {
+    const prices = await page.$$eval('.watchlist .last .glow', (all) => all.map((one) => Number((one.textContent ?? '').replaceAll(',', ''))));
+    return prices.length === 5 && prices.every((price, index) => index === 0 || price <= (prices[index - 1] ?? 0));
+  });
+  await page.click('.watchlist tr[data-symbol="TSLA"]');
+  await chartReady(page, 'TSLA');
+});
+
+test('nothing is asked of another host', () => {
+  const hosts = new Set(visit.requests.map((address) => new URL(address).host));
+  expect([...hosts]).toEqual([new URL(stage.url).host]);
+});
+
+test.each([['dark', 1440], ['light', 1440], ['light', 390]] as const)('no serious accessibility fault, %s at %i', async (theme, width) => {
+  const { page } = await guest.visit(stage.url, { theme, width, height: 844 });
+  await chartReady(page, 'AAPL');
+  await page.evaluate(AxeBuilder.source);
+  const { violations } = await page.evaluate(() => (window as never as { axe: { run(): Promise<{ violations: { id: string; impact: string; nodes: { html: string; failureSummary?: string }[] }[] }> } }).axe.run());
+  const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+  expect(serious.map(({ id, nodes }) => [id, nodes[0]?.html, nodes[0]?.failureSummary])).toEqual([]);
+  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  expect(overflow).toBeLessThanOrEqual(0);
+  await keep(page, `market-${theme}-${width}`);
+});

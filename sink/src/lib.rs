@@ -1,1 +1,50 @@
-//! Stub.
+//! Kafka to PostgreSQL, exactly once in effect, at the speed of `COPY`.
+//!
+//! ```text
+//!              ┌─ batch ─▶ encode ─▶ write ─┐   lane 0, one connection
+//!  Kafka ─▶ reader                          ├─▶ one transaction: positions step forward, rows go in, COMMIT
+//!              └─ batch ─▶ encode ─▶ write ─┘   lane 1, one connection
+//! ```
+//!
+//! The trick is one row per partition in `kafka_offsets`. A transaction first moves it from where the batch starts to where the
+//! batch ends, and only if it stands at the start. A batch that comes twice, or from a consumer that lost its partition and does not
+//! know it yet, moves nothing and rolls back. Kafka's own committed offsets are for lag displays; nothing depends on them.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | [`row`] | what the sink must know about a kind of record |
+//! | `reader`, `membership`, `ownership` | polls Kafka, answers the group, decides which lane stores which partition |
+//! | [`batch`], [`batcher`] | raw records and the positions they move; when a batch is due |
+//! | `lane` | decoding of the next batch beside the writing of the present one |
+//! | [`encode`], [`copy`] | records to the bytes of a binary `COPY` |
+//! | `store` | the transaction, and what to do when it fails |
+//! | [`verdict`], [`isolate`] | which errors wait, which are a record's fault, which end the service; finding the bad records |
+//! | [`dead_letters`] | records that cannot be stored |
+//! | [`schema`], `upkeep` | migrations; partitions ahead of need, retention |
+
+pub mod batch;
+pub mod batcher;
+pub mod config;
+mod connection;
+pub mod copy;
+pub mod dead_letters;
+pub mod encode;
+pub mod isolate;
+mod lane;
+mod membership;
+mod metrics;
+mod ownership;
+mod positions;
+mod reader;
+mod retry;
+pub mod row;
+mod run;
+pub mod schema;
+mod store;
+mod upkeep;
+pub mod verdict;
+
+pub use batch::Coordinates;
+pub use config::{Identity, SinkConfig};
+pub use row::{Refusal, Row, StartRow, Store};
+pub use run::run;

@@ -1,0 +1,78 @@
+//! A bar as a row of `stock_bars_staging`.
+
+use market::NS_PER_MS;
+use market::wire::decode_bar;
+use sink::{Coordinates, Refusal, Row, StartRow, Store};
+
+/// The bars' table.
+#[derive(Debug)]
+pub struct BarRow;
+
+/// Of two versions of one bar the greater wins, in any order of arrival: the higher revision; then a final bar over a forming one; then the
+/// one that was sent later; and where all that is equal, any fixed order, so that the result never depends on who came first.
+macro_rules! rank {
+    ($bar:literal) => {
+        concat!(
+            "(", $bar, ".revision, ", $bar, ".is_final, ", $bar, ".epoch, ", $bar, ".seq, ", $bar, ".volume, ", $bar, ".close, ",
+            $bar, ".high, ", $bar, ".low, ", $bar, ".open)"
+        )
+    };
+}
+
+impl Row for BarRow {
+    const TABLE: &'static str = "market_data_oltp.stock_bars_staging";
+    const COLUMNS: &'static [&'static str] = &[
+        "ts", "open", "high", "low", "close", "volume", "vwap", "trade_count", "ts_ns", "revision", "epoch", "seq", "is_final",
+        "symbol", "timeframe", "source",
+    ];
+    const STORE: Store = Store::Merge(concat!(
+        "WITH newest AS (
+             SELECT DISTINCT ON (symbol, timeframe, ts_ns, source) * FROM pg_temp.batch
+             ORDER BY symbol, timeframe, ts_ns, source, ", rank!("batch"), " DESC
+         ), stored AS (
+             INSERT INTO market_data_oltp.stock_bars_staging AS bar SELECT * FROM newest
+             ON CONFLICT (symbol, timeframe, ts_ns, source) DO UPDATE
+             SET (ts, open, high, low, close, volume, vwap, trade_count, revision, epoch, seq, is_final)
+               = (excluded.ts, excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume, excluded.vwap,
+                  excluded.trade_count, excluded.revision, excluded.epoch, excluded.seq, excluded.is_final)
+             WHERE ", rank!("excluded"), " > ", rank!("bar"), "
+             RETURNING symbol, timeframe
+         ), bumped AS (
+             INSERT INTO market_data_oltp.stock_bar_versions AS known (symbol, timeframe)
+             SELECT DISTINCT symbol, timeframe FROM stored ORDER BY symbol, timeframe
+             ON CONFLICT (symbol, timeframe) DO UPDATE SET version = known.version + 1
+         )
+         SELECT count(*) FROM stored"
+    ));
+    const ENSURE_PARTITIONS: Option<&'static str> = None;
+    const EXPIRE: &'static str = "SELECT market_data_oltp.delete_oldest_bars($1)";
+
+    fn encode(payload: &[u8], _at: Coordinates, row: StartRow<'_>) -> Result<i64, Refusal> {
+        let (bar, position) = decode_bar(payload).map_err(Refusal::from_error)?;
+        let whole = |value: u64, name: &str| {
+            i64::try_from(value).map_err(|_| Refusal(format!("{name} must be below 2^63")))
+        };
+        let trade_count = bar.trade_count.map(|count| whole(count, "trade_count")).transpose()?;
+        let seq = position.map_or(Ok(0), |position| whole(position.seq, "seq"))?;
+        let ts_ns = bar.start_ms * NS_PER_MS; // checked by the wire
+
+        let mut row = row.start();
+        row.timestamptz(ts_ns);
+        row.float8(bar.open);
+        row.float8(bar.high);
+        row.float8(bar.low);
+        row.float8(bar.close);
+        row.float8(bar.volume);
+        row.float8_or_null(bar.vwap);
+        row.int8_or_null(trade_count);
+        row.int8(ts_ns);
+        row.int8(i64::from(bar.revision));
+        row.int8(position.map_or(0, |position| position.epoch));
+        row.int8(seq);
+        row.boolean(bar.is_final);
+        row.text(bar.symbol.as_str());
+        row.text(&bar.timeframe.to_string());
+        row.text(bar.source.as_str());
+        Ok(ts_ns)
+    }
+}

@@ -1,0 +1,59 @@
+//! A trade as a row of `stock_trades_realtime`.
+
+use std::fmt::Write as _;
+
+use market::wire::decode_trade;
+use sink::{Coordinates, Refusal, Row, StartRow, Store};
+
+/// The trades' table.
+#[derive(Debug)]
+pub struct TradeRow;
+
+impl Row for TradeRow {
+    const TABLE: &'static str = "market_data_oltp.stock_trades_realtime";
+    const COLUMNS: &'static [&'static str] = &[
+        "ts", "price", "size", "ts_ns", "epoch", "seq", "symbol", "exchange", "trade_id", "source", "tape", "conditions",
+    ];
+    const STORE: Store = Store::CopyThenMerge(
+        "WITH stored AS (
+             INSERT INTO market_data_oltp.stock_trades_realtime SELECT * FROM pg_temp.batch
+             ON CONFLICT DO NOTHING
+             RETURNING 1
+         )
+         SELECT count(*) FROM stored",
+    );
+    const ENSURE_PARTITIONS: Option<&'static str> = Some("SELECT market_data_oltp.ensure_trade_partitions($1)");
+    const EXPIRE: &'static str = "SELECT market_data_oltp.drop_oldest_trade_partition($1)";
+
+    fn encode(payload: &[u8], at: Coordinates, row: StartRow<'_>) -> Result<i64, Refusal> {
+        let (trade, position) = decode_trade(payload).map_err(Refusal::from_error)?;
+        let seq = position.map(|position| i64::try_from(position.seq)).transpose();
+        let seq = seq.map_err(|_| Refusal("seq must be below 2^63".to_owned()))?;
+
+        let mut row = row.start();
+        row.timestamptz(trade.ts_ns);
+        row.float8(trade.price);
+        row.float8(trade.size);
+        row.int8(trade.ts_ns);
+        row.int8_or_null(position.map(|position| position.epoch));
+        row.int8_or_null(seq);
+        row.text(trade.symbol.as_str());
+        row.text(trade.exchange.as_deref().unwrap_or_default());
+        match &trade.trade_id {
+            Some(id) => row.text(id),
+            None => row.text(&synthetic_id(at)),
+        }
+        row.text(trade.source.as_str());
+        row.text_or_null(trade.tape.as_deref());
+        row.list_or_null(trade.conditions.iter().map(|code| code.as_str()));
+        Ok(trade.ts_ns)
+    }
+}
+
+/// The id of a trade whose feed gave none: where its record stands, so that two equal trades stay two and one record stays one.
+fn synthetic_id(at: Coordinates) -> String {
+    let mut id = String::with_capacity(32);
+    // A String takes every write.
+    let _: std::fmt::Result = write!(id, "kafka:{}-{}", at.partition, at.offset);
+    id
+}

@@ -1,0 +1,130 @@
+//! This process as a member of its Kafka consumer group: what the group asks of it, and what the client library knows.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::statistics::Statistics;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientConfig, TopicPartitionList};
+use service::Part;
+
+use crate::config::SinkConfig;
+
+/// A request of the group that must be answered, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// These partitions are ours as soon as we say from where we read them.
+    Assigned(Vec<i32>),
+    /// These partitions are ours until we say that we are done with them.
+    Revoked(Vec<i32>),
+}
+
+/// Receives the client library's callbacks, all on the thread that polls.
+///
+/// A change is only noted here and answered by the reader when it is ready: positions are to be read from PostgreSQL before, and
+/// batches stored, and meanwhile polling must go on or the group gives up on this member.
+pub(crate) struct Membership {
+    kafka: Part,
+    topic: String,
+    changes: Mutex<VecDeque<Change>>,
+    log_ends: Mutex<HashMap<i32, i64>>,
+    leaving: AtomicBool,
+}
+
+impl Membership {
+    pub(crate) fn new(kafka: Part, topic: &str) -> Self {
+        Self {
+            kafka,
+            topic: topic.to_owned(),
+            changes: Mutex::default(),
+            log_ends: Mutex::default(),
+            leaving: AtomicBool::new(false),
+        }
+    }
+
+    /// The next request, if there is one.
+    pub(crate) fn next_change(&self) -> Option<Change> {
+        lock(&self.changes).pop_front()
+    }
+
+    /// Where each partition's log ends, as far as the client library knows.
+    pub(crate) fn log_ends(&self) -> HashMap<i32, i64> {
+        lock(&self.log_ends).clone()
+    }
+
+    /// From now on every request is granted at once: the process is about to leave the group.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+}
+
+impl ClientContext for Membership {
+    fn stats(&self, statistics: Statistics) {
+        let any_up = statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP");
+        if any_up {
+            self.kafka.ok();
+        } else {
+            self.kafka.down("no broker answers");
+        }
+        if let Some(topic) = statistics.topics.get(&self.topic) {
+            let ends = topic.partitions.values().filter(|partition| partition.hi_offset >= 0);
+            *lock(&self.log_ends) = ends.map(|partition| (partition.partition, partition.hi_offset)).collect();
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "Kafka client");
+    }
+}
+
+impl ConsumerContext for Membership {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let partitions: Vec<i32> = list.elements().iter().map(rdkafka::topic_partition_list::TopicPartitionListElem::partition).collect();
+        let assigned = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if self.leaving.load(Ordering::Relaxed) {
+            let answer = if assigned { consumer.incremental_assign(list) } else { consumer.incremental_unassign(list) };
+            if let Err(error) = answer {
+                tracing::debug!(%error, "while leaving the group");
+            }
+            return;
+        }
+        let change = if assigned { Change::Assigned(partitions) } else { Change::Revoked(partitions) };
+        tracing::info!(?change, "the group changes");
+        lock(&self.changes).push_back(change);
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
+        if let Err(error) = result {
+            tracing::debug!(%error, "the offsets that lag displays show were not updated");
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner) // both values are whole after every statement
+}
+
+/// The client library's settings.
+pub(crate) fn client_config(config: &SinkConfig) -> ClientConfig {
+    let session_ms = config.session_timeout.as_millis();
+    let mut client = config.kafka.client();
+    client
+        .set("group.id", &config.group)
+        .set("client.id", config.service)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", session_ms.to_string())
+        .set("heartbeat.interval.ms", (session_ms / 4).to_string())
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "error") // positions come from PostgreSQL; one that is not there any more is for a person to judge
+        .set("fetch.wait.max.ms", "10")
+        .set("fetch.min.bytes", "1")
+        .set("queued.max.messages.kbytes", "32768")
+        .set("queued.min.messages", "50000")
+        .set("statistics.interval.ms", "1000");
+    client
+}

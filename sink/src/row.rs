@@ -1,0 +1,74 @@
+//! What the sink must know about a kind of record: how to make a row of it, and where the row goes.
+
+use crate::batch::Coordinates;
+use crate::copy::RowWriter;
+
+/// Why a record cannot be a row: the sentence that its dead letter carries.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refusal(pub String);
+
+impl Refusal {
+    /// Takes any error's text.
+    pub fn from_error(error: impl std::fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// A kind of record and its table.
+pub trait Row: Send + Sync + 'static {
+    /// The table, with its schema.
+    const TABLE: &'static str;
+    /// The table's columns in the order in which [`Row::encode`] writes them.
+    const COLUMNS: &'static [&'static str];
+    /// How rows get into the table.
+    const STORE: Store;
+    /// Makes the partitions of the days in `$1` (`date[]`), where the table has one a day.
+    const ENSURE_PARTITIONS: Option<&'static str>;
+    /// Removes a part of what is older than `$1` days and says in one `text` what it was; NULL when nothing is left.
+    const EXPIRE: &'static str;
+
+    /// Writes one row and returns its time in Unix nanoseconds. `row` starts the row when the fields are known to be good.
+    ///
+    /// # Errors
+    /// [`Refusal`] where the payload is not a valid record; nothing of the row may be written then.
+    fn encode(payload: &[u8], at: Coordinates, row: StartRow<'_>) -> Result<i64, Refusal>;
+}
+
+/// How rows get into their table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// Straight `COPY`; on a unique violation the batch again through the temporary table and this statement.
+    CopyThenMerge(&'static str),
+    /// Always through the temporary table and this statement.
+    Merge(&'static str),
+}
+
+impl Store {
+    /// The statement that moves all rows of the temporary table `batch` into the real one. It returns one `bigint`: how many
+    /// rows are new or newer than what was there.
+    #[must_use]
+    pub fn merge_sql(&self) -> &'static str {
+        match self {
+            Self::CopyThenMerge(sql) | Self::Merge(sql) => sql,
+        }
+    }
+}
+
+/// The place of the next row; used up by starting it.
+#[derive(Debug)]
+pub struct StartRow<'a> {
+    pub(crate) out: &'a mut Vec<u8>,
+    pub(crate) fields: usize,
+}
+
+impl<'a> StartRow<'a> {
+    /// Starts the row.
+    ///
+    /// # Panics
+    /// Where a table has more than 32,767 columns.
+    #[must_use]
+    pub fn start(self) -> RowWriter<'a> {
+        RowWriter::start(self.out, i16::try_from(self.fields).expect("a table has few columns"))
+    }
+}

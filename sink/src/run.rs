@@ -1,0 +1,126 @@
+//! One consumer from start to end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use service::telemetry::Metrics;
+use service::{Health, Part, Tasks, ops};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::batcher::Batcher;
+use crate::config::SinkConfig;
+use crate::dead_letters::DeadLetters;
+use crate::lane::{self, Finished};
+use crate::membership::{Membership, client_config};
+use crate::metrics::SinkMetrics;
+use crate::positions::Log;
+use crate::reader::{LaneEnd, Reader};
+use crate::row::Row;
+use crate::store::Shared;
+use crate::{retry, schema, upkeep};
+
+/// How long the whole stop may take.
+const STOP_MAX: Duration = Duration::from_secs(15);
+/// Reports of the lanes that the reader has not heard yet; it listens many times a second.
+const REPORTS_MAX: usize = 1024;
+
+/// Drains one topic into its table until `stop`: waits for PostgreSQL and Kafka, migrates, reads, stores.
+///
+/// # Errors
+/// A sentence that says what went wrong and what to do.
+pub async fn run<R: Row>(config: SinkConfig, stop: CancellationToken) -> anyhow::Result<()> {
+    let metrics = Metrics::install(); // before the first handle is made
+    let health = Health::new(config.service);
+    let (postgres, kafka) = (health.part("postgres"), health.part("kafka"));
+    let mut tasks = Tasks::new(&stop);
+    tasks.spawn("ops", ops::serve(config.ops_address, health.clone(), metrics, tasks.stop_token()));
+
+    let pipeline_stop = tasks.stop_token();
+    tasks.spawn("pipeline", async move {
+        schema::migrate(&config.postgres, config.service, &postgres, &pipeline_stop).await?;
+        let Some((consumer, log)) = connect(&config, &kafka, &pipeline_stop).await? else { return Ok(()) };
+        let dead_letters = DeadLetters::new(&config.kafka, config.service, &config.topic)?;
+        let shared = Arc::new(Shared {
+            log,
+            metrics: SinkMetrics::new(config.service),
+            postgres,
+            dead_letters,
+            dead_letters_part: dead_letters_part(&health),
+            abandon: CancellationToken::new(),
+            config,
+        });
+        pipeline::<R>(shared, consumer, kafka, &pipeline_stop).await
+    });
+    tasks.run(STOP_MAX).await
+}
+
+fn dead_letters_part(health: &Health) -> Part {
+    let part = health.part("dead-letters");
+    part.ok(); // until one cannot be delivered
+    part
+}
+
+/// Waits for a broker, makes the topics, and finds out which cluster this is; `None` when asked to stop meanwhile.
+async fn connect(
+    config: &SinkConfig,
+    part: &Part,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<(BaseConsumer<Membership>, Log)>> {
+    let mut backoff = retry::backoff();
+    loop {
+        let Some(made) = stop.run_until_cancelled(config.kafka.ensure_topics()).await else { return Ok(None) };
+        let error = match made {
+            Ok(()) => break,
+            Err(error) => error,
+        };
+        part.down(format!("{error:#}"));
+        if !retry::wait(&mut backoff, stop).await {
+            return Ok(None);
+        }
+    }
+    let membership = Membership::new(part.clone(), &config.topic);
+    let consumer: BaseConsumer<Membership> =
+        client_config(config).create_with_context(membership).context("cannot make a Kafka consumer")?;
+    loop {
+        // Blocking, but only for a moment, and nothing else runs yet.
+        if let Some(cluster_id) = consumer.client().fetch_cluster_id(Duration::from_secs(2)) {
+            let log = Log { cluster_id, topic: config.topic.clone() };
+            return Ok(Some((consumer, log)));
+        }
+        part.down("the broker does not say which cluster it belongs to");
+        if !retry::wait(&mut backoff, stop).await {
+            return Ok(None);
+        }
+    }
+}
+
+async fn pipeline<R: Row>(
+    shared: Arc<Shared>,
+    consumer: BaseConsumer<Membership>,
+    kafka: Part,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let mut tasks = Tasks::new(stop);
+    let (finished, reports) = mpsc::channel::<Finished>(REPORTS_MAX);
+    let mut lanes = Vec::new();
+    for number in 0..shared.config.connections {
+        let (batches, to_encode) = mpsc::channel(1);
+        let (encoded, to_write) = mpsc::channel(1);
+        tasks.spawn("encoder", lane::encode::<R>(Arc::clone(&shared), to_encode, encoded));
+        tasks.spawn("writer", lane::write::<R>(Arc::clone(&shared), number, to_write, finished.clone()));
+        lanes.push(LaneEnd { batches, batcher: Batcher::new(shared.config.limits), sent: 0, finished: 0 });
+    }
+    tasks.spawn("upkeep", upkeep::run::<R>(Arc::clone(&shared), tasks.stop_token()));
+
+    let reader = Reader::new(Arc::clone(&shared), consumer, kafka, lanes, reports, tasks.stop_token());
+    let (ended, end) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("reader".to_owned())
+        .spawn(move || drop(ended.send(reader.run()))) // nobody waits for it any more when the stop took too long
+        .context("cannot start the reader's thread")?;
+    tasks.spawn("reader", async { end.await.context("the reader panicked")? });
+    tasks.run(STOP_MAX).await
+}

@@ -1,0 +1,87 @@
+//! What to do about an error of PostgreSQL.
+
+use std::error::Error as _;
+
+use tokio_postgres::error::SqlState;
+
+/// What an error means for the batch in hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The database or the way to it is in trouble: wait, then the same again.
+    Retry,
+    /// A row is there already.
+    Duplicate,
+    /// A row of a day that has no partition (another check violation looks the same): make the partitions, then treat it as bad data.
+    NoPartition,
+    /// A row cannot be stored: find it, keep the others.
+    BadData,
+    /// A mistake that repeats for ever: stop with a sentence.
+    Stop,
+}
+
+/// Sorts an error.
+#[must_use]
+pub fn verdict(error: &tokio_postgres::Error) -> Verdict {
+    match error.code() {
+        Some(state) => verdict_of(state),
+        None if lost_connection(error) => Verdict::Retry,
+        None => Verdict::Stop, // such as a value that the driver cannot bind: our mistake
+    }
+}
+
+fn verdict_of(state: &SqlState) -> Verdict {
+    match state.code() {
+        "23505" => Verdict::Duplicate,
+        "23514" => Verdict::NoPartition,
+        // A value too large for an index entry is the record's fault, though its class (program limits) is not.
+        "54000" => Verdict::BadData,
+        // Read-only after a fail-over, a lock that was not granted in time.
+        "25006" | "55P03" => Verdict::Retry,
+        code => match code.get(..2).unwrap_or_default() {
+            // connection, rollback by the server, resources (disk full), operator action, system error (I/O)
+            "08" | "40" | "53" | "57" | "58" => Verdict::Retry,
+            "22" | "23" => Verdict::BadData,
+            _ => Verdict::Stop, // missing table, wrong SQL, no permission
+        },
+    }
+}
+
+fn lost_connection(error: &tokio_postgres::Error) -> bool {
+    error.is_closed() || error.source().is_some_and(|source| source.is::<std::io::Error>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_has_its_verdict() {
+        let expected = [
+            (SqlState::UNIQUE_VIOLATION, Verdict::Duplicate),
+            (SqlState::CHECK_VIOLATION, Verdict::NoPartition),
+            (SqlState::NOT_NULL_VIOLATION, Verdict::BadData),
+            (SqlState::NUMERIC_VALUE_OUT_OF_RANGE, Verdict::BadData),
+            (SqlState::CHARACTER_NOT_IN_REPERTOIRE, Verdict::BadData),
+            (SqlState::PROGRAM_LIMIT_EXCEEDED, Verdict::BadData),
+            (SqlState::CONNECTION_FAILURE, Verdict::Retry),
+            (SqlState::T_R_DEADLOCK_DETECTED, Verdict::Retry),
+            (SqlState::T_R_SERIALIZATION_FAILURE, Verdict::Retry),
+            (SqlState::DISK_FULL, Verdict::Retry),
+            (SqlState::TOO_MANY_CONNECTIONS, Verdict::Retry),
+            (SqlState::ADMIN_SHUTDOWN, Verdict::Retry),
+            (SqlState::CANNOT_CONNECT_NOW, Verdict::Retry),
+            (SqlState::QUERY_CANCELED, Verdict::Retry),
+            (SqlState::READ_ONLY_SQL_TRANSACTION, Verdict::Retry),
+            (SqlState::LOCK_NOT_AVAILABLE, Verdict::Retry),
+            (SqlState::IO_ERROR, Verdict::Retry),
+            (SqlState::UNDEFINED_TABLE, Verdict::Stop),
+            (SqlState::INSUFFICIENT_PRIVILEGE, Verdict::Stop),
+            (SqlState::INVALID_PASSWORD, Verdict::Stop),
+            (SqlState::INVALID_CATALOG_NAME, Verdict::Stop),
+            (SqlState::SYNTAX_ERROR, Verdict::Stop),
+        ];
+        for (state, verdict) in expected {
+            assert_eq!(verdict_of(&state), verdict, "{state:?}");
+        }
+    }
+}

@@ -8,15 +8,17 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
 use crate::folder::Folder;
+use crate::jars;
 use crate::kafka::{self, Jvm, Kafka};
 use crate::port;
 use crate::postgres::{self, Postgres};
 use crate::redis::Redis;
 
 /// The topics of the pipeline, which a mock broker must be given by name.
-const TOPICS: [(&str, &str); 3] = [
+const TOPICS: [(&str, &str); 4] = [
     ("TOPIC_TRADES", "stock_trades_realtime"),
     ("TOPIC_BARS", "stock_bars_staging"),
+    ("TOPIC_GAPS", "stock_feed_gaps"),
     ("TOPIC_DEAD_LETTERS", "stock_dead_letters"),
 ];
 
@@ -84,6 +86,45 @@ impl Infra {
         matches!(self.broker, Broker::Mock(_))
     }
 
+    /// Watches over what was started here, and starts again what dies. Never returns.
+    pub async fn keep(&mut self, say: fn(&str)) {
+        let kafka = async {
+            if let Broker::Real(kafka) = &mut self.broker {
+                kafka.keep(say).await;
+            }
+        };
+        let redis = async {
+            if let Some(redis) = &mut self.redis {
+                redis.keep(say).await;
+            }
+        };
+        let postgres = async {
+            if let Some(postgres) = &mut self.postgres {
+                postgres.keep(say).await;
+            }
+        };
+        tokio::join!(kafka, redis, postgres);
+        std::future::pending::<()>().await;
+    }
+
+    /// The Kafka that was started here.
+    pub fn kafka(&mut self) -> Option<&mut Kafka> {
+        match &mut self.broker {
+            Broker::Real(kafka) => Some(kafka),
+            Broker::Named | Broker::Mock(_) => None,
+        }
+    }
+
+    /// The Redis that was started here.
+    pub fn redis(&mut self) -> Option<&mut Redis> {
+        self.redis.as_mut()
+    }
+
+    /// The PostgreSQL that was started here.
+    pub fn postgres(&mut self) -> Option<&mut Postgres> {
+        self.postgres.as_mut()
+    }
+
     /// Stops what was started here, all at the same time.
     pub async fn stop(self) {
         let kafka = async {
@@ -123,14 +164,15 @@ fn pair(name: &str, value: impl ToString) -> (String, String) {
 }
 
 impl Plan {
-    fn folder(&self) -> Result<Folder> {
+    pub(crate) fn folder(&self) -> Result<Folder> {
         match &self.folder {
             Some(path) => Folder::lasting(path),
             None => Folder::temporary(),
         }
     }
 
-    fn port(&self, usual: u16, what: &str) -> Result<u16> {
+    /// The port to use for `what`: where usual ports are wanted, `usual` if it is free.
+    pub(crate) fn port(&self, usual: u16, what: &str) -> Result<u16> {
         if !self.usual_ports {
             return port::free();
         }
@@ -147,6 +189,9 @@ async fn start_kafka(plan: &Plan) -> Result<(Broker, Env)> {
         (plan.say)(&format!("Kafka: using {}, named by KAFKA_BOOTSTRAP_SERVERS", env[0].1));
         return Ok((Broker::Named, env));
     }
+    if !jars::known() {
+        (plan.say)("Kafka: fetching its jars from Maven Central (43 MB, once)");
+    }
     let possible = tokio::task::spawn_blocking(kafka::available).await?;
     if let (Err(reason), true) = (&possible, plan.mock_allowed) {
         (plan.say)(&format!("Kafka: {reason:#}"));
@@ -162,6 +207,7 @@ async fn start_kafka(plan: &Plan) -> Result<(Broker, Env)> {
     }
     possible?;
     let port = plan.port(9093, "Kafka")?;
+    (plan.say)("Kafka: starting");
     let kafka = Kafka::start(plan.folder()?, port, plan.jvm).await?;
     (plan.say)(&format!("Kafka: ready on {}", kafka.bootstrap()));
     let env = vec![pair("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap())];
@@ -169,14 +215,15 @@ async fn start_kafka(plan: &Plan) -> Result<(Broker, Env)> {
 }
 
 async fn start_redis(plan: &Plan) -> Result<(Option<Redis>, Env)> {
-    if let Some(env) = named(&[("REDIS_HOST", ""), ("REDIS_PORT", "6379")]) {
+    if let Some(env) = named(&[("REDIS_HOST", ""), ("REDIS_PORT", "6379"), ("REDIS_PASSWORD", "")]) {
         (plan.say)(&format!("Redis: using {}:{}, named by REDIS_HOST", env[0].1, env[1].1));
         return Ok((None, env));
     }
     let port = plan.port(6379, "Redis")?;
     let redis = Redis::start(plan.folder()?, port).await?;
     (plan.say)(&format!("Redis: ready on 127.0.0.1:{port}"));
-    let env = vec![pair("REDIS_HOST", "127.0.0.1"), pair("REDIS_PORT", port)];
+    // Empty counts as not set, and keeps a password in `.env` away from a server that has none.
+    let env = vec![pair("REDIS_HOST", "127.0.0.1"), pair("REDIS_PORT", port), pair("REDIS_PASSWORD", "")];
     Ok((Some(redis), env))
 }
 

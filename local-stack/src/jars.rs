@@ -40,14 +40,26 @@ fn version(text: &str) -> Option<u32> {
     text.split('"').nth(1)?.split(['.', '-', '+']).next()?.parse().ok()
 }
 
+/// True when Kafka's jars were fetched before and are still there.
+#[must_use]
+pub fn known() -> bool {
+    let (stored, pom) = files();
+    read(&stored, &pom).is_some()
+}
+
+/// Where the class path is kept, and the list of jars that it comes from.
+fn files() -> (PathBuf, PathBuf) {
+    let project = path::project();
+    (project.join(".local-stack/kafka-class-path.txt"), project.join("local-stack/kafka/pom.xml"))
+}
+
 /// The class path of Kafka, its jars fetched from Maven Central where they are missing.
 ///
 /// # Errors
 /// Maven is not installed, or cannot reach a repository.
 pub fn class_path() -> Result<String> {
     let project = path::project();
-    let stored = project.join(".local-stack/kafka-class-path.txt");
-    let pom = project.join("local-stack/kafka/pom.xml");
+    let (stored, pom) = files();
     if let Some(known) = read(&stored, &pom) {
         return Ok(known);
     }

@@ -7,6 +7,7 @@
 //! Nothing started here outlives the process that started it, however that process ends: on Linux the kernel
 //! itself ends the children of a parent that is gone.
 
+pub mod demo;
 pub mod folder;
 pub mod http;
 pub mod infra;
@@ -20,6 +21,7 @@ pub mod redis;
 pub mod run;
 pub mod server;
 pub mod service;
+pub mod stack;
 pub mod stop;
 pub mod testing;
 
@@ -29,3 +31,4 @@ pub use postgres::Postgres;
 pub use redis::Redis;
 pub use server::Server;
 pub use service::{Service, ServiceKind};
+pub use stack::Stack;

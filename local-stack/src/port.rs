@@ -8,11 +8,11 @@ use anyhow::{Result, bail};
 /// that a server which is stopped and started again still finds its port free.
 const RANGE: std::ops::Range<u16> = 20_000..32_000;
 
-/// True when a server on 127.0.0.1 could listen on `port` now.
+/// True when a server could listen on `port` now, on whichever address.
 #[must_use]
 pub fn is_free(port: u16) -> bool {
     // Connections of a server that has just ended linger; SO_REUSEADDR, which std sets, allows for them.
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
 }
 
 /// A port that is free now.

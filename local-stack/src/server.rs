@@ -13,6 +13,13 @@ use nix::sys::signal::Signal;
 use crate::port;
 use crate::process::{Group, Process};
 
+/// A log that is longer at a start, in bytes, is put aside as `NAME.log.old`.
+const LOG_BYTES_MAX: u64 = 16 << 20;
+
+/// Shortest and longest time between the end of a child and its next start.
+const RESTART_PAUSE_MIN: Duration = Duration::from_secs(1);
+const RESTART_PAUSE_MAX: Duration = Duration::from_secs(30);
+
 /// How one kind of child is started, asked and stopped.
 pub trait Kind: Send + Sync {
     /// What asks a child to end, and finish what it holds.
@@ -143,6 +150,33 @@ impl<K: Kind> Server<K> {
         self.ready().await
     }
 
+    /// Watches over it, and starts it again whenever it ends by itself. Never returns.
+    ///
+    /// # Cancel safety
+    /// Dropping this future only ends the watch; the child stays as it is.
+    pub async fn keep(&mut self, say: fn(&str)) {
+        let mut pause = RESTART_PAUSE_MIN;
+        loop {
+            let begin = Instant::now();
+            let status = self.process.wait().await;
+            if begin.elapsed() > RESTART_PAUSE_MAX * 2 {
+                pause = RESTART_PAUSE_MIN;
+            }
+            let (name, log) = (self.kind.name().to_owned(), self.kind.log());
+            say(&format!(
+                "{name} ended ({status}), starting it again in {} s; its log: {}",
+                pause.as_secs(),
+                log.display()
+            ));
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RESTART_PAUSE_MAX);
+            match self.restart().await {
+                Ok(()) => say(&format!("{name} is back")),
+                Err(error) => say(&format!("{error:#}")),
+            }
+        }
+    }
+
     /// The last lines of its log.
     pub fn log_tail(&self) -> String {
         tail(&self.kind.log())
@@ -160,6 +194,9 @@ fn start<K: Kind>(kind: &K) -> Result<Process> {
 }
 
 fn append(path: &Path) -> Result<fs::File> {
+    if path.metadata().is_ok_and(|meta| meta.len() > LOG_BYTES_MAX) {
+        fs::rename(path, path.with_extension("log.old"))?;
+    }
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }

@@ -22,6 +22,7 @@ pub struct ServiceKind {
     port: Option<u16>,
     health: Option<String>,
     log: PathBuf,
+    inherits: bool,
 }
 
 impl ServiceKind {
@@ -40,7 +41,15 @@ impl ServiceKind {
             port: None,
             health: None,
             log: log.into(),
+            inherits: false,
         })
+    }
+
+    /// Starts it with our whole environment instead, and what is set here on top.
+    #[must_use]
+    pub fn inherits(mut self) -> Self {
+        self.inherits = true;
+        self
     }
 
     /// Adds command-line arguments.
@@ -62,6 +71,12 @@ impl ServiceKind {
     pub fn envs<N: Into<String>, V: Into<String>>(mut self, pairs: impl IntoIterator<Item = (N, V)>) -> Self {
         self.env.extend(pairs.into_iter().map(|(name, value)| (name.into(), value.into())));
         self
+    }
+
+    /// The name of the service.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.name
     }
 
     /// It serves HTTP on 127.0.0.1:`port`, and is ready when `path` (such as `/health`) answers 200.
@@ -99,10 +114,14 @@ impl Kind for ServiceKind {
 
     fn command(&self) -> Result<Command> {
         let mut command = Command::new(&self.program);
-        command.args(&self.args).env_clear();
-        for name in ["PATH", "HOME", "RUST_LOG", "RUST_BACKTRACE", "TZ"] {
-            if let Some(value) = std::env::var_os(name) {
-                command.env(name, value);
+        command.args(&self.args);
+        if !self.inherits {
+            command.env_clear();
+            let kept = ["PATH", "HOME", "RUST_LOG", "RUST_BACKTRACE", "TZ"];
+            command.envs(kept.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+            // Away from the `.env` of the project, which services read from the folder they start in.
+            if let Some(folder) = self.log.parent() {
+                command.current_dir(folder);
             }
         }
         command.envs(self.env.iter().map(|(name, value)| (name, value)));

@@ -1,0 +1,42 @@
+# Two commands start everything on a fresh machine: `make demo` and `make test`.
+# Beforehand only Rust must be there (https://rustup.rs); what else is missing is installed.
+
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+
+# Options of `make demo`, for example ARGS="--replay ../days --pace 20x" (see `local-stack demo --help`).
+ARGS ?=
+
+.PHONY: help demo test deps infra dashboard build fmt clean-data
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: deps dashboard ## Start the whole pipeline on a simulated market; Ctrl-C stops it (ARGS="--replay FOLDER --pace 20x", …)
+	@echo "== building the services (the first time takes a few minutes)"
+	@cargo build --release --workspace --bins
+	@exec target/release/local-stack demo $(ARGS)
+
+test: ## Run every test there is: formatting, lints, docs, dashboard, services on real servers, the page in Chromium
+	@exec local-stack/scripts/test.sh
+
+deps: ## Install what is missing: Redis, PostgreSQL, Java, Maven, Node, a C compiler
+	@local-stack/scripts/deps.sh
+
+infra: deps ## Start Kafka, Redis and PostgreSQL only, and print the variables that name them
+	@cargo build -q --package local-stack
+	@exec target/debug/local-stack infra $(ARGS)
+
+dashboard: deps ## Build the web page
+	@local-stack/scripts/dashboard.sh
+
+build: ## Build every program for production
+	@cargo build --release --workspace --bins
+
+fmt: ## Format all Rust code
+	@cargo fmt --all
+
+clean-data: ## Forget all data of the demo (not while it runs)
+	@local-stack/scripts/clean-data.sh

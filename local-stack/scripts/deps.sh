@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# Installs what the project needs and this machine lacks. Does nothing, and asks for nothing, when all is there.
+#
+#   deps.sh          what the demo needs
+#   deps.sh --test   that, and a Chromium for the test of the page
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+java_min=17
+node_min=18
+
+fail() {
+    printf '%s\n' "$*" >&2
+    exit 1
+}
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+has_postgres() {
+    has postgres || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null
+}
+
+# Major version of what stands on PATH; 0 when nothing does.
+java_version() {
+    local java=java
+    if [[ -n ${JAVA_HOME:-} && -x $JAVA_HOME/bin/java ]]; then java=$JAVA_HOME/bin/java; fi
+    { "$java" -version 2>&1 || true; } | awk -F '[".+-]' '/version "/ { print $2; found = 1; exit } END { if (!found) print 0 }'
+}
+
+node_version() {
+    { node --version 2>/dev/null || true; } | awk -F '[v.]' '/^v/ { print $2; found = 1 } END { if (!found) print 0 }'
+}
+
+has_chromium() { [[ -n $(local-stack/scripts/chromium.sh) ]]; }
+
+# The first package of a list that this distribution has.
+first_available() {
+    local package
+    for package in "$@"; do
+        if apt-cache show "$package" 2>/dev/null | grep -q '^Version:'; then
+            printf '%s\n' "$package"
+            return
+        fi
+    done
+    printf '%s\n' "$1"
+}
+
+# One line for each thing that is missing: NAME.
+missing() {
+    if ! has cc || ! has c++ || ! has make; then echo compiler; fi
+    has redis-server || echo redis
+    has_postgres && has psql || echo postgres
+    (($(java_version) >= java_min)) || echo java
+    has mvn || echo maven
+    (($(node_version) >= node_min)) || echo node
+    has npm || echo npm
+    if [[ ${1:-} == --test ]] && ! has_chromium; then echo chromium; fi
+}
+
+debian_package() {
+    case $1 in
+    compiler) echo build-essential ;;
+    redis) echo redis-server ;;
+    postgres) echo postgresql ;;
+    java) first_available openjdk-21-jre-headless openjdk-17-jre-headless openjdk-25-jre-headless ;;
+    maven) echo maven ;;
+    node) echo nodejs ;;
+    npm) echo npm ;;
+    chromium) first_available chromium chromium-browser ;;
+    esac
+}
+
+in_words() {
+    case $1 in
+    compiler) echo "a C and C++ compiler with make" ;;
+    redis) echo "Redis (redis-server)" ;;
+    postgres) echo "PostgreSQL (server and psql)" ;;
+    java) echo "Java $java_min or newer" ;;
+    maven) echo "Maven (mvn)" ;;
+    node) echo "Node.js $node_min or newer" ;;
+    npm) echo "npm" ;;
+    chromium) echo "Chromium or Chrome (or CHROMIUM, which names one)" ;;
+    esac
+}
+
+list() {
+    local thing line=''
+    for thing in "$@"; do line+="${line:+, }$(in_words "$thing")"; done
+    printf '%s' "$line"
+}
+
+has cargo || fail "Rust is missing: install it from https://rustup.rs, open a new shell, and try again."
+
+mapfile -t lacking < <(missing "${1:-}")
+if ((${#lacking[@]} == 0)); then exit 0; fi
+words=$(list "${lacking[@]}")
+
+if ! has apt-get; then
+    fail "This machine lacks: $words. Install these with your package manager, then try again (this script knows only Debian and Ubuntu)."
+fi
+
+root=()
+if ((EUID != 0)); then
+    has sudo || fail "This machine lacks: $words. Installing them needs root, and there is no sudo: ask an administrator."
+    root=(sudo)
+fi
+
+echo "== installing what is missing (a minute or two): $words"
+export DEBIAN_FRONTEND=noninteractive
+"${root[@]}" apt-get update -qq ||
+    fail "The package lists cannot be fetched: check the network, then try again. Missing are: $words."
+packages=()
+for thing in "${lacking[@]}"; do packages+=("$(debian_package "$thing")"); done
+"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null ||
+    fail "These packages could not be installed: ${packages[*]}. Install them yourself, then try again."
+
+hash -r
+mapfile -t lacking < <(missing "${1:-}")
+if ((${#lacking[@]} > 0)); then
+    fail "Still missing after installing ${packages[*]}: $(list "${lacking[@]}"). This distribution's packages are too old or too few: install these by hand, then try again."
+fi

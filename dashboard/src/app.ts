@@ -61,6 +61,10 @@ export class App {
         this.board.row(quote.symbol).quote = quote;
         this.rowChanged.emit(quote.symbol);
       },
+      onSnapshot: (snapshot) => {
+        this.board.row(snapshot.symbol).onSnapshot(snapshot);
+        this.rowChanged.emit(snapshot.symbol);
+      },
       onHeartbeat: (heartbeat) => this.onHeartbeat(heartbeat),
       onStatus: (status) => this.onStatus(status),
       onConnection: (connected) => {

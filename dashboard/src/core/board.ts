@@ -4,7 +4,7 @@
  */
 import { candleOf } from '../lib/candle';
 import { Positions } from '../lib/positions';
-import type { Bar, Quote, Trade } from '../lib/records';
+import type { Bar, Quote, Snapshot, Trade } from '../lib/records';
 import { MinuteSeries } from '../lib/series';
 import { dayStart } from '../lib/timeframe';
 import { eligibility } from '../lib/conditions';
@@ -50,7 +50,7 @@ export class Row {
   private readonly positions = new Positions();
   private hours: readonly Bar[] = [];
   private cut = -Infinity;
-  private previous: Bar | null = null;
+  private previousClose: number | null = null;
   private today: Day | null = null;
 
   constructor(readonly symbol: string) {}
@@ -70,6 +70,16 @@ export class Row {
     this.merge([bar]);
   }
 
+  /** What the gateway knew when the subscription began. Its trade is not one of the stream: it adds to no volume. */
+  onSnapshot({ trade, quote, bar, previousClose }: Snapshot): void {
+    if (quote !== null) this.quote = quote;
+    this.previousClose = previousClose ?? this.previousClose;
+    if (bar?.final === true) this.merge([bar]);
+    if (trade === null || trade.timestamp < (this.lastAt ?? 0)) return;
+    this.lastTrade ??= trade;
+    if (eligibility(trade.conditions, trade.tape, true).openClose > 0) this.setLast(trade.price, trade.timestamp);
+  }
+
   seed({ days, hours, minutes, cut }: Seed): void {
     this.seeded = true;
     this.hours = hours;
@@ -77,7 +87,7 @@ export class Row {
     this.today = null;
     const newest = minutes[minutes.length - 1] ?? hours[hours.length - 1] ?? days[days.length - 1];
     const day = dayStart(newest?.timestamp ?? 0);
-    this.previous = [...days].reverse().find((bar) => bar.timestamp < day) ?? null;
+    this.previousClose = [...days].reverse().find((bar) => bar.timestamp < day)?.close ?? this.previousClose;
     this.merge(minutes);
     if (this.last === null && newest !== undefined) this.setLast(newest.close, newest.timestamp);
   }
@@ -88,7 +98,7 @@ export class Row {
   }
 
   get reference(): Reference | null {
-    if (this.previous !== null) return { price: this.previous.close, kind: 'previous close' };
+    if (this.previousClose !== null) return { price: this.previousClose, kind: 'previous close' };
     const { open } = this.day;
     return open === null || !this.seeded ? null : { price: open, kind: 'first price of the day' };
   }

@@ -1,5 +1,5 @@
 /** The gateway's HTTP side: bars, health, metrics. Same origin, always. */
-import { readBar, readBars, type Bar } from '../lib/records';
+import { readBar, readPage, type Bar, type Page, type Position } from '../lib/records';
 import type { History } from '../lib/live-bars';
 import type { Timeframe } from '../lib/timeframe';
 
@@ -20,20 +20,24 @@ export class Api implements History {
   /** `base` ends with a slash. */
   constructor(private readonly base: string) {}
 
-  newest(symbol: string, timeframe: Timeframe, limit: number, signal?: AbortSignal): Promise<Bar[]> {
-    return this.json(`api/bars/${encodeURIComponent(symbol)}`, { timeframe, limit }, signal).then(readBars);
+  newest(symbol: string, timeframe: Timeframe, limit: number, signal?: AbortSignal): Promise<Page> {
+    return this.json(`api/bars/${encodeURIComponent(symbol)}`, { timeframe, limit }, signal).then(readPage);
   }
 
-  async range(symbol: string, timeframe: Timeframe, start: number, end: number, signal?: AbortSignal): Promise<Bar[]> {
+  async range(symbol: string, timeframe: Timeframe, start: number, end: number, signal?: AbortSignal): Promise<Page> {
     const bars: Bar[] = [];
+    let asOf: Position | null = null;
     let token: string | null = null;
     do {
       const query = { timeframe, start, end, limit: PAGE_LIMIT, ...(token === null ? {} : { page_token: token }) };
-      const page: unknown = await this.json(`api/bars/${encodeURIComponent(symbol)}/range`, query, signal);
-      bars.push(...readBars(page));
-      token = nextToken(page);
+      const answer: unknown = await this.json(`api/bars/${encodeURIComponent(symbol)}/range`, query, signal);
+      const page = readPage(answer);
+      bars.push(...page.bars);
+      // The first page is the oldest: what it does not know, the whole does not.
+      if (token === null) asOf = page.asOf;
+      token = nextToken(answer);
     } while (token !== null);
-    return bars;
+    return { bars, asOf };
   }
 
   /** The newest minute bar of every symbol that there is one of. */

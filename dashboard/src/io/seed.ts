@@ -8,7 +8,7 @@ const MINUTES = 180;
 
 export async function seedRow(history: History, symbol: string): Promise<Seed> {
   const { signal } = new AbortController();
-  const [minutes, days] = await Promise.all([
+  const [{ bars: minutes }, { bars: days }] = await Promise.all([
     history.newest(symbol, '1Min', MINUTES, signal),
     history.newest(symbol, '1Day', 2, signal),
   ]);
@@ -18,6 +18,6 @@ export async function seedRow(history: History, symbol: string): Promise<Seed> {
   }
   const cut = nextStart('1Hour', startOf('1Hour', first.timestamp));
   const day = dayStart(newest.timestamp);
-  const hours = day < cut ? await history.range(symbol, '1Hour', day, cut, signal) : [];
+  const { bars: hours } = day < cut ? await history.range(symbol, '1Hour', day, cut, signal) : { bars: [] };
   return { days, hours: hours.filter((bar) => bar.timestamp < cut), minutes, cut };
 }

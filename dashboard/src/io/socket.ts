@@ -5,13 +5,14 @@
 import { io, type Socket } from 'socket.io-client';
 import { readHeartbeat, type Heartbeat } from '../core/badge';
 import type { Follower, Stream } from '../lib/live-bars';
-import { readBar, readQuote, readTrade, type Bar, type Quote, type Trade } from '../lib/records';
+import { readBar, readQuote, readSnapshot, readTrade, type Bar, type Quote, type Snapshot, type Trade } from '../lib/records';
 
 /** What the whole page hears, besides the followers of single symbols. */
 export interface Ears {
   onTrade(trade: Trade): void;
   onBar(bar: Bar & { readonly symbol: string }): void;
   onQuote(quote: Quote): void;
+  onSnapshot(snapshot: Snapshot): void;
   onHeartbeat(heartbeat: Heartbeat): void;
   /** A `status` event: a gap, a halt, a notice. Its shape is the sender's. */
   onStatus(status: unknown): void;
@@ -22,6 +23,7 @@ export interface Ears {
 
 const ACK_TIMEOUT_MS = 5_000;
 const RETRY_MS = 2_000;
+const STREAMS = ['trades', 'bars', 'quotes'];
 
 interface Acknowledgement {
   readonly subscribed?: readonly string[];
@@ -52,6 +54,13 @@ export class GatewayStream implements Stream {
       const quote = readQuote(payload);
       if (quote !== null) ears.onQuote(quote);
     });
+    this.socket.on('snapshot', (payload: unknown) => {
+      const snapshot = readSnapshot(payload);
+      if (snapshot === null) return;
+      ears.onSnapshot(snapshot);
+      for (const follower of this.followers.get(snapshot.symbol) ?? []) follower.onSnapshot?.(snapshot);
+    });
+    this.socket.on('lagged', () => this.interrupted());
     this.socket.on('heartbeat', (payload: unknown) => {
       const heartbeat = readHeartbeat(payload);
       if (heartbeat !== null) ears.onHeartbeat(heartbeat);
@@ -87,7 +96,7 @@ export class GatewayStream implements Stream {
         const { id } = this.socket;
         const answer = await this.socket
           .timeout(ACK_TIMEOUT_MS)
-          .emitWithAck('subscribe', missing)
+          .emitWithAck('subscribe', { symbols: missing, streams: STREAMS })
           .then((ack: Acknowledgement) => ack, () => null);
         if (answer === null) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
         else if (id === this.socket.id) this.acknowledged(missing, answer);
@@ -124,8 +133,13 @@ export class GatewayStream implements Stream {
 
   private lost(): void {
     this.listening.clear();
-    for (const followers of this.followers.values()) for (const follower of followers) follower.onInterrupted();
+    this.interrupted();
     this.ears.onConnection(false);
+  }
+
+  /** Also when the gateway left trades out because this page could not keep up. */
+  private interrupted(): void {
+    for (const followers of this.followers.values()) for (const follower of followers) follower.onInterrupted();
   }
 
   private trade(payload: unknown): void {

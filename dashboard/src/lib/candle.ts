@@ -75,6 +75,19 @@ export class FormingCandle {
     this.partial = partial;
   }
 
+  /** Goes on from a bar that holds every trade so far, except, where it is partial, some early ones. */
+  static from(bar: Bar, partial: boolean, last: Trade): FormingCandle {
+    const forming = new FormingCandle({ ...last, timestamp: bar.timestamp }, partial);
+    forming.open = { price: bar.open, at: { ...last, timestamp: -Infinity }, weak: false };
+    forming.close = { price: bar.close, at: last, weak: false };
+    forming.high = bar.high;
+    forming.low = bar.low;
+    forming.volume = bar.volume;
+    forming.notional = (bar.vwap ?? bar.close) * bar.volume;
+    forming.tradeCount = bar.trade_count ?? 0;
+    return forming;
+  }
+
   /** Adds one trade of this minute. An odd lot, for one, adds volume and moves no price. */
   add(trade: Trade): void {
     const may = eligibility(trade.conditions, trade.tape, this.extendedHours);

@@ -91,7 +91,7 @@ export class FrameBars {
   private async fetchClosed(): Promise<void> {
     const { timeframe } = this;
     try {
-      const bars = await this.history.newest(this.minutes.symbol, timeframe, LIMIT[timeframe], this.abort.signal);
+      const { bars } = await this.history.newest(this.minutes.symbol, timeframe, LIMIT[timeframe], this.abort.signal);
       this.hasEarlier = bars.length >= LIMIT[timeframe];
       const cut = this.cut ?? Infinity;
       this.closed = bars.filter((bar) => bar.timestamp < cut).map(candleOf);

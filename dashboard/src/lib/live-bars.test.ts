@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { FormingCandle } from './candle';
 import { FrameBars } from './frame-bars';
 import { LiveBars, type Follower, type History, type Stream } from './live-bars';
-import type { Bar, Trade } from './records';
+import type { Bar, Page, Position, Trade } from './records';
 import { MINUTE_MS, startOf, type Timeframe } from './timeframe';
 
 const T0 = Date.UTC(2026, 10, 9, 15, 0);
@@ -27,6 +27,8 @@ interface Faults {
   readonly losses: number;
   /** Chance that a request fails. */
   readonly failures: number;
+  /** Whether history says up to where it is true, and subscriptions begin with a snapshot. */
+  readonly positions?: boolean;
 }
 
 class Exchange implements Stream, History {
@@ -40,6 +42,8 @@ class Exchange implements Stream, History {
   private barSeq = 0;
   private lastCommitAt = 0;
   private price = 100;
+  private asOf: Position | null = null;
+  private readonly published: Bar[] = [];
 
   constructor(
     private readonly draw: () => number,
@@ -55,11 +59,11 @@ class Exchange implements Stream, History {
     return () => (this.follower = null);
   }
 
-  newest(_symbol: string, timeframe: Timeframe, limit: number): Promise<Bar[]> {
+  newest(_symbol: string, timeframe: Timeframe, limit: number): Promise<Page> {
     return this.answer(() => this.bars(timeframe).slice(-limit));
   }
 
-  range(_symbol: string, timeframe: Timeframe, start: number, end: number): Promise<Bar[]> {
+  range(_symbol: string, timeframe: Timeframe, start: number, end: number): Promise<Page> {
     return this.answer(() => this.bars(timeframe).filter((bar) => bar.timestamp >= start && bar.timestamp < end));
   }
 
@@ -146,11 +150,15 @@ class Exchange implements Stream, History {
   private publish(bare: Bar): void {
     this.barSeq += 1;
     const bar = { ...bare, epoch: EPOCH, seq: this.barSeq };
+    this.published.push(bar);
     this.send((follower) => follower.onBar(bar));
     const at = Math.max(Date.now() + 50 + this.draw() * 2_500, this.lastCommitAt);
     this.lastCommitAt = at;
     const { epoch: _epoch, seq: _seq, timeframe: _timeframe, ...row } = bar;
-    setTimeout(() => this.committed.set(row.timestamp, row), at - Date.now());
+    setTimeout(() => {
+      this.committed.set(row.timestamp, row);
+      this.asOf = { epoch: bar.epoch, seq: bar.seq };
+    }, at - Date.now());
   }
 
   private send(deliver: (follower: Follower) => void): void {
@@ -163,7 +171,31 @@ class Exchange implements Stream, History {
     setTimeout(() => {
       this.connected = true;
       this.follower?.onListening();
+      if (this.faults.positions === true) this.snapshot();
     }, this.draw() * 300);
+  }
+
+  /** The running minute so far, as a gateway that has heard all of it tells it. */
+  private snapshot(): void {
+    const trade = this.minute[this.minute.length - 1] ?? null;
+    const [first] = this.minute;
+    const forming = first === undefined ? null : new FormingCandle(first);
+    for (const one of this.minute) forming?.add(one);
+    const candle = forming?.candle() ?? null;
+    const bar: Bar | null =
+      candle === null
+        ? (this.published[this.published.length - 1] ?? null)
+        : { timestamp: candle.start, open: candle.open, high: candle.high, low: candle.low, close: candle.close, volume: candle.volume, vwap: candle.vwap ?? 0, trade_count: candle.tradeCount ?? 0, final: false, revision: 0 };
+    this.follower?.onSnapshot?.({
+      symbol: 'A',
+      trade,
+      quote: null,
+      bar,
+      partial: false,
+      previousClose: null,
+      trades: this.tradeSeq === 0 ? null : { epoch: EPOCH, seq: this.tradeSeq },
+      bars: this.barSeq === 0 ? null : { epoch: EPOCH, seq: this.barSeq },
+    });
   }
 
   private disconnect(): void {
@@ -173,14 +205,14 @@ class Exchange implements Stream, History {
   }
 
   /** The snapshot is taken somewhere between question and answer. */
-  private answer(read: () => Bar[]): Promise<Bar[]> {
+  private answer(read: () => Bar[]): Promise<Page> {
     this.requests += 1;
     const { draw } = this;
     return new Promise((resolve, reject) => {
       const fails = draw() < this.faults.failures;
       setTimeout(() => {
-        const bars = read();
-        setTimeout(() => (fails ? reject(new Error('503')) : resolve(bars)), draw() * 400);
+        const page: Page = { bars: read(), asOf: this.faults.positions === true ? this.asOf : null };
+        setTimeout(() => (fails ? reject(new Error('503')) : resolve(page)), draw() * 400);
       }, draw() * 400);
     });
   }
@@ -201,13 +233,14 @@ function values(bars: readonly { open: number; high: number; low: number; close:
 
 test.each(Array.from({ length: 200 }, (_, round) => round + 1))('round %i ends with exactly the bars of the database', async (seed) => {
   const draw = random(seed);
-  const exchange = new Exchange(draw, { breaks: draw() * 0.02, losses: draw() * 0.05, failures: draw() * 0.3 });
+  const positions = seed % 2 === 0;
+  const exchange = new Exchange(draw, { breaks: draw() * 0.02, losses: draw() * 0.05, failures: draw() * 0.3, positions });
   exchange.seed(40);
   await vi.advanceTimersByTimeAsync(Math.floor(draw() * 90_000));
   const bars = new LiveBars('A', exchange, exchange, { limit: 20 + Math.floor(draw() * 40) });
   await vi.advanceTimersByTimeAsync(12 * MINUTE_MS);
   // The faults end; whatever was lost must now be found again.
-  exchange.faults = QUIET;
+  exchange.faults = { ...QUIET, positions };
   // To the fiftieth second of a minute, when everything heard has been committed too.
   await vi.advanceTimersByTimeAsync(5 * MINUTE_MS + 50_000 - (Date.now() % MINUTE_MS));
 
@@ -224,6 +257,27 @@ test.each(Array.from({ length: 200 }, (_, round) => round + 1))('round %i ends w
   );
   // Only the running minute, or one whose bar is on its way, is formed from trades.
   expect(bars.candles.length - made.length).toBeLessThanOrEqual(2);
+  bars.close();
+});
+
+test('with positions one load can be proof enough, and the running minute is whole from the start', async () => {
+  const exchange = new Exchange(random(21), { ...QUIET, positions: true });
+  exchange.seed(100);
+  await vi.advanceTimersByTimeAsync(3 * MINUTE_MS + 30_000);
+  const bars = new LiveBars('A', exchange, exchange);
+  await vi.advanceTimersByTimeAsync(6_000);
+  expect(bars.state).toBe('joined');
+  expect(exchange.requests).toBeLessThanOrEqual(2);
+  expect(bars.candles.some((candle) => candle.partial)).toBe(false);
+  const heard = bars.candles[bars.candles.length - 1];
+  expect(heard).toMatchObject({ madeOf: 'trades', partial: false });
+  // The candle that began with a snapshot and went on with trades is the bar that the feed then makes of all of them.
+  await vi.advanceTimersByTimeAsync(59_900 - (Date.now() % MINUTE_MS));
+  const whole = bars.candles.find((candle) => candle.start === heard?.start);
+  await vi.advanceTimersByTimeAsync(MINUTE_MS);
+  const bar = exchange.bars().find(({ timestamp }) => timestamp === heard?.start);
+  expect(whole?.madeOf).toBe('trades');
+  expect(bar).toMatchObject({ open: whole?.open, high: whole?.high, low: whole?.low, volume: whole?.volume, trade_count: whole?.tradeCount });
   bars.close();
 });
 

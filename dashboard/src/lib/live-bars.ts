@@ -6,17 +6,17 @@
  */
 import type { Candle } from './candle';
 import { Positions } from './positions';
-import type { Bar, Trade } from './records';
+import type { Bar, Page, Snapshot, Trade } from './records';
 import { Seam, type SeamState } from './seam';
 import { MinuteSeries } from './series';
 import { MINUTE_MS, type Timeframe } from './timeframe';
 
-/** Where history comes from. Both answer ascending by time and reject when there is no answer. */
+/** Where history comes from. Both reject when there is no answer. */
 export interface History {
   /** The newest `limit` bars. */
-  newest(symbol: string, timeframe: Timeframe, limit: number, signal: AbortSignal): Promise<Bar[]>;
+  newest(symbol: string, timeframe: Timeframe, limit: number, signal: AbortSignal): Promise<Page>;
   /** Every bar that starts in `[start, end)`, Unix milliseconds, however many pages that takes. */
-  range(symbol: string, timeframe: Timeframe, start: number, end: number, signal: AbortSignal): Promise<Bar[]>;
+  range(symbol: string, timeframe: Timeframe, start: number, end: number, signal: AbortSignal): Promise<Page>;
 }
 
 /** What a stream tells whoever follows a symbol. */
@@ -27,6 +27,8 @@ export interface Follower {
   onInterrupted(): void;
   onTrade(trade: Trade): void;
   onBar(bar: Bar): void;
+  /** What the other side knew when the subscription began; comes after `onListening` and before the first event, if at all. */
+  onSnapshot?(snapshot: Snapshot): void;
 }
 
 /** Where live events come from. `follow` returns what ends it. */
@@ -114,6 +116,19 @@ export class LiveBars implements Follower {
     this.changed(this.candles[this.candles.length - 1]?.start ?? null);
   }
 
+  onSnapshot({ bar, partial, trade, trades, bars }: Snapshot): void {
+    this.seam.onSnapshot(bars);
+    if (bar === null) return;
+    let from: number | null = null;
+    if (bar.final) from = this.series.merge([bar]);
+    // Older than what was heard since: it would take trades away again.
+    else if (trade !== null && trades !== null && this.trades.reaches(trades)) {
+      this.trades.skipTo(trades, trade.source);
+      from = this.series.resume(bar, partial, trade);
+    }
+    if (from !== null) this.changed(from);
+  }
+
   onTrade(trade: Trade): void {
     const verdict = this.trades.judge(trade);
     if (verdict === 'repeat') return;
@@ -167,15 +182,16 @@ export class LiveBars implements Follower {
     const { signal } = this.abort;
     this.fetching = true;
     try {
-      const bars =
+      const page =
         from === null
           ? await this.history.newest(this.symbol, '1Min', this.limit, signal)
           : await this.history.range(this.symbol, '1Min', from, Date.now() + FAR_FUTURE_MS, signal);
       if (signal.aborted) return;
-      if (from === null) this.hasEarlier = bars.length >= this.limit;
-      const merged = this.series.merge(bars);
-      const witness = this.seam.onHistory(bars, Date.now());
-      const settled = witness === null ? null : this.series.settle(witness.timestamp);
+      if (from === null) this.hasEarlier = page.bars.length >= this.limit;
+      const merged = this.series.merge(page.bars);
+      const closes = this.seam.onHistory(page, Date.now());
+      const newest = page.bars[page.bars.length - 1];
+      const settled = closes && newest !== undefined ? this.series.settle(newest.timestamp) : null;
       if (from === null || settled !== null) this.changed(null);
       else if (merged !== null) this.changed(merged);
     } catch (error) {
@@ -199,10 +215,10 @@ export class LiveBars implements Follower {
 export async function earlierThan(
   end: number,
   span: number,
-  range: (start: number, end: number) => Promise<Bar[]>,
-): Promise<Bar[]> {
+  range: (start: number, end: number) => Promise<Page>,
+): Promise<readonly Bar[]> {
   for (let reach = Math.max(span, MINUTE_MS); ; reach *= 6) {
-    const bars = await range(end - reach, end);
+    const { bars } = await range(end - reach, end);
     if (bars.length > 0 || reach > EARLIER_SPAN_MAX_MS) return bars;
   }
 }

@@ -1,4 +1,5 @@
 /** Lets each record of one symbol and stream through once, and notices the ones that never came. */
+import type { Position } from './records';
 
 interface Positioned {
   readonly source?: string;
@@ -9,9 +10,19 @@ interface Positioned {
 export type Verdict = 'next' | 'repeat' | 'step';
 
 export class Positions {
-  private readonly newest = new Map<string, { epoch: number; seq: number }>();
+  private readonly newest = new Map<string, Position>();
   /** Records known to be missing, by their numbers. */
   missed = 0;
+
+  /** Whether `position` is at or past everything judged so far, whichever source that came from. */
+  reaches(position: Position): boolean {
+    return [...this.newest.values()].every((one) => isAtOrAfter(position, one));
+  }
+
+  /** Everything up to `position` is known from elsewhere: a snapshot. */
+  skipTo(position: Position, source = ''): void {
+    this.newest.set(source, position);
+  }
 
   /** `repeat`: seen before. `step`: new, but at least one before it is missing. A record without a position is always `next`. */
   judge(record: Positioned): Verdict {
@@ -30,4 +41,9 @@ export class Positions {
     this.missed += skipped;
     return skipped === 0 ? 'next' : 'step';
   }
+}
+
+/** Whether everything up to `other` is also at or before `position`. */
+export function isAtOrAfter(position: Position, other: Position): boolean {
+  return position.epoch > other.epoch || (position.epoch === other.epoch && position.seq >= other.seq);
 }

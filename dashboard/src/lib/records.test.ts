@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { readBar, readBars, readQuote, readTrade } from './records';
+import { readBar, readPage, readQuote, readSnapshot, readTrade } from './records';
 
 const BAR = { timestamp: 1, open: 1, high: 1, low: 1, close: 1, volume: 0 };
 
@@ -23,8 +23,19 @@ test('a bar is final unless it says otherwise', () => {
 });
 
 test('bars come out ascending; an answer without bars is an error', () => {
-  expect(readBars({ bars: [{ ...BAR, timestamp: 2 }, 'no bar', BAR] }).map((bar) => bar.timestamp)).toEqual([1, 2]);
-  expect(() => readBars({ title: 'Not Found' })).toThrow(/no list of bars/);
+  const page = readPage({ bars: [{ ...BAR, timestamp: 2 }, 'no bar', BAR], as_of: { epoch: 5, seq: 7, time: 2 } });
+  expect(page.bars.map((bar) => bar.timestamp)).toEqual([1, 2]);
+  expect(page.asOf).toEqual({ epoch: 5, seq: 7 });
+  expect(readPage({ bars: [], as_of: null }).asOf).toBeNull();
+  expect(() => readPage({ title: 'Not Found' })).toThrow(/no list of bars/);
+});
+
+test('a snapshot keeps what is known', () => {
+  expect(readSnapshot({ symbol: 'A', position: {} })).toMatchObject({ symbol: 'A', trade: null, bar: null, trades: null, bars: null });
+  const bar = { ...BAR, final: false, partial: true };
+  const known = readSnapshot({ symbol: 'A', bar, previous_close: 9, position: { trades: { epoch: 1, seq: 2 } } });
+  expect(known).toMatchObject({ partial: true, previousClose: 9, trades: { epoch: 1, seq: 2 }, bars: null });
+  expect(readSnapshot({ position: {} })).toBeNull();
 });
 
 test('a side that nobody quotes is null', () => {

@@ -5,6 +5,12 @@
  * strange one must end here and not in the middle of a chart.
  */
 
+/** A record's place in the live stream of its symbol: `epoch` names the producer's run, `seq` counts in it from 1. */
+export interface Position {
+  readonly epoch: number;
+  readonly seq: number;
+}
+
 /** One trade of the tape: the payload of the `trade` event. */
 export interface Trade {
   readonly symbol: string;
@@ -139,10 +145,57 @@ export function readQuote(value: unknown): Quote | null {
   };
 }
 
-/** The bars of an `/api/bars` answer, ascending; elements that are no bars are left out. */
-export function readBars(answer: unknown): Bar[] {
-  const list = isObject(answer) ? answer['bars'] : answer;
-  if (!Array.isArray(list)) throw new Error('the answer holds no list of bars');
+/** An answer of history: bars, and up to where it is true. */
+export interface Page {
+  /** Ascending by time. */
+  readonly bars: readonly Bar[];
+  /** Every bar up to this position is in the database that answered; `null` where the answer does not say. */
+  readonly asOf: Position | null;
+}
+
+function readPosition(value: unknown): Position | null {
+  if (!isObject(value)) return null;
+  const { epoch, seq } = value;
+  return isNumber(epoch) && isNumber(seq) ? { epoch, seq } : null;
+}
+
+/** An `/api/bars` answer; elements that are no bars are left out. */
+export function readPage(answer: unknown): Page {
+  const list = isObject(answer) ? answer['bars'] : null;
+  if (!isObject(answer) || !Array.isArray(list)) throw new Error('the answer holds no list of bars');
   const bars = list.map(readBar).filter((bar) => bar !== null);
-  return bars.sort((a, b) => a.timestamp - b.timestamp);
+  return { bars: bars.sort((a, b) => a.timestamp - b.timestamp), asOf: readPosition(answer['as_of']) };
+}
+
+/** The `snapshot` event: what the gateway knows of a symbol at the moment of subscribing. What nobody knows is `null`. */
+export interface Snapshot {
+  readonly symbol: string;
+  readonly trade: Trade | null;
+  readonly quote: Quote | null;
+  /** The running minute so far, else the newest bar. */
+  readonly bar: Bar | null;
+  /** Whether `bar` lacks trades of its minute. */
+  readonly partial: boolean;
+  readonly previousClose: number | null;
+  /** The last trade and the last bar before the live stream begins. */
+  readonly trades: Position | null;
+  readonly bars: Position | null;
+}
+
+/** A snapshot, or `null` where it names no symbol. */
+export function readSnapshot(value: unknown): Snapshot | null {
+  if (!isObject(value) || !isText(value['symbol'])) return null;
+  const bar = value['bar'];
+  const position = isObject(value['position']) ? value['position'] : {};
+  const close = value['previous_close'];
+  return {
+    symbol: value['symbol'],
+    trade: readTrade(value['trade']),
+    quote: readQuote(value['quote']),
+    bar: readBar(bar),
+    partial: isObject(bar) && bar['partial'] === true,
+    previousClose: isPrice(close) ? close : null,
+    trades: readPosition(position['trades']),
+    bars: readPosition(position['bars']),
+  };
 }

@@ -1,13 +1,16 @@
 /**
  * When to ask for history so that it meets the live stream. Pure: it is told facts and answers what to fetch and when.
  *
- * A fetch alone proves nothing: a bar may have been published just before listening began and be committed just after the fetch.
- * The proof is an overlap. Bars of one symbol are committed in order, so once an answer holds a bar that was also heard live (the
- * *witness*), everything before it is in that answer too. Until then the seam is open and history is asked for again; afterwards
- * only a break (a lost connection, a step in `seq`, a minute that never got its bar) opens it again.
+ * A fetch alone proves nothing: a bar may have been published just before listening began and be committed just after the fetch. There
+ * are two proofs. An answer that says up to which position it is true (`asOf`) meets the stream where that is no earlier than the
+ * position from which everything was heard. And where positions are not to be had: bars of one symbol are committed in order, so an
+ * answer that holds a bar that was also heard live (the *witness*) holds everything before it too.
+ *
+ * Until then the seam is open and history is asked for again; afterwards only a break (a lost connection, a step in `seq`, a minute
+ * that never got its bar) opens it again.
  */
-import { Positions } from './positions';
-import type { Bar } from './records';
+import { isAtOrAfter, Positions } from './positions';
+import type { Bar, Page, Position } from './records';
 import { MINUTE_MS } from './timeframe';
 
 export type SeamState = 'loading' | 'joining' | 'joined';
@@ -33,6 +36,8 @@ export class Seam {
   /** Start of the newest bar that is known together with everything before it. */
   private solidThrough: number | null = null;
   private witness: Bar | null = null;
+  /** Every bar after this position was heard. */
+  private heardAfter: Position | null = null;
   private next: Fetch;
   private failures = 0;
   private fruitless = 0;
@@ -47,68 +52,84 @@ export class Seam {
     return this.state === 'joined' ? null : this.next;
   }
 
-  /** An answer came, with these bars. Returns the witness where this answer is the one that closes the seam. */
-  onHistory(bars: readonly Bar[], now: number): Bar | null {
+  /** An answer came. Returns whether it is the one that closes the seam. */
+  onHistory({ bars, asOf }: Page, now: number): boolean {
     this.failures = 0;
     const newest = bars[bars.length - 1];
     if (newest !== undefined) this.solidThrough = Math.max(newest.timestamp, this.solidThrough ?? newest.timestamp);
-    if (this.state === 'loading') {
-      this.state = 'joining';
-      this.next = { from: this.from(), at: now + (this.witness === null ? SETTLE_MS : COMMIT_WAIT_MS) };
-    }
-    const { witness } = this;
-    if (witness === null) {
-      if (this.next.at <= now) this.next = { from: this.from(), at: now + RETRY_MAX_MS };
-      return null;
-    }
-    if (bars.some((bar) => bar.timestamp === witness.timestamp && bar.revision >= witness.revision)) {
+    const first = this.state === 'loading';
+    this.state = this.isProof(bars, asOf) ? 'joined' : 'joining';
+    if (this.state === 'joined') {
       this.witness = null;
-      this.state = 'joined';
-      return witness;
+      return true;
     }
-    if (this.next.at > now) return null;
-    this.fruitless += 1;
-    this.next = { from: this.from(), at: now + wait(this.fruitless) };
-    return null;
+    const due = this.next.at <= now;
+    if (first) this.schedule(now + (this.awaited ? COMMIT_WAIT_MS : SETTLE_MS));
+    else if (due && !this.awaited) this.schedule(now + RETRY_MAX_MS);
+    else if (due) this.schedule(now + wait((this.fruitless += 1)));
+    return false;
+  }
+
+  /** A subscription began with everything after `position`. */
+  onSnapshot(position: Position | null): void {
+    this.heardAfter ??= position;
   }
 
   /** A fetch failed. */
   onFailure(now: number): void {
     this.failures += 1;
-    const from = this.state === 'loading' ? null : this.from();
-    this.next = { from, at: now + wait(this.failures) };
+    this.schedule(now + wait(this.failures));
   }
 
   /** A `bar` event of this symbol was heard, of any timeframe: all of them count in `seq`. */
   onLiveBar(bar: Bar, now: number): void {
     const stepped = this.positions.judge(bar) === 'step';
-    const isMinute = bar.timeframe === undefined || bar.timeframe === '1Min';
     if (this.state === 'joined' && stepped) this.open(now + COMMIT_WAIT_MS);
+    if (bar.epoch !== undefined && bar.seq !== undefined) {
+      const before = { epoch: bar.epoch, seq: bar.seq - 1 };
+      // What was missed lies before the bar that showed it; from there on the stream is whole again.
+      if (stepped || this.heardAfter === null) this.heardAfter = before;
+    }
+    const isMinute = bar.timeframe === undefined || bar.timeframe === '1Min';
     if (!isMinute || !bar.final) return;
     if (this.state === 'joined') {
       this.solidThrough = Math.max(bar.timestamp, this.solidThrough ?? bar.timestamp);
-    } else if (this.witness === null) {
+    } else if (this.witness === null || stepped) {
       this.witness = bar;
       this.fruitless = 0;
-      if (this.state === 'joining') this.next = { from: this.from(), at: now + COMMIT_WAIT_MS };
+      if (this.state === 'joining') this.schedule(now + COMMIT_WAIT_MS);
     }
   }
 
   /** Events may have been missed, or a bar that should have come did not: ask again from the last solid bar. */
   onBreak(now: number): void {
     this.witness = null;
+    this.heardAfter = null;
     if (this.state !== 'loading') this.open(now);
   }
 
   private open(at: number): void {
     this.state = 'joining';
     this.witness = null;
+    this.heardAfter = null;
     this.fruitless = 0;
-    this.next = { from: this.from(), at };
+    this.schedule(at);
   }
 
-  private from(): number | null {
-    return this.solidThrough === null ? null : this.solidThrough - REVISION_SPAN_MS;
+  /** Whether there is something that history is known to lack, and will have soon. */
+  private get awaited(): boolean {
+    return this.witness !== null || this.heardAfter !== null;
+  }
+
+  private isProof(bars: readonly Bar[], asOf: Position | null): boolean {
+    const { witness, heardAfter } = this;
+    if (heardAfter !== null && asOf !== null && isAtOrAfter(asOf, heardAfter)) return true;
+    return witness !== null && bars.some((bar) => bar.timestamp === witness.timestamp && bar.revision >= witness.revision);
+  }
+
+  private schedule(at: number): void {
+    const known = this.state === 'loading' ? null : this.solidThrough;
+    this.next = { from: known === null ? null : known - REVISION_SPAN_MS, at };
   }
 }
 

@@ -53,6 +53,24 @@ export class MinuteSeries {
     return earliest;
   }
 
+  /**
+   * Takes in the running minute as somebody else heard it, up to and including the trade `last`: trades that follow are added to it.
+   * Returns the start of the candle that changed, or `null`.
+   */
+  resume(bar: Bar, partial: boolean, last: Trade): number | null {
+    const known = this.at(bar.timestamp);
+    if (known?.madeOf === 'bar' && known.final) return null;
+    const forming = FormingCandle.from(bar, partial, last);
+    const candle = forming.candle();
+    if (candle === null) return null;
+    this.forming.set(bar.timestamp, forming);
+    this.justListening = false;
+    // Minutes before this one may still be missing trades, later ones cannot.
+    this.unheardThrough = partial ? bar.timestamp : bar.timestamp - 1;
+    this.put(candle);
+    return bar.timestamp;
+  }
+
   /** Takes a trade in; returns the start of the candle that changed, or `null`. */
   trade(trade: Trade): number | null {
     const start = startOf('1Min', trade.timestamp);

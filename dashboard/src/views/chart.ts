@@ -19,12 +19,13 @@ const PARTIAL = {
 const STYLE_NAMES: Record<Style, string> = { candles: 'Candles', bars: 'Bars', line: 'Line' };
 /** Start loading more when this few candles are left of the window. */
 const NEAR_START = 30;
+const REST_MS = 120;
 const TABLE_ROWS = 120;
 const TABLE_MS = 500;
 const PAGES_MAX = 40;
 
 export function chartView(app: App, frames: Frames): HTMLElement {
-  const canvasBox = h('div', { class: 'chart-canvas', role: 'img' });
+  const canvasBox = h('figure', { class: 'chart-canvas' });
   const legend = h('div', { class: 'chart-legend' });
   const overlayState = h('div', { class: 'chart-state message' });
   const progress = h('div', { class: 'chart-progress', role: 'status', hidden: true });
@@ -231,8 +232,16 @@ export function chartView(app: App, frames: Frames): HTMLElement {
     hover = canvas.hover(event.time);
     frames.soon(drawLegend);
   });
-  canvas.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
-    if (range !== null && range.from < NEAR_START && feed.hasEarlier && feed.candles.length > 0 && !loadingEarlier) void loadEarlier();
+  /** Looks once things are at rest: while a chart is being filled, its window passes by places where nobody wants to be. */
+  let looking: ReturnType<typeof setTimeout> | null = null;
+  const lookBack = () => {
+    looking = null;
+    const range = canvas.chart.timeScale().getVisibleLogicalRange();
+    if (range === null || range.from >= NEAR_START || loadingEarlier) return;
+    if (feed.state !== 'loading' && feed.candles.length > 0 && feed.hasEarlier) void loadEarlier();
+  };
+  canvas.chart.timeScale().subscribeVisibleLogicalRangeChange(() => {
+    looking ??= setTimeout(() => void feed.settled().then(lookBack), REST_MS);
   });
   app.activeChanged.on(open);
   app.gapsChanged.on(() => frames.soon(drawLegend));

@@ -82,10 +82,7 @@ export function searchView(app: App): { element: HTMLElement; focus: () => void 
       chosen = (chosen + (event.key === 'ArrowDown' ? 1 : -1) + shown.length) % Math.max(1, shown.length);
       draw(true);
     } else if (event.key === 'Enter') {
-      // What was typed in full is meant, even where something longer comes first in the list.
-      const typed = readSymbol(input.value);
-      const exact = chosen === 0 ? shown.find(({ symbol }) => symbol === typed) : undefined;
-      take((exact ?? shown[chosen])?.symbol);
+      take(shown[chosen]?.symbol);
     } else if (event.key === 'Escape') {
       input.value = '';
       input.blur();

@@ -20,8 +20,8 @@ test('without a heartbeat a connected page does not claim to be live', async () 
   stage.control({ heartbeat: 'false' });
   const { page } = await guest.visit(stage.url);
   await eventually('a live price', async () => Number(await page.textContent('.quote-price')) > 0);
+  await eventually('the badge to say so', async () => (await page.textContent('.badge')) === 'No heartbeat');
   expect(await badgeState(page)).toBe('waiting');
-  expect(await page.textContent('.badge')).toBe('No heartbeat');
   stage.control({ heartbeat: 'true' });
   await badgeBecomes(page, 'live');
   stage.control({ heartbeat: 'false' });

@@ -54,6 +54,7 @@ const TOPICS_RETRY: Duration = Duration::from_secs(1);
 /// # Errors
 /// Where a person has to help: wrong keys, a port or spool in use. The text says what to do.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    let metrics = Metrics::install();
     let health = Health::new("producer");
     let mut tasks = Tasks::new(&stop);
     let stopping = tasks.stop_token();
@@ -99,7 +100,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         cold.close(); // nothing more will come: the writer may finish
         ended
     });
-    tasks.spawn("health", ops::serve(config.ops, health, Metrics::install(), stopping));
+    tasks.spawn("health", ops::serve(config.ops, health, metrics, stopping));
     tasks.run(DRAIN_MAX).await
 }
 

@@ -41,6 +41,8 @@ enum Route {
     /// To disk, behind what is there already. `copies_below`: segments below this number hold copies of records that are also in
     /// flight, and are worthless once those are acknowledged.
     Disk { copies_below: u64 },
+    /// Nowhere for the moment: the last records of the spool are in flight, and new ones must not overtake them.
+    Hold { since: Instant },
 }
 
 /// Everything the thread owns.
@@ -54,6 +56,8 @@ pub struct Writer {
     part: Part,
     route: Route,
     batch: Vec<Encoded>,
+    /// Since when the batch could not be sent as a whole.
+    held_since: Option<Instant>,
     progress: Progress,
 }
 
@@ -134,6 +138,7 @@ impl Writer {
             part,
             route,
             batch,
+            held_since: None,
             progress: Progress::new(journal),
         })
     }
@@ -168,6 +173,7 @@ impl Writer {
                 self.spool_batch();
                 self.drain(copies_below);
             }
+            Route::Hold { since } => self.end_of_spool(since),
         }
         let on_disk = self.route != Route::Kafka;
         self.progress.settle(&self.deliveries.window(), on_disk, Instant::now());
@@ -183,8 +189,14 @@ impl Writer {
         }
         self.progress.taken(&self.batch[..sent]);
         self.batch.drain(..sent);
-        let stalled = self.deliveries.window().oldest().is_some_and(|oldest| oldest.elapsed() > STALL_MAX);
-        if stalled || (!self.batch.is_empty() && !self.may_send()) {
+        if self.batch.is_empty() {
+            self.held_since = None;
+        } else {
+            self.held_since.get_or_insert_with(Instant::now);
+        }
+        let oldest = self.deliveries.window().oldest().into_iter().chain(self.held_since).min();
+        if oldest.is_some_and(|oldest| oldest.elapsed() > STALL_MAX) {
+            self.held_since = None;
             self.divert();
         } else if !self.batch.is_empty() {
             self.producer.poll(POLL.0); // the client's queue is full: acknowledgements make room
@@ -266,21 +278,34 @@ impl Writer {
             .and_then(|()| self.spool.release())
             .and_then(|()| self.spool.read(DRAIN_MAX));
         match read {
-            Ok(records) if records.is_empty() => match self.spool.clear() {
-                Ok(()) => {
-                    self.route = Route::Kafka;
-                    tracing::info!("the spool is empty; records go to Kafka again");
-                }
-                Err(error) => self.part.degraded(format!("cannot delete the spool's files: {error}")),
-            },
             Ok(records) => {
                 for record in &records {
                     while !self.send(record) {
                         self.producer.poll(POLL.0);
                     }
                 }
+                if records.len() < DRAIN_MAX {
+                    self.route = Route::Hold { since: Instant::now() };
+                }
             }
             Err(error) => self.part.down(format!("cannot read the spool: {error}")),
+        }
+    }
+
+    /// Everything on disk has been sent: once it is acknowledged, Kafka takes new records again.
+    fn end_of_spool(&mut self, since: Instant) {
+        if !self.deliveries.window().is_empty() {
+            if since.elapsed() > STALL_MAX {
+                self.route = Route::Disk { copies_below: 0 }; // away again; what is in flight is still on disk
+            }
+            return;
+        }
+        match self.spool.clear() {
+            Ok(()) => {
+                self.route = Route::Kafka;
+                tracing::info!("the spool is empty; records go to Kafka again");
+            }
+            Err(error) => self.part.degraded(format!("cannot delete the spool's files: {error}")),
         }
     }
 
@@ -290,8 +315,10 @@ impl Writer {
         if failed.is_empty() {
             return;
         }
-        if self.route == Route::Kafka {
-            self.divert();
+        match self.route {
+            Route::Kafka => self.divert(),
+            Route::Hold { .. } => self.route = Route::Disk { copies_below: 0 },
+            Route::Disk { .. } => {}
         }
         match self.spool.append(&failed) {
             Ok(count) if count == failed.len() => {}
@@ -325,10 +352,10 @@ impl Writer {
         match self.route {
             Route::Kafka if self.may_send() => self.part.ok(),
             Route::Kafka => self.part.degraded(format!("no Kafka broker at {} as yet", self.kafka.bootstrap_servers)),
-            Route::Disk { .. } if self.batch.is_empty() => {
+            Route::Disk { .. } | Route::Hold { .. } if self.batch.is_empty() => {
                 self.part.degraded(format!("Kafka is away or catching up; {spool_bytes} bytes wait in the spool"));
             }
-            Route::Disk { .. } => {} // spool_batch has said why it cannot write
+            Route::Disk { .. } | Route::Hold { .. } => {} // spool_batch has said why it cannot write
         }
     }
 
@@ -339,6 +366,9 @@ impl Writer {
             self.producer.poll(POLL.1);
         }
         self.resend_failed();
+        if let Route::Hold { since } = self.route {
+            self.end_of_spool(since);
+        }
         self.progress.finish(&self.deliveries.window(), self.route != Route::Kafka);
         let left = self.deliveries.window().len();
         if left > 0 && self.route == Route::Kafka {
@@ -346,7 +376,7 @@ impl Writer {
         }
         match self.route {
             Route::Kafka => tracing::info!("every record was acknowledged by Kafka"),
-            Route::Disk { .. } => {
+            Route::Disk { .. } | Route::Hold { .. } => {
                 tracing::warn!(bytes = self.spool.bytes(), "Kafka was away; the next start sends what is in the spool");
             }
         }

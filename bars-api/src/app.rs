@@ -13,7 +13,8 @@ use crate::config::Origins;
 use crate::middleware::{REQUEST_ID, around};
 use crate::openapi::ApiDoc;
 use crate::problem::Problem;
-use crate::routes::{bars, ops};
+use crate::routes::alpaca::{market, series, snapshots};
+use crate::routes::{bars, market as quotes, ops, udf};
 use crate::state::State;
 
 /// Builds the application; each HTTP thread has one.
@@ -47,7 +48,38 @@ fn routes(app: &mut web::ServiceConfig) {
         .service(SwaggerUi::new("/docs/{_:.*}").config(swagger()).url("/openapi.json", ApiDoc::openapi()))
         .service(get("/bars/latest", bars::latest)) // before `{symbol}`: no symbol is called `latest`
         .service(get("/bars/{symbol}", bars::newest))
-        .service(get("/bars/{symbol}/range", bars::range));
+        .service(get("/bars/{symbol}/range", bars::range))
+        .configure(alpaca)
+        .configure(pages);
+}
+
+/// Quote pages and charting libraries.
+fn pages(app: &mut web::ServiceConfig) {
+    app.service(get("/api/market/status", quotes::status))
+        .service(get("/api/market/search", quotes::search))
+        .service(get("/api/market/quote/{symbol}", quotes::quote))
+        .service(get("/api/market/historical/{symbol}", quotes::historical))
+        .service(get("/udf/config", udf::config))
+        .service(get("/udf/time", udf::time))
+        .service(get("/udf/symbols", udf::symbols))
+        .service(get("/udf/search", udf::search))
+        .service(get("/udf/history", udf::history));
+}
+
+/// Fixed words come before `{symbol}`, or they would be taken for one.
+fn alpaca(app: &mut web::ServiceConfig) {
+    app.service(get("/v2/clock", market::clock))
+        .service(get("/v2/calendar", market::calendar))
+        .service(get("/v2/stocks/bars", series::bars))
+        .service(get("/v2/stocks/bars/latest", series::latest_bars))
+        .service(get("/v2/stocks/trades", series::trades))
+        .service(get("/v2/stocks/trades/latest", series::latest_trades))
+        .service(get("/v2/stocks/snapshots", snapshots::snapshots))
+        .service(get("/v2/stocks/{symbol}/bars", series::bars_of_one))
+        .service(get("/v2/stocks/{symbol}/bars/latest", series::latest_bar_of_one))
+        .service(get("/v2/stocks/{symbol}/trades", series::trades_of_one))
+        .service(get("/v2/stocks/{symbol}/trades/latest", series::latest_trade_of_one))
+        .service(get("/v2/stocks/{symbol}/snapshot", snapshots::snapshot));
 }
 
 /// A resource that can be read and nothing else.

@@ -77,7 +77,11 @@ fn sources(vars: &mut Vars) -> Vec<Source> {
 }
 
 fn origins(vars: &mut Vars) -> Origins {
-    let list = vars.read_list::<String>("FRONTEND_URL", "http://localhost:5000", "origins, or * for every page");
+    let list = vars.read_list::<String>(
+        "FRONTEND_URL",
+        "http://localhost:3000,http://localhost:5173",
+        "origins, or * for every page",
+    );
     if list.iter().any(|origin| origin == "*") {
         return Origins::Any;
     }
@@ -98,7 +102,10 @@ mod tests {
         let config = Vars::from_pairs(&[]).load(Config::from_vars).unwrap();
         assert_eq!(config.address.port(), 8000);
         assert_eq!(config.sources, [Source::alpaca()]);
-        assert_eq!(config.origins, Origins::These(vec!["http://localhost:5000".to_owned()]));
+        assert_eq!(
+            config.origins,
+            Origins::These(["http://localhost:3000", "http://localhost:5173"].map(str::to_owned).to_vec())
+        );
     }
 
     #[test]

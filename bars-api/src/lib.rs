@@ -5,10 +5,12 @@
 
 pub mod answer;
 pub mod app;
+pub mod companies;
 pub mod config;
 pub mod db;
 pub mod dto;
 pub mod history;
+pub mod many;
 pub mod middleware;
 pub mod openapi;
 pub mod params;

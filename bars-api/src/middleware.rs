@@ -33,7 +33,7 @@ pub async fn around<B: MessageBody>(
             if problem.is_ours() {
                 tracing::warn!(request_id = ?id, path = response.request().path(), "{problem}");
             }
-            let rendered = problem.response(id.to_str().unwrap_or_default());
+            let rendered = problem.response(response.request().path(), id.to_str().unwrap_or_default());
             response.into_response(rendered).map_into_right_body()
         }
     };

@@ -2,7 +2,8 @@
 
 use utoipa::OpenApi;
 
-use crate::routes::{bars, ops};
+use crate::routes::alpaca::{market, series, snapshots};
+use crate::routes::{bars, market as quotes, ops, udf};
 
 /// All routes that people call.
 #[derive(OpenApi)]
@@ -13,9 +14,20 @@ use crate::routes::{bars, ops};
             Times are RFC 3339, `YYYY-MM-DD` (midnight in New York) or Unix milliseconds. Errors are `application/problem+json`; \
             quote their `request_id` when you ask for help. Bars longer than a minute follow New York's clock and calendar.",
     ),
-    paths(ops::about, ops::health, ops::metrics, bars::latest, bars::newest, bars::range),
+    paths(
+        bars::newest, bars::range, bars::latest,
+        series::bars, series::bars_of_one, series::trades, series::trades_of_one,
+        series::latest_bars, series::latest_bar_of_one, series::latest_trades, series::latest_trade_of_one,
+        snapshots::snapshots, snapshots::snapshot, market::clock, market::calendar,
+        quotes::quote, quotes::historical, quotes::search, quotes::status,
+        udf::config, udf::time, udf::symbols, udf::search, udf::history,
+        ops::about, ops::health, ops::metrics,
+    ),
     tags(
         (name = "bars", description = "Bars of one minute and longer"),
+        (name = "alpaca", description = "The same data in the shape of Alpaca's data API v2; its clients work with this address as their base URL"),
+        (name = "market", description = "For quote pages"),
+        (name = "udf", description = "TradingView's universal data feed"),
         (name = "service", description = "The service itself"),
     )
 )]

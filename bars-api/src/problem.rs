@@ -43,6 +43,10 @@ pub struct ProblemBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "limit")]
     pub parameter: Option<String>,
+    /// The same as `detail`, on `/v2` only, where clients look for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub message: Option<String>,
     /// Names this request in the server's log; also in the header `X-Request-Id`.
     pub request_id: String,
 }
@@ -119,15 +123,16 @@ impl Problem {
         self.status.is_server_error()
     }
 
-    /// The response, with the request's id in its body.
+    /// The response to the request for `path`, with the request's id in its body.
     #[must_use]
-    pub fn response(&self, request_id: &str) -> HttpResponse {
+    pub fn response(&self, path: &str, request_id: &str) -> HttpResponse {
         let body = ProblemBody {
             r#type: "about:blank",
             title: self.title,
             status: self.status.as_u16(),
             detail: self.detail.clone(),
             parameter: self.parameter.clone(),
+            message: path.starts_with("/v2/").then(|| self.detail.clone()),
             request_id: request_id.to_owned(),
         };
         let mut response = HttpResponseBuilder::new(self.status);
@@ -166,7 +171,7 @@ impl ResponseError for Problem {
 
     /// Without an id; [`crate::middleware`] renders it again with the id of the request.
     fn error_response(&self) -> HttpResponse {
-        self.response("")
+        self.response("", "")
     }
 }
 
@@ -236,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_busy_server_says_when_to_come_back() {
-        let response = Problem::unavailable("busy").response("abc");
+        let response = Problem::unavailable("busy").response("/", "abc");
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers().get("retry-after").unwrap(), "1");
         assert_eq!(response.headers().get("content-type").unwrap(), "application/problem+json");

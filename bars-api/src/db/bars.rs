@@ -138,7 +138,7 @@ pub async fn edge(client: &impl GenericClient, series: &Series) -> Result<Option
 }
 
 /// 0 means that the writer gave none.
-fn position(epoch: i64, seq: i64) -> Option<Position> {
+pub(crate) fn position(epoch: i64, seq: i64) -> Option<Position> {
     let seq = u64::try_from(seq).ok().filter(|seq| *seq > 0)?;
     Some(Position { epoch, seq })
 }

@@ -1,6 +1,7 @@
 //! A database with the real schema, a writer that does what the sink does, and the API in this process.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceResponse};
@@ -94,6 +95,38 @@ pub(crate) async fn store(client: &mut Client, bars: &[Stored]) {
         transaction.execute(bump, &[&bar.symbol, &bar.timeframe]).await.unwrap();
     }
     transaction.commit().await.unwrap();
+}
+
+/// Stores one trade a minute from the opening bell, of 100, 101, … dollars.
+pub(crate) async fn store_trades(client: &Client, symbol: &str, count: i64) {
+    let sql = "SELECT market_data_oltp.ensure_trade_partitions(ARRAY[DATE '2024-06-03', DATE '2024-06-04'])";
+    client.query(sql, &[]).await.unwrap();
+    let sql = "INSERT INTO market_data_oltp.stock_trades_realtime
+            (ts, price, size, ts_ns, epoch, seq, symbol, exchange, trade_id, source, tape, conditions)
+        SELECT to_timestamp($2::bigint / 1000 + n * 60), 100 + n, n + 1, ($2::bigint + n * 60000) * 1000000, 7, n + 1, $1,
+            CASE n % 2 WHEN 0 THEN 'Q' ELSE '' END, (3447222699101865000 + n)::text, 'alpaca', 'C', '@,I'
+        FROM generate_series(0, $3::bigint - 1) AS n";
+    client.execute(sql, &[&symbol, &OPEN_MS, &count]).await.unwrap();
+}
+
+/// A port that nobody listens on.
+pub(crate) fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Waits until `/health` says `status` with `part` in its body.
+pub(crate) async fn until_healthy(base: &str, status: u16, part: &str) {
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Ok(reply) = reqwest::get(format!("{base}/health")).await
+            && reply.status() == status
+            && reply.text().await.unwrap().contains(part)
+        {
+            return;
+        }
+        assert!(Instant::now() < until, "/health never said {status} {part}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// The config of an API on `database`, and `extra` variables.

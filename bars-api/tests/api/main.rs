@@ -4,9 +4,12 @@
 
 mod common;
 
+mod alpaca;
 mod bars;
+mod clients;
 mod docs;
 mod freshness;
 mod outage;
+mod pages;
 mod paging;
 mod roll_up;

@@ -5,11 +5,7 @@ use std::time::{Duration, Instant};
 use local_stack::testing;
 use service::CancellationToken;
 
-use crate::common::{Stored, api, assert_problem, database, get, migrate, on, store, with};
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
+use crate::common::{Stored, api, assert_problem, database, free_port, get, migrate, on, store, until_healthy, with};
 
 #[actix_web::test]
 async fn without_a_schema_routes_say_so_and_come_alive_with_it() {
@@ -99,24 +95,10 @@ async fn the_service_waits_for_its_tables_serves_and_stops() {
     let running = tokio::spawn(bars_api::run(config, stop.clone()));
     let base = format!("http://127.0.0.1:{port}");
 
-    let health = async |wanted: u16, part: &str| {
-        let until = Instant::now() + Duration::from_secs(20);
-        loop {
-            if let Ok(reply) = reqwest::get(format!("{base}/health")).await {
-                let status = reply.status().as_u16();
-                let body = reply.text().await.unwrap();
-                if status == wanted && body.contains(part) {
-                    return;
-                }
-            }
-            assert!(Instant::now() < until, "/health never said {wanted} {part}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    health(503, "stock_bars_staging").await;
+    until_healthy(&base, 503, "stock_bars_staging").await;
     migrate(&client).await;
     store(&mut client, &[Stored::minute("AAPL", 0)]).await;
-    health(200, "\"status\":\"ok\"").await;
+    until_healthy(&base, 200, "\"status\":\"ok\"").await;
     let bars = reqwest::get(format!("{base}/bars/AAPL")).await.unwrap();
     assert_eq!(bars.status(), 200);
     assert!(bars.text().await.unwrap().contains("\"bars\":[{\"timestamp\":1717421400000"));

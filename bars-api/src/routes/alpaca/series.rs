@@ -1,0 +1,294 @@
+//! Bars and trades, of one symbol or many, over a range or the newest.
+
+use ::market::{Symbol, Timeframe};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::{ask, one, read, wanted};
+use crate::answer::{self, JSON};
+use crate::db::versions::Scope;
+use crate::many::{self, Ask, Page};
+use crate::params::{Cursor, Order, Params};
+use crate::problem::{Problem, ProblemBody};
+use crate::render::alpaca as render;
+use crate::state::State;
+
+/// Bars of several symbols, sorted by symbol and time.
+#[utoipa::path(
+    get, path = "/v2/stocks/bars", tag = "alpaca",
+    params(
+        ("symbols" = String, Query, description = "Comma-separated, at most 200", example = "AAPL,MSFT"),
+        ("timeframe" = String, Query, description = "As in `/bars/{symbol}`, or short: `1T`, `1H`, `1D`, `1W`, `1M`", example = "1Day"),
+        ("start" = Option<String>, Query, description = "First moment, included", example = "2024-06-03T13:30:00Z"),
+        ("end" = Option<String>, Query, description = "Last moment, included", example = "2024-06-04"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 10000, description = "Most bars in a page, all symbols together; 1000 by default", example = 100),
+        ("sort" = Option<String>, Query, description = "`asc` (default) or `desc`", example = "asc"),
+        ("page_token" = Option<String>, Query, description = "`next_page_token` of the page before"),
+    ),
+    responses(
+        (status = 200, description = "`{\"bars\":{\"AAPL\":[{\"t\",\"o\",\"h\",\"l\",\"c\",\"v\",\"n\",\"vw\"}]},\"next_page_token\",\"as_of\"}`", content_type = "application/json"),
+        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn bars(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let params = read(&request)?;
+    let ask = ask(&state, &params, wanted(&params)?)?;
+    bar_page(&state, &request, &params, ask, "v2 bars", |page, token| {
+        render::by_symbol("bars", page, token, render::bar)
+    })
+    .await
+}
+
+/// Bars of one symbol.
+#[utoipa::path(
+    get, path = "/v2/stocks/{symbol}/bars", tag = "alpaca",
+    params(
+        ("symbol" = String, Path, description = "As its feed writes it", example = "AAPL"),
+        ("timeframe" = String, Query, description = "As in `/v2/stocks/bars`", example = "1Day"),
+        ("start" = Option<String>, Query, description = "First moment, included", example = "2024-06-03T13:30:00Z"),
+        ("end" = Option<String>, Query, description = "Last moment, included", example = "2024-06-04"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 10000, description = "Most bars in a page; 1000 by default", example = 100),
+        ("sort" = Option<String>, Query, description = "`asc` (default) or `desc`", example = "asc"),
+        ("page_token" = Option<String>, Query, description = "`next_page_token` of the page before"),
+    ),
+    responses(
+        (status = 200, description = "`{\"bars\":[…],\"symbol\",\"next_page_token\",\"as_of\"}`", content_type = "application/json"),
+        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn bars_of_one(
+    state: web::Data<State>,
+    request: HttpRequest,
+    symbol: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let (params, symbol) = (read(&request)?, one(&symbol)?);
+    let ask = ask(&state, &params, vec![symbol])?;
+    bar_page(&state, &request, &params, ask, "v2 bars of one", |page, token| {
+        render::of_one("bars", &symbol, page, token, render::bar)
+    })
+    .await
+}
+
+/// Trades of several symbols, sorted by symbol and time.
+#[utoipa::path(
+    get, path = "/v2/stocks/trades", tag = "alpaca",
+    params(
+        ("symbols" = String, Query, description = "Comma-separated, at most 200", example = "AAPL,MSFT"),
+        ("start" = Option<String>, Query, description = "First moment, included", example = "2024-06-03T13:30:00Z"),
+        ("end" = Option<String>, Query, description = "Last moment, included", example = "2024-06-04"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 10000, description = "Most trades in a page, all symbols together; 1000 by default", example = 100),
+        ("sort" = Option<String>, Query, description = "`asc` (default) or `desc`", example = "asc"),
+        ("page_token" = Option<String>, Query, description = "`next_page_token` of the page before"),
+    ),
+    responses(
+        (status = 200, description = "`{\"trades\":{\"AAPL\":[{\"t\",\"x\",\"p\",\"s\",\"c\",\"i\",\"z\"}]},\"next_page_token\",\"as_of\"}`", content_type = "application/json"),
+        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn trades(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let params = read(&request)?;
+    let ask = ask(&state, &params, wanted(&params)?)?;
+    trade_page(&state, &params, ask, "v2 trades", |page, token| render::by_symbol("trades", page, token, render::trade))
+        .await
+}
+
+/// Trades of one symbol.
+#[utoipa::path(
+    get, path = "/v2/stocks/{symbol}/trades", tag = "alpaca",
+    params(
+        ("symbol" = String, Path, description = "As its feed writes it", example = "AAPL"),
+        ("start" = Option<String>, Query, description = "First moment, included", example = "2024-06-03T13:30:00Z"),
+        ("end" = Option<String>, Query, description = "Last moment, included", example = "2024-06-04"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 10000, description = "Most trades in a page; 1000 by default", example = 100),
+        ("sort" = Option<String>, Query, description = "`asc` (default) or `desc`", example = "asc"),
+        ("page_token" = Option<String>, Query, description = "`next_page_token` of the page before"),
+    ),
+    responses(
+        (status = 200, description = "`{\"trades\":[…],\"symbol\",\"next_page_token\",\"as_of\"}`", content_type = "application/json"),
+        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn trades_of_one(
+    state: web::Data<State>,
+    request: HttpRequest,
+    symbol: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let (params, symbol) = (read(&request)?, one(&symbol)?);
+    let ask = ask(&state, &params, vec![symbol])?;
+    trade_page(&state, &params, ask, "v2 trades of one", |page, token| {
+        render::of_one("trades", &symbol, page, token, render::trade)
+    })
+    .await
+}
+
+/// The newest minute bar of each symbol.
+#[utoipa::path(
+    get, path = "/v2/stocks/bars/latest", tag = "alpaca",
+    params(("symbols" = String, Query, description = "Comma-separated, at most 200", example = "AAPL,MSFT")),
+    responses(
+        (status = 200, description = "`{\"bars\":{\"AAPL\":{…}},\"as_of\"}`", content_type = "application/json"),
+        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn latest_bars(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let params = read(&request)?;
+    let ask = newest(&state, &params, wanted(&params)?)?;
+    latest_bar(&state, &request, ask, "v2 latest bars", |page| render::latest("bars", &page.parts, render::bar)).await
+}
+
+/// The newest minute bar of one symbol.
+#[utoipa::path(
+    get, path = "/v2/stocks/{symbol}/bars/latest", tag = "alpaca",
+    params(("symbol" = String, Path, description = "As its feed writes it", example = "AAPL")),
+    responses(
+        (status = 200, description = "`{\"symbol\",\"bar\":{…},\"as_of\"}`", content_type = "application/json"),
+        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn latest_bar_of_one(
+    state: web::Data<State>,
+    request: HttpRequest,
+    symbol: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let (params, symbol) = (read(&request)?, one(&symbol)?);
+    let ask = newest(&state, &params, vec![symbol])?;
+    latest_bar(&state, &request, ask, "v2 latest bar", |page| {
+        render::latest_of_one("bar", &symbol, &page.parts, render::bar)
+    })
+    .await
+}
+
+/// The newest trade of each symbol.
+#[utoipa::path(
+    get, path = "/v2/stocks/trades/latest", tag = "alpaca",
+    params(("symbols" = String, Query, description = "Comma-separated, at most 200", example = "AAPL,MSFT")),
+    responses(
+        (status = 200, description = "`{\"trades\":{\"AAPL\":{…}},\"as_of\"}`", content_type = "application/json"),
+        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn latest_trades(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let params = read(&request)?;
+    let ask = newest(&state, &params, wanted(&params)?)?;
+    answer::fresh(&state, async |snapshot| {
+        let page = newest_trades(snapshot, &ask).await?;
+        Ok(render::latest("trades", &page.parts, render::trade))
+    })
+    .await
+}
+
+/// The newest trade of one symbol.
+#[utoipa::path(
+    get, path = "/v2/stocks/{symbol}/trades/latest", tag = "alpaca",
+    params(("symbol" = String, Path, description = "As its feed writes it", example = "AAPL")),
+    responses(
+        (status = 200, description = "`{\"symbol\",\"trade\":{…},\"as_of\"}`", content_type = "application/json"),
+        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn latest_trade_of_one(
+    state: web::Data<State>,
+    request: HttpRequest,
+    symbol: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let (params, symbol) = (read(&request)?, one(&symbol)?);
+    let ask = newest(&state, &params, vec![symbol])?;
+    answer::fresh(&state, async |snapshot| {
+        let page = newest_trades(snapshot, &ask).await?;
+        Ok(render::latest_of_one("trade", &symbol, &page.parts, render::trade))
+    })
+    .await
+}
+
+/// Everything but the page itself that decides what its pages hold.
+fn subject(name: &str, ask: &Ask, timeframe: &str) -> String {
+    format!("{name}|{timeframe}|{:?}|{}|{:?}|{:?}", ask.symbols, ask.source, ask.range_ns, ask.order)
+}
+
+async fn bar_page(
+    state: &State,
+    request: &HttpRequest,
+    params: &Params,
+    ask: Ask,
+    name: &str,
+    render: impl Fn(&Page<crate::db::bars::BarRow>, Option<&str>) -> Vec<u8>,
+) -> Result<HttpResponse, Problem> {
+    if params.text("timeframe").is_none() {
+        return Err(Problem::bad("timeframe", "required: 1Min, 5Min, 1Hour, 1Day, …"));
+    }
+    let timeframe = params.timeframe()?;
+    let subject = subject(name, &ask, &timeframe.to_string());
+    let cursor = Cursor::open(params.text("page_token"), &subject)?;
+    let of = answer::Ask {
+        key: format!("{subject}|{}|{cursor:?}", ask.limit),
+        scope: Scope::Symbols(ask.symbols.clone()),
+        content_type: JSON,
+    };
+    answer::versioned(state, request, of, async |snapshot| {
+        let page = many::bars(snapshot, &ask, timeframe, cursor.as_ref()).await?;
+        let token = page.next.as_ref().map(|next| next.seal(&subject));
+        Ok(render(&page, token.as_deref()))
+    })
+    .await
+}
+
+async fn trade_page(
+    state: &State,
+    params: &Params,
+    ask: Ask,
+    name: &str,
+    render: impl Fn(&Page<crate::db::trades::TradeRow>, Option<&str>) -> Vec<u8>,
+) -> Result<HttpResponse, Problem> {
+    let subject = subject(name, &ask, "");
+    let cursor = Cursor::open(params.text("page_token"), &subject)?;
+    answer::fresh(state, async |snapshot| {
+        let page = many::trades(snapshot, &ask, cursor.as_ref()).await?;
+        let token = page.next.as_ref().map(|next| next.seal(&subject));
+        Ok(render(&page, token.as_deref()))
+    })
+    .await
+}
+
+fn newest(state: &State, params: &Params, symbols: Vec<Symbol>) -> Result<Ask, Problem> {
+    let source = params.source(&state.source)?;
+    Ok(Ask { symbols, source, range_ns: i64::MIN..i64::MAX, order: Order::Descending, limit: 1 })
+}
+
+async fn latest_bar(
+    state: &State,
+    request: &HttpRequest,
+    ask: Ask,
+    name: &str,
+    render: impl Fn(&Page<crate::db::bars::BarRow>) -> Vec<u8>,
+) -> Result<HttpResponse, Problem> {
+    let of =
+        answer::Ask { key: subject(name, &ask, ""), scope: Scope::Symbols(ask.symbols.clone()), content_type: JSON };
+    answer::versioned(state, request, of, async |snapshot| {
+        let mut page = Page { parts: Vec::new(), next: None };
+        for &symbol in &ask.symbols {
+            let one = Ask { symbols: vec![symbol], ..ask.clone() };
+            page.parts.extend(many::bars(snapshot, &one, Timeframe::MINUTE, None).await?.parts);
+        }
+        Ok(render(&page))
+    })
+    .await
+}
+
+async fn newest_trades(
+    snapshot: &deadpool_postgres::Transaction<'_>,
+    ask: &Ask,
+) -> Result<Page<crate::db::trades::TradeRow>, Problem> {
+    let mut page = Page { parts: Vec::new(), next: None };
+    for &symbol in &ask.symbols {
+        let one = Ask { symbols: vec![symbol], ..ask.clone() };
+        page.parts.extend(many::trades(snapshot, &one, None).await?.parts);
+    }
+    Ok(page)
+}

@@ -1,0 +1,99 @@
+//! Newest trade, minute and days of a symbol in one answer.
+
+use ::market::{Source, Symbol, Timeframe};
+use actix_web::{HttpRequest, HttpResponse, web};
+use deadpool_postgres::Transaction;
+
+use super::{one, read, wanted};
+use crate::answer;
+use crate::db::bars::{BarRow, Series};
+use crate::db::trades;
+use crate::history::{self, Page, Question};
+use crate::params::Order;
+use crate::problem::{Problem, ProblemBody};
+use crate::render::{self, alpaca};
+use crate::state::State;
+
+/// Snapshots by symbol; symbols that nothing is known of are absent.
+#[utoipa::path(
+    get, path = "/v2/stocks/snapshots", tag = "alpaca",
+    params(("symbols" = String, Query, description = "Comma-separated, at most 200", example = "AAPL,MSFT")),
+    responses(
+        (status = 200, description = "`{\"AAPL\":{\"latestTrade\",\"latestQuote\",\"minuteBar\",\"dailyBar\",\"prevDailyBar\"}}`; quotes are not stored and always null", content_type = "application/json"),
+        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn snapshots(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let params = read(&request)?;
+    let (symbols, source) = (wanted(&params)?, params.source(&state.source)?);
+    answer::fresh(&state, async |snapshot| {
+        let mut known = Vec::new();
+        for symbol in &symbols {
+            known.extend(of(snapshot, symbol, &source).await?);
+        }
+        let mut out = Vec::new();
+        render::map(&mut out, &known, |out, one| render::keyed(out, &one.symbol, |out| alpaca::snapshot(out, one)));
+        Ok(out)
+    })
+    .await
+}
+
+/// The snapshot of one symbol.
+#[utoipa::path(
+    get, path = "/v2/stocks/{symbol}/snapshot", tag = "alpaca",
+    params(("symbol" = String, Path, description = "As its feed writes it", example = "AAPL")),
+    responses(
+        (status = 200, description = "`{\"symbol\",\"latestTrade\",\"latestQuote\",\"minuteBar\",\"dailyBar\",\"prevDailyBar\"}`", content_type = "application/json"),
+        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "Nothing of this symbol is stored", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub async fn snapshot(
+    state: web::Data<State>,
+    request: HttpRequest,
+    symbol: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let (params, symbol) = (read(&request)?, one(&symbol)?);
+    let source = params.source(&state.source)?;
+    answer::fresh(&state, async |snapshot| {
+        let known = of(snapshot, &symbol, &source).await?;
+        let known = known.ok_or_else(|| Problem::unknown_symbol(symbol.as_str(), "bars or trades"))?;
+        let mut out = Vec::new();
+        alpaca::snapshot(&mut out, &known);
+        Ok(out)
+    })
+    .await
+}
+
+/// What is known of a symbol now; `None` where it has neither bars nor trades.
+///
+/// # Errors
+/// 503 where the database cannot answer.
+pub async fn of(
+    snapshot: &Transaction<'_>,
+    symbol: &Symbol,
+    source: &Source,
+) -> Result<Option<alpaca::Snapshot>, Problem> {
+    let everything = i64::MIN..i64::MAX;
+    let trade = trades::select(snapshot, symbol, source, &everything, None, Order::Descending, 1).await?.pop();
+    let minutes = newest(snapshot, symbol, source, Timeframe::MINUTE, 1).await?;
+    let mut days: Vec<BarRow> = newest(snapshot, symbol, source, Timeframe::DAY, 2).await?.bars;
+    let previous_day = (days.len() > 1).then(|| days.pop()).flatten();
+    let (edge, minute, day) = (minutes.edge, minutes.bars.into_iter().next(), days.pop());
+    let known = trade.is_some() || minute.is_some() || day.is_some();
+    Ok(known.then_some(alpaca::Snapshot { symbol: *symbol, trade, minute, day, previous_day, edge }))
+}
+
+async fn newest(
+    snapshot: &Transaction<'_>,
+    symbol: &Symbol,
+    source: &Source,
+    timeframe: Timeframe,
+    limit: usize,
+) -> Result<Page, Problem> {
+    let series = Series { symbol: *symbol, timeframe, source: source.clone() };
+    let question = Question { series, range_ns: i64::MIN..i64::MAX, order: Order::Descending, limit };
+    history::page(snapshot, &question).await
+}

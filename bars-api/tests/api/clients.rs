@@ -1,0 +1,84 @@
+//! Clients that other people wrote, unchanged, against the running service.
+//!
+//! They need Python and PyPI once; `SKIP_CLIENT_TESTS=1` leaves them out where there is neither.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use local_stack::testing::Database;
+use service::CancellationToken;
+use tokio::task::JoinHandle;
+
+use crate::common::{Stored, database, free_port, store, store_trades, until_healthy, with};
+
+fn skipped() -> bool {
+    let skip = std::env::var("SKIP_CLIENT_TESTS").is_ok_and(|value| value == "1");
+    if skip {
+        eprintln!("SKIP_CLIENT_TESTS=1: clients from PyPI are not tested");
+    }
+    skip
+}
+
+/// A virtual environment with the clients of `requirements.txt`, made once and kept beside the build.
+fn python() -> &'static Path {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-clients");
+        let python = folder.join("bin/python");
+        let wanted = std::fs::read_to_string(clients().join("requirements.txt")).unwrap();
+        let done = folder.join("installed.txt");
+        if std::fs::read_to_string(&done).ok().as_ref() != Some(&wanted) {
+            succeed(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
+            let requirements = clients().join("requirements.txt");
+            succeed(Command::new(&python).args(["-m", "pip", "install", "--quiet", "-r"]).arg(requirements));
+            std::fs::write(done, wanted).unwrap();
+        }
+        python
+    })
+}
+
+fn clients() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
+}
+
+fn succeed(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = || [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).join("\n");
+    assert!(output.status.success(), "{command:?} failed:\n{}", said());
+    output
+}
+
+async fn run(mut command: Command) -> Output {
+    tokio::task::spawn_blocking(move || succeed(&mut command)).await.unwrap()
+}
+
+/// The whole service with a little data.
+async fn service() -> (String, CancellationToken, JoinHandle<anyhow::Result<()>>, Database) {
+    let (database, mut client) = database().await;
+    let mut bars: Vec<_> = (0..25).map(|at| Stored::minute("AAPL", at)).collect();
+    bars.extend((0..5).map(|at| Stored::minute("MSFT", at)));
+    store(&mut client, &bars).await;
+    store_trades(&client, "AAPL", 25).await;
+    let port = free_port();
+    let config = with(&database, &[("API_PORT", &port.to_string()), ("API_HOST", "127.0.0.1")]);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(bars_api::run(config, stop.clone()));
+    let base = format!("http://127.0.0.1:{port}");
+    until_healthy(&base, 200, "\"status\":\"ok\"").await;
+    (base, stop, running, database)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alpaca_py_reads_with_nothing_but_the_address_changed() {
+    if skipped() {
+        return;
+    }
+    let (base, stop, running, _database) = service().await;
+    let mut command = Command::new(python());
+    command.arg(clients().join("alpaca_py_reads.py")).arg(&base);
+    let output = run(command).await;
+    assert!(String::from_utf8_lossy(&output.stdout).contains("alpaca-py reads everything"));
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}

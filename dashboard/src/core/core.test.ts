@@ -1,0 +1,161 @@
+/** The small pure parts. */
+import { describe, expect, test } from 'vitest';
+import { loadSettings, saveSettings } from '../io/settings';
+import { candleOf, type Candle } from '../lib/candle';
+import type { Bar, Trade } from '../lib/records';
+import { MINUTE_MS } from '../lib/timeframe';
+import { Row } from './board';
+import { compact, decimals, duration, percent, price, shares, signed, tapeTime } from './format';
+import { Freshness } from './freshness';
+import { between, explain, holes, readGap } from './gaps';
+import { frameFor, horizonStart } from './horizons';
+import { ema, vwap } from './indicators';
+import { clicked, ordered } from './sort';
+import { introduce, matches, neighbour, readSymbol } from './symbols';
+import { Tape, TAPE_MAX } from './tape';
+
+// 9 November 2026, 10:00 in New York
+const T0 = Date.UTC(2026, 10, 9, 15, 0);
+
+function bar(minute: number, close: number, volume = 100): Bar {
+  return { timestamp: T0 + minute * MINUTE_MS, open: close, high: close, low: close, close, volume, final: true, revision: 0 };
+}
+
+const candle = (minute: number, close: number, volume = 100): Candle => candleOf(bar(minute, close, volume));
+
+function trade(seq: number, value: number, more: Partial<Trade> = {}): Trade {
+  return { symbol: 'A', price: value, size: 10, timestamp: T0 + 10 * MINUTE_MS + seq, epoch: 1, seq, ...more };
+}
+
+describe('format', () => {
+  test('prices have as many decimals as they need', () => {
+    expect([price(1234.5), price(0.1234), price(10.0525), price(null)]).toEqual(['1,234.50', '0.1234', '10.0525', '–']);
+    expect([decimals(10), decimals(10.01), decimals(0.5), decimals(10.005)]).toEqual([2, 2, 4, 4]);
+  });
+  test('changes have a sign, and nothing has none', () => {
+    expect([signed(1.5), signed(-0.25), signed(0), signed(-0.001)]).toEqual(['+1.50', '−0.25', '0.00', '0.00']);
+    expect([percent(0.0123), percent(null)]).toEqual(['+1.23%', '–']);
+  });
+  test('volumes are short', () => {
+    expect([compact(0), compact(950), compact(12_345), compact(999_600), compact(4_560_000)]).toEqual(['0', '950', '12.3K', '1.00M', '4.56M']);
+    expect(shares(1234.5)).toBe('1,234.5');
+  });
+  test('spans of time in the unit that fits', () => {
+    expect([5, 2_100, 30_000, 900_000, 7_200_000, 172_800_000, 13 * 365.25 * 86_400_000].map(duration)).toEqual(['5 ms', '2.1 s', '30 s', '15 min', '2 h', '2 d', '13 years']);
+  });
+  test('the tape’s time is New York’s, to the millisecond', () => {
+    expect(tapeTime(T0 + 61_007)).toBe('10:01:01.007');
+  });
+});
+
+describe('indicators', () => {
+  test('an average begins when it has its period, and follows', () => {
+    const values = ema([1, 2, 3, 4].map((close, index) => candle(index, close)), 3);
+    expect(values).toEqual([null, null, 2, 3]);
+  });
+  test('the volume-weighted price starts again each day', () => {
+    const day = 24 * 60;
+    const values = vwap([candle(0, 10, 100), candle(1, 20, 300), candle(day, 50, 5)]);
+    expect(values).toEqual([10, 17.5, 50]);
+  });
+});
+
+describe('holes', () => {
+  test('a night is none, a missing minute is one', () => {
+    expect(holes([candle(0, 1), candle(1, 1), candle(4, 1)], '1Min')).toEqual([{ from: T0 + 2 * MINUTE_MS, to: T0 + 4 * MINUTE_MS, count: 2 }]);
+    expect(between(T0, T0 + 24 * 60 * MINUTE_MS, '1Min')).toBeNull();
+    expect(between(T0, T0 + 48 * 60 * MINUTE_MS, '1Day')).toBeNull();
+  });
+  test('a declared gap explains the hole that it touches, of its symbol', () => {
+    const hole = { from: T0, to: T0 + MINUTE_MS, count: 1 };
+    const gap = readGap({ type: 'gap', symbol: 'A', from: T0 - 5, to: T0 + 5, cause: 'feed lost' });
+    if (gap === null) throw new Error('no gap');
+    expect(explain(hole, [gap], 'A')).toBe('10:00–10:01: gap, feed lost.');
+    expect(explain(hole, [gap], 'B')).toContain('no gap was declared');
+    expect(readGap({ type: 'halt', symbol: 'A', from: T0 })).toBeNull();
+  });
+});
+
+describe('a row of the board', () => {
+  test('counts the day once: hours before the cut, minutes after it, trades of the running one', () => {
+    const row = new Row('A');
+    const hour = { ...bar(-60, 90, 1_000), high: 120, low: 80, open: 85 };
+    row.seed({ days: [bar(-1_440, 100)], hours: [hour], minutes: [bar(-30, 95, 7), bar(0, 101, 50), bar(1, 102, 60)], cut: T0 });
+    expect(row.reference).toEqual({ price: 100, kind: 'previous close' });
+    row.onTrade(trade(1, 110));
+    expect(row.onTrade(trade(1, 110))).toBe(false);
+    expect(row.day).toEqual({ open: 85, high: 120, low: 80, volume: 1_000 + 50 + 60 + 10 });
+    expect([row.last, row.change, row.direction]).toEqual([110, 10, 'up']);
+  });
+  test('an odd lot is heard but is not the last price', () => {
+    const row = new Row('A');
+    row.onTrade(trade(1, 110));
+    row.onTrade(trade(2, 95, { conditions: ['@', 'I'] }));
+    expect(row.last).toBe(110);
+    expect(row.lastTrade?.price).toBe(95);
+  });
+  test('a snapshot gives a price before the first trade, and adds no volume', () => {
+    const row = new Row('A');
+    const nothing = { symbol: 'A', quote: null, bar: null, partial: false, trades: null, bars: null };
+    row.onSnapshot({ ...nothing, trade: trade(7, 50), previousClose: 40 });
+    expect([row.last, row.day.volume]).toEqual([50, null]);
+    row.onTrade(trade(8, 51));
+    expect([row.last, row.change, row.day.volume]).toEqual([51, 11, 10]);
+  });
+});
+
+test('the tape keeps its order, its bound and its ticks', () => {
+  const tape = new Tape();
+  for (let seq = 1; seq <= 3 * TAPE_MAX; seq += 1) tape.add(trade(seq, seq % 2 === 0 ? 11 : 10, { size: seq % 10 === 0 ? 500 : 10 }));
+  expect(tape.count('A')).toBe(3 * TAPE_MAX);
+  const newest = tape.newest('A', 3);
+  expect(newest.map(({ trade: one }) => one.seq)).toEqual([1_200, 1_199, 1_198]);
+  expect(newest.map(({ tick }) => tick)).toEqual(['up', 'down', 'up']);
+  expect(tape.newest('A', 2, 500).map(({ trade: one }) => one.seq)).toEqual([1_200, 1_190]);
+  expect(tape.newest('A', Infinity).length).toBeLessThanOrEqual(1.5 * TAPE_MAX);
+});
+
+test('freshness is the median, by the gateway’s clock', () => {
+  const fresh = new Freshness();
+  expect(fresh.delay(0)).toBeNull();
+  // This machine's clock is five seconds slow.
+  fresh.onHeartbeat(15_000, 10_000);
+  fresh.onHeartbeat(15_900, 11_000);
+  for (const age of [3, 2, 600_000]) fresh.onTrade(16_000 - age, 11_000);
+  expect(fresh.delay(11_000)).toBe(3);
+  expect(fresh.delay(60_000)).toBeNull();
+});
+
+test('symbols are read, introduced, found and walked through', () => {
+  expect([readSymbol(' brk.b '), readSymbol(''), readSymbol('a b'), readSymbol('BTC/USD')]).toEqual(['BRK.B', null, null, 'BTC/USD']);
+  expect(introduce(['A'], ['C', 'B', 'A'], new Set(['C']))).toEqual(['A', 'B']);
+  expect(matches(['AAPL', 'PA', 'GOOG', 'PAA'], 'pa')).toEqual(['PA', 'PAA']);
+  expect([neighbour(['A', 'B'], 'B', 1), neighbour(['A', 'B'], 'A', -1)]).toEqual(['A', 'B']);
+});
+
+test('rows sort by value, what has none comes last', () => {
+  const rows = new Map(['A', 'B', 'C'].map((symbol) => [symbol, new Row(symbol)]));
+  const row = (symbol: string) => rows.get(symbol) as Row;
+  row('A').last = 1;
+  row('B').last = 3;
+  expect(ordered(['A', 'C', 'B'], row, { column: 'last', descending: true })).toEqual(['B', 'A', 'C']);
+  expect(ordered(['A', 'C', 'B'], row, { column: 'last', descending: false })).toEqual(['A', 'B', 'C']);
+  expect(ordered(['B', 'A'], row, null)).toEqual(['B', 'A']);
+  expect(clicked(clicked(clicked(null, 'last'), 'last'), 'last')).toBeNull();
+});
+
+test('horizons begin at midnight in New York', () => {
+  expect(frameFor('1D')).toBe('1Min');
+  expect(horizonStart('1D', T0)).toBe(Date.UTC(2026, 10, 9, 5));
+  expect(horizonStart('YTD', T0)).toBe(Date.UTC(2026, 0, 1, 5));
+  expect(horizonStart('MAX', T0)).toBeNull();
+});
+
+test('settings survive nonsense and a storage that refuses', () => {
+  const kept = (text: string | null) => loadSettings({ getItem: () => text });
+  expect(kept(null).symbols).toBeNull();
+  expect(kept('{"symbols":"AAPL","theme":7,"removed":{}}')).toMatchObject({ symbols: null, theme: 'system', removed: [] });
+  expect(kept('not json').timeframe).toBe('1Min');
+  expect(kept('{"symbols":["X"],"active":"X"}')).toMatchObject({ symbols: ['X'], active: 'X' });
+  expect(() => saveSettings({ setItem: () => { throw new Error('full'); } }, kept(null))).not.toThrow();
+});

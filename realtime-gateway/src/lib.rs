@@ -1,1 +1,79 @@
-//! Stub.
+//! Redis in, Socket.IO, WebSocket and Server-Sent Events out; serves the dashboard and lends the history API its address.
+//!
+//! ```text
+//! Redis ─ redis::subscriber ─▶ fanout::payload ─▶ fanout::batch ─▶ fanout::hub ─▶ one outbox per client ─┬▶ websocket (ours)
+//!        everything that one    valid JSON with     encoded once     who follows      bounded, conflates     ├▶ socketio::engine (polling)
+//!        read brought           a symbol            per dialect      what                                    └▶ http::sse
+//! ```
+
+pub mod access;
+pub mod config;
+pub mod door;
+pub mod drain;
+pub mod fanout;
+pub mod gateway;
+pub mod heartbeat;
+pub mod http;
+pub mod redis;
+pub mod socketio;
+pub mod websocket;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use service::telemetry::Metrics;
+use service::{CancellationToken, Health, Tasks, ops};
+
+pub use config::Config;
+use gateway::Gateway;
+
+/// Time for the tasks to end after clients were drained.
+const STOP_MAX: Duration = Duration::from_secs(10);
+
+/// Runs the gateway until `stop`.
+///
+/// # Errors
+/// Where the port is taken, or a task fails.
+pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    let metrics = Metrics::install();
+    let health = Health::new("realtime-gateway");
+    let redis = health.part("redis");
+    let listener = ops::bind(SocketAddr::from(([0, 0, 0, 0], config.port))).await?;
+    let address = listener.local_addr()?;
+    let drain = config.drain;
+    let gateway = Gateway::new(config)?;
+    let router = http::routes::router(&gateway, &health, &metrics);
+
+    // Sources and sockets outlive the stop signal by the time that clients get to leave.
+    let drained = CancellationToken::new();
+    let mut tasks = Tasks::new(&drained);
+    let token = tasks.stop_token();
+    tasks.spawn("redis", redis::subscriber::run(Arc::clone(&gateway), redis, token.clone()));
+    tasks.spawn("heartbeat", heartbeat::run(Arc::clone(&gateway), health, token.clone()));
+    let serve = http::server::run(Arc::clone(&gateway), listener, router, stop.child_token());
+    let (accepting, ended) = (stop.clone(), token.clone());
+    tasks.spawn("http", async move {
+        serve.await?;
+        if accepting.is_cancelled() {
+            ended.cancelled().await; // an ordinary stop: clients leave first
+        }
+        Ok(())
+    });
+    let upkeep = ops::upkeep(metrics, token);
+    tasks.spawn("metrics", async move {
+        upkeep.await;
+        Ok(())
+    });
+    tracing::info!("listening on http://localhost:{}", address.port());
+    let goodbye = async {
+        stop.cancelled().await;
+        drain::drain(&gateway, drain).await;
+        drained.cancel();
+        std::future::pending().await
+    };
+    tokio::select! {
+        ended = tasks.run(STOP_MAX) => ended,
+        () = goodbye => Ok(()),
+    }
+}

@@ -1,0 +1,104 @@
+//! The streams of records that Redis carries, one channel each.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// One stream of records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Channel {
+    /// `trade` events.
+    Trades,
+    /// `bar` events.
+    Bars,
+    /// `quote` events.
+    Quotes,
+    /// `status` events about one symbol's feed: gaps and heals.
+    Status,
+}
+
+impl Channel {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Trades, Self::Bars, Self::Quotes, Self::Status];
+
+    /// The event's name on the wire.
+    #[must_use]
+    pub fn event(self) -> &'static str {
+        match self {
+            Self::Trades => "trade",
+            Self::Bars => "bar",
+            Self::Quotes => "quote",
+            Self::Status => "status",
+        }
+    }
+
+    /// The stream's name in a subscribe request and as a metric label.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Trades => "trades",
+            Self::Bars => "bars",
+            Self::Quotes => "quotes",
+            Self::Status => "status",
+        }
+    }
+
+    /// Whether a newer record of the same symbol may take the place of an older one for a client that cannot keep up.
+    #[must_use]
+    pub fn conflates(self) -> bool {
+        matches!(self, Self::Trades | Self::Quotes)
+    }
+}
+
+/// Any number of streams.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Channels(u8);
+
+impl Channels {
+    /// Trades, bars and the status of their feed: what a subscription without `streams` gets.
+    pub const USUAL: Self = Self(1 << Channel::Trades as u8 | 1 << Channel::Bars as u8 | 1 << Channel::Status as u8);
+
+    /// All of them.
+    pub const ALL: Self = Self(0b1111);
+
+    /// These ones, and the status of their feed.
+    pub fn of(channels: impl IntoIterator<Item = Channel>) -> Self {
+        Self(channels.into_iter().fold(1 << Channel::Status as u8, |bits, channel| bits | 1 << channel as u8))
+    }
+
+    /// Whether `channel` is among them.
+    #[must_use]
+    pub fn has(self, channel: Channel) -> bool {
+        self.0 & (1 << channel as u8) != 0
+    }
+
+    /// Those that a client can ask for.
+    pub fn iter(self) -> impl Iterator<Item = Channel> {
+        Channel::ALL.into_iter().filter(move |channel| *channel != Channel::Status && self.has(*channel))
+    }
+
+    /// Those that are in both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+}
+
+impl fmt::Debug for Channels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter().map(Channel::name)).finish()
+    }
+}
+
+impl FromStr for Channel {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "trades" | "trade" => Ok(Self::Trades),
+            "bars" | "bar" => Ok(Self::Bars),
+            "quotes" | "quote" => Ok(Self::Quotes),
+            _ => Err("streams are trades, bars and quotes"),
+        }
+    }
+}

@@ -1,0 +1,503 @@
+//! Who follows what, and the way of a batch to all of them.
+//!
+//! One lock orders everything: a subscribe is answered, painted and registered in one step, so a client can neither miss a record
+//! between its snapshot and the live stream nor get one twice. Nothing waits while the lock is held.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use market::Symbol;
+
+use super::batch::Batch;
+use super::channel::{Channel, Channels};
+use super::client::{Client, Cut};
+use super::contract::{Answer, Options, Rejected, Request, Since};
+use super::encoding::Encoding;
+use super::gate::Gate;
+use super::log::Bounds;
+use super::symbol::{Background, Memory, replay};
+
+/// What the hub keeps to.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Most symbols that one client follows.
+    pub symbols_max: usize,
+    /// What is kept of each symbol and stream.
+    pub log: Bounds,
+    /// Bytes that all logs together may hold.
+    pub log_bytes_max: usize,
+    /// How long a client that makes no progress is kept.
+    pub stalled_max: Duration,
+    /// How long a client that went without a word may come back and find its subscriptions.
+    pub session_max: Duration,
+}
+
+/// Most sessions kept for clients that went.
+const SESSIONS_MAX: usize = 100_000;
+
+/// What a client's token lets it follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// Which symbols; all where `None`.
+    pub symbols: Option<HashSet<Symbol>>,
+    /// Which streams.
+    pub channels: Channels,
+}
+
+impl Scope {
+    fn allows(scope: Option<&Self>, symbol: &Symbol) -> bool {
+        scope.and_then(|scope| scope.symbols.as_ref()).is_none_or(|symbols| symbols.contains(symbol))
+    }
+}
+
+/// The registry of clients and symbols.
+#[derive(Debug)]
+pub struct Hub {
+    settings: Settings,
+    state: Mutex<State>,
+    next_id: AtomicU64,
+    deliveries: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    symbols: HashMap<Symbol, Entry>,
+    members: HashMap<u64, Member>,
+    sessions: HashMap<String, Session>,
+    gated: HashSet<(Symbol, u64)>,
+    /// Symbols that were subscribed and of which nobody has asked the background yet.
+    wanted: Vec<Symbol>,
+    last_offset: u64,
+    /// Offsets up to here may have been followed by records that never arrived.
+    broken_through: Option<u64>,
+    log_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    followers: HashMap<u64, Follower>,
+    memory: Memory,
+}
+
+#[derive(Debug)]
+struct Follower {
+    client: Arc<Client>,
+    channels: Channels,
+    gate: Option<Box<Gate>>,
+}
+
+#[derive(Debug)]
+struct Member {
+    client: Arc<Client>,
+    scope: Option<Scope>,
+    symbols: Vec<(Symbol, Options)>,
+}
+
+/// What a client that went left behind.
+#[derive(Debug)]
+struct Session {
+    symbols: Vec<(Symbol, Options)>,
+    until: Instant,
+}
+
+impl Hub {
+    /// A hub without clients.
+    #[must_use]
+    pub fn new(settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            state: Mutex::default(),
+            next_id: AtomicU64::new(1),
+            deliveries: AtomicU64::new(0),
+        })
+    }
+
+    /// A number for a new client.
+    pub fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Clients now.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.state().members.len()
+    }
+
+    /// Records handed to clients so far.
+    #[must_use]
+    pub fn deliveries(&self) -> u64 {
+        self.deliveries.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that the logs hold.
+    #[must_use]
+    pub fn log_bytes(&self) -> usize {
+        self.state().log_bytes
+    }
+
+    /// Lets a client in. Without this, it can neither subscribe nor be told anything.
+    pub fn join(&self, client: &Arc<Client>, scope: Option<Scope>) {
+        let member = Member { client: Arc::clone(client), scope, symbols: Vec::new() };
+        self.state().members.insert(client.id(), member);
+    }
+
+    /// Changes what a client may follow, after a new token.
+    pub fn set_scope(&self, id: u64, scope: Option<Scope>) {
+        if let Some(member) = self.state().members.get_mut(&id) {
+            member.scope = scope;
+        }
+    }
+
+    /// Lets a client go. With a `session` its subscriptions wait for it under that name.
+    pub fn leave(&self, id: u64, session: Option<String>) {
+        let mut state = self.state();
+        let Some(member) = state.members.remove(&id) else { return };
+        for (symbol, _) in &member.symbols {
+            state.forget(symbol, id);
+        }
+        if let Some(session) = session.filter(|_| state.sessions.len() < SESSIONS_MAX) {
+            let until = Instant::now() + self.settings.session_max;
+            state.sessions.insert(session, Session { symbols: member.symbols, until });
+        }
+    }
+
+    /// Sends a batch to everybody who follows what is in it.
+    pub fn publish(&self, mut batch: Batch) {
+        let now = Instant::now();
+        let mut touched: Vec<Arc<Client>> = Vec::new();
+        let mut deliveries = 0;
+        let first_offset = {
+            let mut state = self.state();
+            state.remember(&mut batch, now, &self.settings);
+            let batch = Arc::new(batch);
+            for (index, event) in batch.events().iter().enumerate() {
+                let Some(entry) = state.symbols.get_mut(&event.symbol) else { continue };
+                for follower in entry.followers.values_mut().filter(|follower| follower.channels.has(event.channel)) {
+                    if follower.gate.as_mut().is_some_and(|gate| !gate.pass(&batch, index, now)) {
+                        continue;
+                    }
+                    deliveries += 1;
+                    if follower.client.push(&batch, index, now) {
+                        touched.push(Arc::clone(&follower.client));
+                    }
+                }
+            }
+            state.last_offset
+        };
+        self.deliveries.fetch_add(deliveries, Ordering::Relaxed);
+        // Each time another client is first, so that nobody is always last.
+        let first = usize::try_from(first_offset).unwrap_or(0) % touched.len().max(1);
+        for client in touched[first..].iter().chain(&touched[..first]) {
+            client.flush();
+        }
+    }
+
+    /// Tells every client about something; `fleeting` is left out for clients that cannot keep up.
+    pub fn announce(&self, name: &str, json: &str, fleeting: bool) {
+        let clients = self.everybody();
+        let mut made: [Option<Option<Bytes>>; Encoding::COUNT] = [const { None }; Encoding::COUNT];
+        for client in clients {
+            let encoding = client.encoding();
+            let message = made[encoding as usize].get_or_insert_with(|| encoding.notice(name, json));
+            let Some(message) = message.clone() else { continue };
+            if fleeting {
+                client.outbox().push_fleeting(message, Instant::now());
+                client.flush();
+            } else {
+                client.say(message);
+            }
+        }
+    }
+
+    /// Every client, to go through without holding anybody up.
+    #[must_use]
+    pub fn everybody(&self) -> Vec<Arc<Client>> {
+        self.state().members.values().map(|member| Arc::clone(&member.client)).collect()
+    }
+
+    /// Notes that records may have been missed: from here on nobody is told that nothing was.
+    pub fn break_off(&self) {
+        let mut state = self.state();
+        state.broken_through = Some(state.last_offset);
+    }
+
+    /// Subscribes a client. `reply` turns the answer into a message; what was asked for follows it: a snapshot of each symbol, or
+    /// what the client missed.
+    pub fn subscribe(&self, id: u64, request: &Request, reply: impl FnOnce(&Answer) -> Option<Bytes>) {
+        let client = {
+            let mut state = self.state();
+            let Some(member) = state.members.get(&id) else { return };
+            let client = Arc::clone(&member.client);
+            let (accepted, rejected) = member.sort_out(request, self.settings.symbols_max);
+            let channels = member.scope.as_ref().map_or(Channels::ALL, |scope| scope.channels);
+            let options = Options { channels: request.options.channels.and(channels), ..request.options };
+            let mut answer = Answer { rejected, ..Answer::default() };
+            let mut recovered = HashMap::new();
+            for symbol in &accepted {
+                if let Some(since) = request.since.get(symbol) {
+                    let missed = state.missed(symbol, since, options.channels);
+                    answer.recovery.insert(symbol.to_string(), missed.is_some());
+                    recovered.extend(missed.map(|missed| (*symbol, missed)));
+                }
+            }
+            answer.ok = answer.rejected.is_empty();
+            answer.recovered = (!request.since.is_empty())
+                .then(|| accepted.iter().all(|symbol| recovered.contains_key(symbol) || !request.since.contains_key(symbol)));
+            answer.subscribed = Some(accepted.iter().map(Symbol::to_string).collect());
+            for symbol in &accepted {
+                state.register(id, &client, *symbol, options);
+            }
+            answer.symbols = state.followed(id);
+            if request.options.lossless {
+                client.outbox().set_lossless(true);
+            }
+            if let Some(message) = reply(&answer) {
+                client.say(message);
+            }
+            for symbol in &accepted {
+                match recovered.remove(symbol) {
+                    Some(missed) => state.send_again(&client, &missed),
+                    None => state.paint(&client, symbol),
+                }
+            }
+            client
+        };
+        client.flush();
+    }
+
+    /// Unsubscribes a client; symbols that it does not follow are no mistake.
+    pub fn unsubscribe(&self, id: u64, request: &Request, reply: impl FnOnce(&Answer) -> Option<Bytes>) {
+        let mut state = self.state();
+        let Some(member) = state.members.get_mut(&id) else { return };
+        let client = Arc::clone(&member.client);
+        member.symbols.retain(|(symbol, _)| !request.symbols.contains(symbol));
+        for symbol in &request.symbols {
+            state.forget(symbol, id);
+        }
+        let answer = Answer {
+            ok: request.rejected.is_empty(),
+            unsubscribed: Some(request.symbols.iter().map(Symbol::to_string).collect()),
+            rejected: request.rejected.clone(),
+            symbols: state.followed(id),
+            ..Answer::default()
+        };
+        if let Some(message) = reply(&answer) {
+            client.say(message);
+        }
+    }
+
+    /// Takes a client's session up again after the record with `offset`. `hello` makes the message that goes before the records.
+    /// Returns false, and does nothing, where the session is not known or some record is gone.
+    pub fn resume(&self, id: u64, session: &str, offset: u64, hello: impl FnOnce() -> Option<Bytes>) -> bool {
+        let mut state = self.state();
+        if state.broken_through.is_some_and(|broken| offset <= broken) || offset > state.last_offset {
+            return false;
+        }
+        let (Some(member), Some(kept)) = (state.members.get(&id), state.sessions.get(session)) else { return false };
+        let client = Arc::clone(&member.client);
+        let symbols = kept.symbols.clone();
+        let mut missed = Vec::new();
+        for (symbol, options) in &symbols {
+            let Some(entry) = state.symbols.get(symbol) else { return false };
+            let Some(some) = entry.memory.after_offset(offset, |channel| options.channels.has(channel)) else { return false };
+            missed.extend(some);
+        }
+        missed.sort_unstable_by_key(|entry| entry.event.offset);
+        state.sessions.remove(session);
+        if let Some(hello) = hello() {
+            client.say(hello);
+        }
+        for (symbol, options) in symbols {
+            state.register(id, &client, symbol, options);
+        }
+        state.send_again(&client, &missed);
+        drop(state);
+        client.flush();
+        true
+    }
+
+    /// Symbols that were subscribed for the first time since the last call.
+    #[must_use]
+    pub fn take_wanted(&self) -> Vec<Symbol> {
+        std::mem::take(&mut self.state().wanted)
+    }
+
+    /// Sets what an outside source knows of a symbol's day, and shows it to those who follow it.
+    pub fn set_background(&self, symbol: Symbol, background: Background) {
+        let mut state = self.state();
+        let entry = state.symbols.entry(symbol).or_default();
+        entry.memory.set_background(background);
+        let json = entry.memory.snapshot(symbol.as_str());
+        let clients: Vec<_> = entry.followers.values().map(|follower| Arc::clone(&follower.client)).collect();
+        drop(state);
+        for client in clients {
+            client.notify("snapshot", &json);
+        }
+    }
+
+    /// Looks at one symbol's memory.
+    pub fn with_memory<T>(&self, symbol: &Symbol, look: impl FnOnce(&mut Memory) -> T) -> Option<T> {
+        self.state().symbols.get_mut(symbol).map(|entry| look(&mut entry.memory))
+    }
+
+    /// Every few milliseconds: sends what waited at a gate.
+    pub fn open_gates(&self, now: Instant) {
+        let mut state = self.state();
+        let State { gated, symbols, .. } = &mut *state;
+        let mut touched = Vec::new();
+        for (symbol, id) in gated.iter() {
+            let Some(follower) = symbols.get_mut(symbol).and_then(|entry| entry.followers.get_mut(id)) else { continue };
+            let Some(gate) = &mut follower.gate else { continue };
+            for batch in gate.due(now) {
+                self.deliveries.fetch_add(1, Ordering::Relaxed);
+                if follower.client.push(&batch, 0, now) {
+                    touched.push(Arc::clone(&follower.client));
+                }
+            }
+        }
+        drop(state);
+        for client in touched {
+            client.flush();
+        }
+    }
+
+    /// Every few seconds: drops what is too old.
+    pub fn sweep(&self, now: Instant) {
+        let mut state = self.state();
+        state.sessions.retain(|_, session| session.until > now);
+        let freed: usize = state.symbols.values_mut().map(|entry| entry.memory.expire(now, self.settings.log)).sum();
+        state.log_bytes -= freed;
+    }
+
+    /// Every second: cuts clients that make no progress or whose token ran out.
+    pub fn cut_the_hopeless(&self, now: Instant, now_unix_ms: u64) {
+        for client in self.everybody() {
+            let stalled = client.outbox().waiting_since().is_some_and(|since| now.duration_since(since) > self.settings.stalled_max);
+            if stalled {
+                client.cut(Cut::Stalled);
+            } else if client.expired(now_unix_ms) {
+                client.cut(Cut::Expired);
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Numbers the records of a batch and keeps them.
+    fn remember(&mut self, batch: &mut Batch, now: Instant, settings: &Settings) {
+        for index in 0..batch.len() {
+            self.last_offset += 1;
+            let event = &mut batch.events_mut()[index];
+            event.offset = self.last_offset;
+            let (symbol, channel) = (event.symbol, event.channel);
+            let memory = &mut self.symbols.entry(symbol).or_default().memory;
+            if channel == Channel::Trades && memory.has_background() {
+                batch.events_mut()[index].day = memory.day(size_of_trade(batch.payload(index)));
+            }
+            let grown = memory.keep(&batch.events()[index], batch.payload(index), now, settings.log);
+            self.log_bytes = self.log_bytes.saturating_add_signed(grown);
+            for _ in 0..2 {
+                if self.log_bytes > settings.log_bytes_max {
+                    self.log_bytes -= memory.shrink(channel);
+                }
+            }
+        }
+    }
+
+    fn register(&mut self, id: u64, client: &Arc<Client>, symbol: Symbol, options: Options) {
+        let entry = self.symbols.entry(symbol).or_default();
+        let gate = options.interval.map(|interval| Box::new(Gate::new(interval)));
+        if gate.is_some() {
+            self.gated.insert((symbol, id));
+        } else {
+            self.gated.remove(&(symbol, id));
+        }
+        entry.followers.insert(id, Follower { client: Arc::clone(client), channels: options.channels, gate });
+        if !entry.memory.has_background() {
+            self.wanted.push(symbol);
+        }
+        let Some(member) = self.members.get_mut(&id) else { return };
+        match member.symbols.iter_mut().find(|(followed, _)| *followed == symbol) {
+            Some((_, before)) => *before = options,
+            None => member.symbols.push((symbol, options)),
+        }
+    }
+
+    fn forget(&mut self, symbol: &Symbol, id: u64) {
+        if let Some(entry) = self.symbols.get_mut(symbol) {
+            entry.followers.remove(&id);
+        }
+        self.gated.remove(&(*symbol, id));
+    }
+
+    fn followed(&self, id: u64) -> Vec<String> {
+        self.members.get(&id).into_iter().flat_map(|member| &member.symbols).map(|(symbol, _)| symbol.to_string()).collect()
+    }
+
+    fn missed(&self, symbol: &Symbol, since: &Since, channels: Channels) -> Option<Vec<super::log::Entry>> {
+        self.symbols.get(symbol)?.memory.after(since, |channel| channels.has(channel))
+    }
+
+    fn send_again(&self, client: &Arc<Client>, missed: &[super::log::Entry]) {
+        let batch = replay(missed);
+        for index in 0..batch.len() {
+            client.push(&batch, index, Instant::now());
+        }
+    }
+
+    /// The first paint: what is known of the symbol now.
+    fn paint(&mut self, client: &Arc<Client>, symbol: &Symbol) {
+        let Some(entry) = self.symbols.get_mut(symbol) else { return };
+        match client.encoding() {
+            Encoding::Action | Encoding::Type | Encoding::Notification => {
+                if let Some(batch) = entry.memory.newest_trade() {
+                    client.push(&batch, 0, Instant::now());
+                }
+            }
+            encoding => {
+                if let Some(message) = encoding.notice("snapshot", &entry.memory.snapshot(symbol.as_str())) {
+                    client.say(message);
+                }
+            }
+        }
+    }
+}
+
+/// The size of a trade in shares, for the day's volume; 0 where it has none.
+fn size_of_trade(payload: &[u8]) -> f64 {
+    #[derive(serde::Deserialize)]
+    struct Sized {
+        size: f64,
+    }
+    serde_json::from_slice(payload).map_or(0.0, |trade: Sized| trade.size)
+}
+
+impl Member {
+    /// Which symbols of a request the client may have, and which not, and why.
+    fn sort_out(&self, request: &Request, symbols_max: usize) -> (Vec<Symbol>, Vec<Rejected>) {
+        let mut rejected = request.rejected.clone();
+        let mut accepted = Vec::new();
+        let mut count = self.symbols.len();
+        for symbol in &request.symbols {
+            let known = self.symbols.iter().any(|(followed, _)| followed == symbol);
+            let reason = if !Scope::allows(self.scope.as_ref(), symbol) {
+                "your token does not cover this symbol".to_owned()
+            } else if !known && count >= symbols_max {
+                format!("at most {symbols_max} symbols a client; unsubscribe from others first")
+            } else {
+                count += usize::from(!known);
+                accepted.push(*symbol);
+                continue;
+            };
+            rejected.push(Rejected { symbol: symbol.to_string(), reason });
+        }
+        (accepted, rejected)
+    }
+}

@@ -1,0 +1,86 @@
+//! What all parts of a running gateway share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+
+use crate::access::Access;
+use crate::config::Config;
+use crate::door::Door;
+use crate::fanout::hub::Hub;
+
+/// One running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Its settings.
+    pub config: Config,
+    /// Its clients.
+    pub hub: Arc<Hub>,
+    /// Its keys and tokens.
+    pub access: Access,
+    /// Its door.
+    pub door: Door,
+    /// What it knows of the feed.
+    pub feed: Feed,
+    /// Asks other services.
+    pub http: reqwest::Client,
+}
+
+/// How the records come in.
+#[derive(Debug, Default)]
+pub struct Feed {
+    connected: AtomicBool,
+    last_record_ms: AtomicU64,
+}
+
+impl Feed {
+    /// Notes whether Redis is there.
+    pub fn set_connected(&self, connected: bool) {
+        self.connected.store(connected, Ordering::Relaxed);
+    }
+
+    /// Whether Redis is there.
+    #[must_use]
+    pub fn connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a record came.
+    pub fn record_at(&self, unix_ms: u64) {
+        self.last_record_ms.store(unix_ms, Ordering::Relaxed);
+    }
+
+    /// Milliseconds since the last record; `None` before the first.
+    #[must_use]
+    pub fn age_ms(&self, now_unix_ms: u64) -> Option<u64> {
+        let at = self.last_record_ms.load(Ordering::Relaxed);
+        (at > 0).then(|| now_unix_ms.saturating_sub(at))
+    }
+}
+
+impl Gateway {
+    /// A gateway without clients.
+    ///
+    /// # Errors
+    /// Where the HTTP client cannot be made.
+    pub fn new(config: Config) -> anyhow::Result<Arc<Self>> {
+        let http = reqwest::Client::builder().connect_timeout(std::time::Duration::from_secs(2)).build()?;
+        Ok(Arc::new(Self {
+            hub: Hub::new(config.hub),
+            access: Access::new(&config.access),
+            door: Door::new(config.door),
+            feed: Feed::default(),
+            http,
+            config,
+        }))
+    }
+}
+
+/// An id that nobody can guess: 20 characters of `A`–`Z`, `a`–`z`, `0`–`9`, `-`, `_`.
+#[must_use]
+pub fn random_id() -> String {
+    let bytes: [u8; 15] = rand::random();
+    BASE64.encode(bytes)
+}

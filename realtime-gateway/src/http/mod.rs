@@ -1,0 +1,11 @@
+//! Everything that is asked over plain HTTP, and the way to the sockets.
+
+pub mod dashboard;
+pub mod origin;
+pub mod pipeline;
+pub mod problem;
+pub mod proxy;
+pub mod routes;
+pub mod server;
+pub mod sse;
+pub mod token;

@@ -1,0 +1,110 @@
+//! Which address is answered by whom.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header, request};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{any, get, post};
+use engineioxide::service::EngineIoService;
+use service::telemetry::Metrics;
+use service::{Health, ops};
+use tower::ServiceExt as _;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use super::pipeline::{self, Pipeline};
+use super::problem::Problem;
+use super::{dashboard, proxy, sse, token};
+use crate::access::credential;
+use crate::gateway::Gateway;
+use crate::socketio::{direct, engine};
+use crate::websocket::handshake;
+use crate::websocket::plain::{self, Address};
+
+/// The whole address space of the gateway.
+#[must_use]
+pub fn router(gateway: &Arc<Gateway>, health: &Health, metrics: &Metrics) -> Router {
+    let pipeline = Pipeline::new(Arc::clone(gateway), health.clone(), metrics.clone());
+    let guarded = Router::new()
+        .route("/api/bars/{*path}", any(proxy::bars))
+        .route("/api/market/{*path}", any(proxy::same))
+        .with_state(Arc::clone(gateway))
+        .route("/api/pipeline", get(pipeline::look).with_state(pipeline))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(gateway), guard));
+    let sockets = Router::new()
+        .route("/ws", get(ws))
+        .route("/api/socket", get(api_socket))
+        .route("/stream", get(sse::open))
+        .with_state(Arc::clone(gateway))
+        .merge(socketio(gateway))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(gateway), check_origin));
+    let tokens = Router::new()
+        .route("/api/token", post(token::issue))
+        .route("/api/websocket-token", post(token::notification))
+        .with_state(Arc::clone(gateway));
+    let router = Router::new()
+        .merge(guarded)
+        .merge(sockets)
+        .merge(tokens)
+        .route("/api/{*path}", any(unknown))
+        .merge(ops::router(health.clone(), metrics.clone()));
+    dashboard::serve(router, &gateway.config.dashboard_dir).layer(cors(gateway))
+}
+
+fn socketio(gateway: &Arc<Gateway>) -> Router {
+    let state = (Arc::clone(gateway), engine::service(gateway));
+    Router::new().route("/socket.io/", any(enter)).route("/socket.io", any(enter)).with_state(state)
+}
+
+/// Direct WebSocket connections are ours, everything else is the engine's.
+async fn enter(State((gateway, engine)): State<(Arc<Gateway>, EngineIoService<engine::Handler>)>, request: Request) -> Response {
+    if direct::is_direct(&request) {
+        return direct::accept(&gateway, request);
+    }
+    engine.oneshot(request).await.into_response()
+}
+
+async fn ws(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    plain::accept(&gateway, Address::Ws, request)
+}
+
+async fn api_socket(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    plain::accept(&gateway, Address::Socket, request)
+}
+
+async fn unknown() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "no such address; /api/bars/…, /api/market/…, /api/pipeline and /api/token exist")
+}
+
+/// Lets requests through that bring a token or key, where one is needed.
+async fn guard(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
+    match gateway.access.admit(credential(request.headers(), request.uri().query()).as_deref()) {
+        Ok(_) => next.run(request).await,
+        Err(denied) => ([(header::WWW_AUTHENTICATE, "Bearer")], Problem::from(denied)).into_response(),
+    }
+}
+
+/// Browsers enforce CORS for requests but not for WebSockets: pages from elsewhere are turned away here.
+async fn check_origin(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
+    if handshake::is_wanted(request.headers()) && !gateway.config.origins.allow_request(request.headers()) {
+        metrics::counter!("gateway_connects_refused_total", "reason" => "origin").increment(1);
+        return Problem::new(StatusCode::FORBIDDEN, "this page's origin is not in FRONTEND_URL").into_response();
+    }
+    next.run(request).await
+}
+
+fn cors(gateway: &Arc<Gateway>) -> CorsLayer {
+    let origins = gateway.config.origins.clone();
+    let allowed = move |origin: &HeaderValue, request: &request::Parts| {
+        let host = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        origin.to_str().is_ok_and(|origin| origins.allow(origin, host))
+    };
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(allowed))
+        .allow_credentials(true)
+        .allow_methods([Method::GET, Method::POST, Method::HEAD])
+        .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION, header::IF_NONE_MATCH, HeaderName::from_static("x-api-key")])
+        .expose_headers([header::ETAG, header::RETRY_AFTER, HeaderName::from_static("x-complete")])
+}

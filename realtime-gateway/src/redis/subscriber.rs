@@ -1,0 +1,175 @@
+//! Keeps the subscription to Redis and hands everything that one read brought to the hub at once.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use bytes::{Buf as _, BytesMut};
+use service::{Backoff, CancellationToken, Part};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::reply::{self, Reply};
+use crate::access::unix_ms;
+use crate::fanout::batch::{Batch, Event};
+use crate::fanout::channel::Channel;
+use crate::fanout::payload::{Refusal, read_header};
+use crate::gateway::Gateway;
+
+const CONNECT_MAX: Duration = Duration::from_secs(3);
+/// A connection that is silent for so long is asked whether it still lives.
+const PING_AFTER: Duration = Duration::from_secs(5);
+const READ_BYTES: usize = 256 << 10;
+
+/// Runs until `stop`. Redis being away is no failure: clients keep their connections and are told.
+///
+/// # Errors
+/// Never for now; the type is that of a supervised task.
+pub async fn run(gateway: Arc<Gateway>, part: Part, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+    let address = format!("{}:{}", gateway.config.redis.host, gateway.config.redis.port);
+    while !stop.is_cancelled() {
+        let mut connected_at = None;
+        let ended = stop.run_until_cancelled(subscribe(&gateway, &address, &part, &mut connected_at)).await;
+        let Some(Err(error)) = ended else { break };
+        if gateway.feed.connected() {
+            gateway.feed.set_connected(false);
+            // What is published now is lost for this gateway: nobody may be told later that nothing was missed.
+            gateway.hub.break_off();
+            gateway.hub.announce("status", &status("down", "Redis is away; records may be missed until it is back"), false);
+        }
+        part.down(format!("{address}: {error:#}"));
+        if connected_at.is_some_and(|at: Instant| at.elapsed() > Duration::from_secs(5)) {
+            backoff.reset();
+        }
+        let wait = backoff.next_wait(&mut rand::rng());
+        let _ = stop.run_until_cancelled(tokio::time::sleep(wait)).await; // the loop looks at `stop` itself
+    }
+    Ok(())
+}
+
+fn status(redis: &str, detail: &str) -> String {
+    serde_json::json!({ "type": "redis", "redis": redis, "detail": detail, "time": unix_ms() }).to_string()
+}
+
+async fn subscribe(gateway: &Gateway, address: &str, part: &Part, connected_at: &mut Option<Instant>) -> anyhow::Result<()> {
+    let redis = &gateway.config.redis;
+    let mut socket = timeout(CONNECT_MAX, TcpStream::connect(address)).await.context("no answer")??;
+    socket.set_nodelay(true)?;
+    if let Some(password) = &redis.password {
+        socket.write_all(&reply::command(&["AUTH", password.expose()])).await?;
+    }
+    let channels = [&redis.channel_trades, &redis.channel_bars, &redis.channel_quotes, &redis.channel_status];
+    let mut words = vec!["SUBSCRIBE"];
+    words.extend(channels.iter().map(|name| name.as_str()));
+    socket.write_all(&reply::command(&words)).await?;
+
+    let channel_of = |name: &[u8]| channels.iter().position(|known| known.as_bytes() == name).map(|at| Channel::ALL[at]);
+    let mut input = BytesMut::with_capacity(READ_BYTES);
+    let (mut subscribed, mut asked) = (0, false);
+    loop {
+        input.reserve(READ_BYTES / 4);
+        match timeout(PING_AFTER, socket.read_buf(&mut input)).await {
+            Ok(read) => {
+                ensure!(read? > 0, "the connection was closed");
+                asked = false;
+            }
+            Err(_) if asked => bail!("silent for {} seconds", 2 * PING_AFTER.as_secs()),
+            Err(_) => {
+                asked = true;
+                socket.write_all(&reply::command(&["PING"])).await?;
+                continue;
+            }
+        }
+        let mut intake = Intake::default();
+        let mut taken = 0;
+        while let Some((reply, length)) = reply::read(&input[taken..])? {
+            match reply {
+                Reply::Message { channel, payload } => {
+                    if let Some(channel) = channel_of(channel) {
+                        intake.add(channel, payload);
+                    }
+                }
+                Reply::Subscribed => {
+                    subscribed += 1;
+                    if subscribed == channels.len() {
+                        *connected_at = Some(Instant::now());
+                        back(gateway, part);
+                    }
+                }
+                Reply::Error(text) => bail!("{}", String::from_utf8_lossy(text)),
+                Reply::Pong | Reply::Ok | Reply::Other => {}
+            }
+            taken += length;
+        }
+        input.advance(taken);
+        intake.hand_over(gateway);
+    }
+}
+
+fn back(gateway: &Gateway, part: &Part) {
+    part.ok();
+    gateway.feed.set_connected(true);
+    gateway.hub.break_off(); // whatever was published before this moment
+    gateway.hub.announce("status", &status("up", "Redis is there"), false);
+}
+
+/// What one read brought.
+#[derive(Default)]
+struct Intake {
+    batch: Batch,
+    counts: [u64; 4],
+    refused: [u64; 2],
+    announcements: Vec<String>,
+}
+
+impl Intake {
+    fn add(&mut self, channel: Channel, payload: &[u8]) {
+        self.counts[channel as usize] += 1;
+        match read_header(payload) {
+            Ok(header) => {
+                let event = Event { symbol: header.symbol, channel, offset: 0, position: header.position, day: None };
+                self.batch.push(event, payload);
+            }
+            // A status without a symbol is about the whole feed and goes to everybody.
+            Err(Refusal::NoSymbol) if channel == Channel::Status => {
+                self.announcements.extend(std::str::from_utf8(payload).ok().map(str::to_owned));
+            }
+            Err(refusal) => self.refused[usize::from(refusal == Refusal::NoSymbol)] += 1,
+        }
+    }
+
+    fn hand_over(self, gateway: &Gateway) {
+        for (channel, count) in Channel::ALL.into_iter().zip(self.counts).filter(|(_, count)| *count > 0) {
+            metrics::counter!("gateway_records_in_total", "stream" => channel.name()).increment(count);
+        }
+        for (refusal, count) in [Refusal::NotJson, Refusal::NoSymbol].into_iter().zip(self.refused).filter(|(_, count)| *count > 0) {
+            metrics::counter!("gateway_records_refused_total", "reason" => refusal.label()).increment(count);
+        }
+        if !self.batch.is_empty() {
+            gateway.feed.record_at(unix_ms());
+            let start = Instant::now();
+            gateway.hub.publish(self.batch);
+            metrics::histogram!("gateway_fanout_seconds").record(start.elapsed());
+        }
+        for json in self.announcements {
+            gateway.hub.announce("status", &json, false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_status_may_come_without_a_symbol_and_nothing_that_is_not_json() {
+        let mut intake = Intake::default();
+        intake.add(Channel::Trades, br#"{"symbol":"A"}"#);
+        intake.add(Channel::Trades, br#"{"price":1}"#);
+        intake.add(Channel::Status, br#"{"type":"gap"}"#);
+        intake.add(Channel::Status, b"{");
+        assert_eq!((intake.batch.len(), intake.announcements.len(), intake.refused), (1, 1, [1, 1]));
+    }
+}

@@ -8,6 +8,7 @@ use axum::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::faults::Faults;
 use crate::protocol::StreamError;
@@ -98,6 +99,8 @@ pub struct Limits {
     pub linger: Duration,
     /// Time to authenticate.
     pub auth_timeout: Duration,
+    /// Time between the server's pings; a client that is silent for twice as long is gone.
+    pub ping_every: Duration,
     /// How late `delayed_sip` is.
     pub delayed_by: Duration,
 }
@@ -119,6 +122,8 @@ pub struct App {
     pub trading_requests: RateLimit,
     /// Cancelled when the program ends.
     pub stop: CancellationToken,
+    /// The stream connections, whose goodbyes the end waits for.
+    pub sessions: TaskTracker,
     /// The one accepted key.
     pub credentials: Credentials,
     /// Connections in use.

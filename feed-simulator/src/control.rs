@@ -75,7 +75,8 @@ async fn begin_fault(State(app): Shared, body: Bytes) -> Reply {
         Fault::Cut {} | Fault::Outage { .. } => both(&app).map(|market| market.hub.cut()).sum(),
         Fault::Malformed { kind } => order(Order::Malformed(kind)),
         Fault::Error { code, on: When::Now, close, .. } => order(Order::Answer(Answer::new(code, close))),
-        _ => 0,
+        // A connection that waits for its client must learn that it is to be deaf, or may hear again.
+        _ => order(Order::LookAgain),
     };
     Ok(Json(json!({"ok": true, "fault": fault, "clients": reached})))
 }

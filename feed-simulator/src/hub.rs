@@ -24,6 +24,8 @@ pub enum Order {
     Malformed(Malformed),
     /// An error message.
     Answer(Answer),
+    /// Nothing: look again at what is broken.
+    LookAgain,
 }
 
 /// One connection, as the hub sees it.

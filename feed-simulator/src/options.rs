@@ -42,6 +42,9 @@ pub struct Options {
     /// Milliseconds that a client has to authenticate.
     #[arg(long, env = "SIMULATOR_AUTH_TIMEOUT_MS", default_value_t = 10_000)]
     pub auth_timeout_ms: u64,
+    /// Milliseconds between the server's pings; a client that is silent for twice as long is dropped.
+    #[arg(long, env = "SIMULATOR_PING_MS", default_value_t = 10_000)]
+    pub ping_ms: u64,
     /// Messages that may wait for one client before it is told that it is slow (407).
     #[arg(long, env = "SIMULATOR_CLIENT_BUFFER", default_value_t = 500_000)]
     pub client_buffer: usize,
@@ -170,6 +173,9 @@ impl Options {
         if self.client_buffer == 0 || self.client_buffer > 100_000_000 {
             note("client-buffer", format!("{} must be from 1 to 100000000 messages", self.client_buffer));
         }
+        if self.ping_ms == 0 {
+            note("ping-ms", "must be at least 1".into());
+        }
         if self.rest_per_minute == Some(0) {
             note("rest-per-minute", "must be at least 1".into());
         }
@@ -212,6 +218,12 @@ impl Options {
     #[must_use]
     pub fn requests_per_minute(&self) -> u32 {
         self.rest_per_minute.unwrap_or(if self.plan == Plan::Free { 200 } else { 10_000 })
+    }
+
+    /// Time between pings.
+    #[must_use]
+    pub fn ping_every(&self) -> Duration {
+        Duration::from_millis(self.ping_ms)
     }
 
     /// Time to authenticate.

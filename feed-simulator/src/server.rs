@@ -48,5 +48,8 @@ async fn handshake(
         _ => Encoding::Json,
     };
     let credentials = Credentials::of_headers(&headers);
-    upgrade.on_upgrade(move |socket| serve(app, socket, Handshake { endpoint, encoding, credentials }))
+    let sessions = app.sessions.clone();
+    upgrade.on_upgrade(move |socket| {
+        sessions.track_future(serve(app, socket, Handshake { endpoint, encoding, credentials }))
+    })
 }

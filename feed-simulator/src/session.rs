@@ -19,12 +19,8 @@ use crate::protocol::{Request, StreamError, Subscriptions, success};
 use crate::venue::Market;
 use crate::wire::{Encoding, msgpack};
 
-/// The server's pings.
-const PING_EVERY: Duration = Duration::from_secs(10);
-/// A client that has been silent for this long, pongs included, is gone.
-const SILENCE_MAX: Duration = Duration::from_secs(20);
 /// How long a last message may take to leave.
-const LAST_WORD_MAX: Duration = Duration::from_secs(1);
+const LAST_WORD_MAX: Duration = Duration::from_secs(3);
 /// Frames written in one go.
 const FRAMES_PER_FLUSH_MAX: usize = 64;
 
@@ -97,7 +93,8 @@ impl Session {
             self.authenticate(&credentials).await?;
         }
         let auth_deadline = Instant::now() + self.app.limits.auth_timeout;
-        let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+        let ping_every = self.app.limits.ping_every;
+        let mut pings = interval_at(Instant::now() + ping_every, ping_every);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
         let mut waiting: Option<(Instant, Arc<Frame>)> = None;
@@ -126,7 +123,8 @@ impl Session {
                 }
                 _ = pings.tick() => match deaf_until {
                     Some(_) => heard = Instant::now(),
-                    None if heard.elapsed() > SILENCE_MAX => return Err(End::Dropped),
+                    // A client that was silent through two pings, pongs included, is gone.
+                    None if heard.elapsed() > 2 * ping_every => return Err(End::Dropped),
                     None => self.put(WsMessage::Ping(Bytes::new())).await?,
                 },
                 () = sleep_until(due), if waiting.is_some() => {
@@ -274,6 +272,7 @@ impl Session {
         match order {
             Order::Raw(message) => self.put(message).await,
             Order::Answer(answer) => self.answer(answer).await,
+            Order::LookAgain => Ok(()),
             Order::Malformed(kind) => self.put(malformed(kind, self.encoding)).await,
         }
     }

@@ -11,6 +11,7 @@ use market::calendar::new_york;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::app::{App, Credentials, Limits, Seats};
 use crate::engine::Engine;
@@ -74,11 +75,13 @@ pub async fn start(settings: Settings) -> anyhow::Result<Simulator> {
             connections: Some(options.connections).filter(|&most| most > 0),
             linger: Duration::from_millis(options.session_linger_ms),
             auth_timeout: options.auth_timeout(),
+            ping_every: options.ping_every(),
             delayed_by: Duration::from_secs(options.delay_seconds),
         },
         data_requests: RateLimit::new(options.requests_per_minute()),
         trading_requests: RateLimit::new(options.requests_per_minute()),
         stop: CancellationToken::new(),
+        sessions: TaskTracker::new(),
         credentials: Credentials { key: options.key, secret: options.secret },
         seats: Arc::new(Seats::default()),
     });
@@ -127,7 +130,11 @@ impl Simulator {
     /// Closes all connections and ends all tasks; returns what was sent, in one line.
     pub async fn stop(mut self) -> String {
         self.app.stop.cancel();
-        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        self.app.sessions.close();
+        let ended = async {
+            while self.tasks.join_next().await.is_some() {}
+            self.app.sessions.wait().await;
+        };
         if tokio::time::timeout(STOP_MAX, ended).await.is_err() {
             self.tasks.abort_all();
         }

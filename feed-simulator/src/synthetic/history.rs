@@ -16,7 +16,7 @@ const FIRST_STREAM: u64 = 1_000;
 /// Standard deviation of the relative price change over a minute.
 const VOLATILITY: f64 = 1.4e-3;
 /// Mean shares of a trade.
-const MEAN_SIZE: f64 = 250.0;
+const MEAN_SIZE: f64 = 330.0;
 
 /// The market before its start.
 #[derive(Clone, Debug)]

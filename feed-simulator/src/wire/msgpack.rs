@@ -329,7 +329,7 @@ mod tests {
         let mut trailing = from_json(&subscribe);
         trailing.push(0xc0);
         assert_eq!(to_json(&trailing), None);
-        assert_eq!(to_json(&[0xc1]), None);
+        assert_eq!(to_json(&[0x92, 0xc0]), None);
         assert_eq!(to_json(&[]), None);
     }
 }

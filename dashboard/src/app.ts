@@ -4,7 +4,7 @@ import { Board } from './core/board';
 import { Freshness } from './core/freshness';
 import { readGap, type DeclaredGap } from './core/gaps';
 import { Signal } from './core/signal';
-import { DEFAULT_SYMBOLS, introduce, neighbour, SYMBOLS_MAX } from './core/symbols';
+import { DEFAULT_SYMBOLS, introduce, neighbour, SYMBOLS_MAX, usual } from './core/symbols';
 import { Tape } from './core/tape';
 import { Api } from './io/api';
 import { seedRow } from './io/seed';
@@ -43,6 +43,10 @@ export class App {
   private readonly storage = browserStorage();
   private readonly freshness = new Freshness();
   private connected = false;
+  private looked = false;
+  private answered: () => void = () => undefined;
+  /** Resolves when it is known, or not to be known now, which symbols there are. */
+  readonly ready = new Promise<void>((resolve) => (this.answered = resolve));
   private readonly seededDay = new Map<string, number>();
   private readonly toSeed = new Set<string>();
   private seeding = 0;
@@ -92,9 +96,9 @@ export class App {
     return badge({ now, heartbeat, heartbeatAt, connected, delayMs: this.freshness.delay(now) });
   }
 
-  /** Measured delay of trades in milliseconds, where there are any. */
-  delay(now = Date.now()): number | null {
-    return this.freshness.delay(now);
+  /** Measured delay of recent trades in milliseconds, of which `share` arrived no later; the median by default. */
+  delay(now = Date.now(), share = 0.5): number | null {
+    return this.freshness.delay(now, share);
   }
 
   /** Shows a symbol, and follows it if nobody did before. */
@@ -146,19 +150,26 @@ export class App {
     try {
       const latest = await this.api.latest();
       this.available = [...latest.keys()].sort();
-      const symbols = introduce(this.symbols, this.available, new Set(this.settings.removed));
+      const followed = this.settings.symbols ?? usual(this.available);
+      const symbols = introduce(followed, this.available, new Set(this.settings.removed));
       for (const symbol of symbols) {
         const bar = latest.get(symbol);
         if (bar === undefined) continue;
         this.board.row(symbol).glimpse(bar);
         this.rowChanged.emit(symbol);
       }
-      if (symbols.length !== this.symbols.length) this.setSymbols(symbols);
+      const before = this.active;
+      if (symbols.join() !== this.symbols.join()) this.setSymbols(symbols);
       else this.symbolsChanged.emit();
+      if (this.active !== before) this.activeChanged.emit();
+      this.looked = true;
+      for (const symbol of this.symbols) this.seedSoon(symbol);
       // A system that has just started has no bars yet.
       if (latest.size === 0) setTimeout(() => void this.lookAround(wait), 10_000);
     } catch {
       setTimeout(() => void this.lookAround(Math.min(wait * 2, 30_000)), wait);
+    } finally {
+      this.answered();
     }
   }
 
@@ -179,7 +190,7 @@ export class App {
   private onStatus(status: unknown): void {
     const gap = readGap(status);
     if (gap === null) return;
-    const others = this.gaps.filter((one) => one.from !== gap.from || one.symbol !== gap.symbol);
+    const others = this.gaps.filter((one) => one.from !== gap.from || one.symbol !== gap.symbol || one.source !== gap.source);
     this.gaps = [...others, gap].slice(-GAPS_MAX);
     this.gapsChanged.emit();
   }
@@ -193,6 +204,8 @@ export class App {
   }
 
   private seedSoon(symbol: string): void {
+    // Of what nobody has bars of there is nothing to ask, until its first trade or bar comes.
+    if (!this.looked || (!this.available.includes(symbol) && this.board.row(symbol).lastAt === null)) return;
     this.toSeed.add(symbol);
     if (this.seeding < SEEDS_AT_ONCE) void this.seedNext();
   }

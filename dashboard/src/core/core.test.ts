@@ -11,7 +11,7 @@ import { between, explain, holes, readGap } from './gaps';
 import { frameFor, horizonStart } from './horizons';
 import { ema, vwap } from './indicators';
 import { clicked, ordered } from './sort';
-import { introduce, matches, neighbour, readSymbol } from './symbols';
+import { introduce, matches, neighbour, readSymbol, usual } from './symbols';
 import { Tape, TAPE_MAX } from './tape';
 
 // 9 November 2026, 10:00 in New York
@@ -70,8 +70,10 @@ describe('holes', () => {
     const hole = { from: T0, to: T0 + MINUTE_MS, count: 1 };
     const gap = readGap({ type: 'gap', symbol: 'A', from: T0 - 5, to: T0 + 5, cause: 'feed lost' });
     if (gap === null) throw new Error('no gap');
-    expect(explain(hole, [gap], 'A')).toBe('10:00–10:01: gap, feed lost.');
+    expect(explain(hole, [gap], 'A')).toBe('10:00–10:01: a gap in the feed: feed lost.');
     expect(explain(hole, [gap], 'B')).toContain('no gap was declared');
+    expect(explain(hole, [{ ...gap, symbol: '*', healedAt: T0 }], 'B')).toContain('healed since');
+    expect(explain(hole, [{ ...gap, to: null, from: T0 + MINUTE_MS }], 'A')).toContain('no gap was declared');
     expect(readGap({ type: 'halt', symbol: 'A', from: T0 })).toBeNull();
   });
 });
@@ -129,6 +131,7 @@ test('freshness is the median, by the gateway’s clock', () => {
 test('symbols are read, introduced, found and walked through', () => {
   expect([readSymbol(' brk.b '), readSymbol(''), readSymbol('a b'), readSymbol('BTC/USD')]).toEqual(['BRK.B', null, null, 'BTC/USD']);
   expect(introduce(['A'], ['C', 'B', 'A'], new Set(['C']))).toEqual(['A', 'B']);
+  expect([usual([]), usual(['SPY']), usual(['MSFT', 'SPY', 'AAPL'])]).toEqual([['AAPL', 'MSFT', 'GOOGL'], [], ['AAPL', 'MSFT']]);
   expect(matches(['AAPL', 'PA', 'GOOG', 'PAA'], 'pa')).toEqual(['PA', 'PAA']);
   expect([neighbour(['A', 'B'], 'B', 1), neighbour(['A', 'B'], 'A', -1)]).toEqual(['A', 'B']);
 });

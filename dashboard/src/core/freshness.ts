@@ -1,6 +1,6 @@
 /** How old trades are when they arrive, measured against the gateway's clock rather than this machine's. */
 
-const SAMPLES_MAX = 64;
+const SAMPLES_MAX = 400;
 const OFFSETS_MAX = 30;
 const FORGET_MS = 30_000;
 
@@ -20,11 +20,11 @@ export class Freshness {
     if (this.samples.length > SAMPLES_MAX) this.samples.shift();
   }
 
-  /** Median delay in milliseconds over the recent trades; one late print does not make a feed late. */
-  delay(now: number): number | null {
+  /** The delay in milliseconds that `share` of the recent trades kept. The median: one late print does not make a feed late. */
+  delay(now: number, share = 0.5): number | null {
     this.samples = this.samples.filter((sample) => now - sample.at < FORGET_MS);
     const sorted = this.samples.map((sample) => sample.delay).sort((a, b) => a - b);
-    return sorted[sorted.length >> 1] ?? null;
+    return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? null;
   }
 
   /** Gateway's clock minus ours: the heartbeat that travelled fastest knows best. */

@@ -10,13 +10,17 @@ export interface Hole {
   readonly count: number;
 }
 
-/** A gap that the system itself declared, in a `status` event. */
+/** A gap that the feed side declared itself, in a `status` event. A later version of the same gap replaces an earlier one. */
 export interface DeclaredGap {
-  readonly symbol: string | null;
+  readonly source: string;
+  /** `*` for all symbols. */
+  readonly symbol: string;
   readonly from: number;
+  /** `null` while it lasts. */
   readonly to: number | null;
   readonly cause: string;
-  readonly healed: boolean;
+  /** When what was missed had been fetched; `null` until then. */
+  readonly healedAt: number | null;
 }
 
 /** A longer stretch is a session's end, not a hole in it; drawing it would push the candles off the page. */
@@ -48,34 +52,23 @@ export function between(before: number, after: number, timeframe: Timeframe): Ho
 export function explain(hole: Hole, declared: readonly DeclaredGap[], symbol: string): string {
   const span = `${time(hole.from, 'minute')}–${time(hole.to, 'minute')}`;
   const gap = declared.find(
-    (one) => (one.symbol === null || one.symbol === symbol) && one.from < hole.to && (one.to ?? Infinity) > hole.from,
+    (one) => (one.symbol === '*' || one.symbol === symbol) && one.from < hole.to && (one.to ?? Infinity) > hole.from,
   );
-  if (gap === undefined) return `${span}: no candle. No trade set a price then, and no gap was declared.`;
-  return `${span}: gap, ${gap.cause}${gap.healed ? '; healed since' : ''}.`;
+  if (gap === undefined) return `${span}: no candle. No trade set a price then; no gap was declared while this page was open.`;
+  return `${span}: a gap in the feed: ${gap.cause}${gap.healedAt === null ? '' : '; healed since'}.`;
 }
 
 /** Reads a gap out of a `status` event; `null` where it is about something else. */
 export function readGap(event: unknown): DeclaredGap | null {
   if (typeof event !== 'object' || event === null) return null;
-  const fields = event as Record<string, unknown>;
-  const kind = fields['type'] ?? fields['event'] ?? fields['kind'];
-  if (typeof kind !== 'string' || !kind.includes('gap')) return null;
-  const moment = (...names: string[]): number | null => {
-    for (const name of names) {
-      const value = fields[name];
-      if (typeof value === 'number') return value;
-      if (typeof value === 'string' && !Number.isNaN(Date.parse(value))) return Date.parse(value);
-    }
-    return null;
-  };
-  const from = moment('from', 'start', 'from_ms', 'start_ms', 'timestamp');
-  if (from === null) return null;
-  const cause = fields['cause'] ?? fields['reason'];
+  const { type, source, symbol, from, to, cause, healed_at } = event as Record<string, unknown>;
+  if (type !== 'gap' || typeof from !== 'number') return null;
   return {
-    symbol: typeof fields['symbol'] === 'string' ? fields['symbol'] : null,
+    source: typeof source === 'string' ? source : '',
+    symbol: typeof symbol === 'string' ? symbol : '*',
     from,
-    to: moment('to', 'end', 'to_ms', 'end_ms'),
+    to: typeof to === 'number' ? to : null,
     cause: typeof cause === 'string' ? cause : 'cause unknown',
-    healed: fields['healed'] === true || kind.includes('healed'),
+    healedAt: typeof healed_at === 'number' ? healed_at : null,
   };
 }

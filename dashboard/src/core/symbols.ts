@@ -12,6 +12,12 @@ export function readSymbol(text: string): string | null {
   return /^[!-~]{1,32}$/.test(symbol) ? symbol : null;
 }
 
+/** What a new visitor follows: of the usual symbols those that the system has, else all of them. */
+export function usual(available: readonly string[]): string[] {
+  const there = DEFAULT_SYMBOLS.filter((symbol) => available.includes(symbol));
+  return there.length > 0 || available.length > 0 ? there : [...DEFAULT_SYMBOLS];
+}
+
 /** The followed ones, extended by what the system has bars of, without those that were taken away. */
 export function introduce(followed: readonly string[], available: readonly string[], removed: ReadonlySet<string>): string[] {
   const fresh = available.filter((symbol) => !followed.includes(symbol) && !removed.has(symbol)).sort();

@@ -19,12 +19,15 @@ export async function rehearse({ port = 0, symbols = ['AAPL', 'GOOGL', 'MSFT', '
   /** What can be made to go wrong. */
   const faults = { heartbeat: true, market: 'open', redis: 'up', pipeline: 'ok', mute: false, delay: 0, api: 'up', rate };
   let heardAt = Date.now();
+  const started = Date.now();
+  const published = { trade: 0, bar: 0, quote: 0 };
   const http = createServer((request, response) => void serve(request, response));
   const sockets = new Server(http, { transports: ['websocket', 'polling'] });
 
   const emit = (kind, record) => {
     if (faults.mute || faults.redis === 'down') return;
     heardAt = Date.now();
+    published[kind] += 1;
     const late = faults.delay === 0 ? record : { ...record, timestamp: record.timestamp - faults.delay };
     sockets.to(record.symbol).emit(kind, late);
   };
@@ -59,9 +62,11 @@ export async function rehearse({ port = 0, symbols = ['AAPL', 'GOOGL', 'MSFT', '
   async function serve(request, response) {
     const { pathname, searchParams } = new URL(request.url, 'http://rehearsal');
     if (pathname.startsWith('/socket.io')) return;
-    if (pathname.startsWith('/api/')) return answer(response, () => bars(pathname, searchParams));
     if (pathname === '/health') return answer(response, () => ({ status: faults.pipeline, service: 'rehearsal', version: '0', parts: { redis: { status: faults.redis === 'up' ? 'ok' : 'down' } } }));
+    if (pathname === '/api/pipeline') return answer(response, pipeline);
+    if (pathname === '/metrics') return response.writeHead(200).end('gateway_fanout_seconds{quantile="0.5"} 0.00004\ngateway_fanout_seconds{quantile="0.99"} 0.00031\n');
     if (pathname === '/control') return answer(response, () => control(searchParams));
+    if (pathname.startsWith('/api/')) return answer(response, () => bars(pathname, searchParams));
     const path = normalize(pathname === '/' ? '/index.html' : pathname);
     try {
       const body = await readFile(join(DIST, path));
@@ -98,6 +103,31 @@ export async function rehearse({ port = 0, symbols = ['AAPL', 'GOOGL', 'MSFT', '
     const from = Number(query.get('page_token') ?? start);
     const found = all.filter((bar) => bar.timestamp >= from && bar.timestamp < end);
     return { symbol, timeframe, bars: found.slice(0, limit), next_page_token: found.length > limit ? String(found[limit].timestamp) : null };
+  }
+
+  /** Some services, one of them ill, one that reports nothing. */
+  function pipeline() {
+    const since = new Date(started).toISOString();
+    const health = (service, status, parts) => ({ status, service, version: '0.1.0', parts });
+    const part = (status, detail) => ({ status, since, ...(detail === undefined ? {} : { detail }) });
+    return {
+      time: Date.now(),
+      services: {
+        gateway: {
+          health: health('gateway', 'ok', { redis: part('ok') }),
+          metrics: { 'gateway_records_in_total{stream="trades"}': published.trade, 'gateway_records_in_total{stream="quotes"}': published.quote, gateway_deliveries_total: published.trade, gateway_clients: sockets.engine.clientsCount, gateway_connections: sockets.engine.clientsCount, process_resident_memory_bytes: 14_200_000 },
+        },
+        producer: {
+          health: health('producer', 'ok', { feed: part('ok'), kafka: part('ok'), redis: part('ok') }),
+          metrics: { 'producer_records_total{stream="trades"}': published.trade, producer_hot_published_total: published.trade, producer_kafka_acknowledged_total: published.trade + published.bar, producer_kafka_unacknowledged: 3, producer_spool_bytes: 0, producer_gaps_total: 1, producer_hot_dropped_total: 0 },
+        },
+        'consumer-trades': {
+          health: health('consumer-trades', 'degraded', { kafka: part('ok'), postgres: part('degraded', 'connection refused; retrying') }),
+          metrics: { consumer_trades_rows_stored_total: published.trade, consumer_trades_lag_records: 17, consumer_trades_lag_seconds: 0.21, consumer_trades_dead_letters_total: 2 },
+        },
+        'bars-api': { health: { status: 'down', service: 'bars-api', detail: 'does not answer' }, metrics: {} },
+      },
+    };
   }
 
   function control(query) {

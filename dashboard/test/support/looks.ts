@@ -68,3 +68,13 @@ export async function barsOf(url: string, symbol: string, query = ''): Promise<(
   if (!response.ok) throw new Error(`/api/bars/${symbol} answered ${response.status}`);
   return ((await response.json()) as { bars: (ShownCandle & { final: boolean })[] }).bars;
 }
+
+/** Serious accessibility faults that axe finds; `axe` is its source. */
+export async function faultsOf(page: Page, axe: string): Promise<unknown[]> {
+  type Fault = { id: string; impact: string; nodes: { html: string; failureSummary?: string }[] };
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => (window as never as { axe: { run(): Promise<{ violations: Fault[] }> } }).axe.run());
+  return violations
+    .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+    .map(({ id, nodes }) => [id, nodes[0]?.html, nodes[0]?.failureSummary]);
+}

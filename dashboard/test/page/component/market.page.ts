@@ -3,7 +3,7 @@ import AxeBuilder from 'axe-core';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { rehearse, type Stage } from '../../rehearsal/main.mjs';
 import { eventually, keep, visitor, type Visit, type Visitor } from '../../support/browser';
-import { asShown, badgeBecomes, barsOf, chartReady, shownCandles, shownTape } from '../../support/looks';
+import { asShown, badgeBecomes, barsOf, chartReady, faultsOf, shownCandles, shownTape } from '../../support/looks';
 
 let stage: Stage;
 let guest: Visitor;
@@ -137,7 +137,7 @@ test('a hole between candles is explained where the pointer is', async () => {
     text = (await page.textContent('.chart-legend')) ?? '';
     if (text.includes('no candle')) break;
   }
-  expect(text).toMatch(/\d\d:\d\d–\d\d:\d\d: no candle. No trade set a price then, and no gap was declared/);
+  expect(text).toMatch(/\d\d:\d\d–\d\d:\d\d: no candle. No trade set a price then; no gap was declared/);
   await keep(page, 'market-hole');
 });
 
@@ -178,10 +178,7 @@ test('nothing is asked of another host', () => {
 test.each([['dark', 1440], ['light', 1440], ['light', 390]] as const)('no serious accessibility fault, %s at %i', async (theme, width) => {
   const { page } = await guest.visit(stage.url, { theme, width, height: 844 });
   await chartReady(page, 'AAPL');
-  await page.evaluate(AxeBuilder.source);
-  const { violations } = await page.evaluate(() => (window as never as { axe: { run(): Promise<{ violations: { id: string; impact: string; nodes: { html: string; failureSummary?: string }[] }[] }> } }).axe.run());
-  const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-  expect(serious.map(({ id, nodes }) => [id, nodes[0]?.html, nodes[0]?.failureSummary])).toEqual([]);
+  expect(await faultsOf(page, AxeBuilder.source)).toEqual([]);
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   expect(overflow).toBeLessThanOrEqual(0);
   await keep(page, `market-${theme}-${width}`);

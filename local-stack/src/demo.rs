@@ -45,7 +45,7 @@ pub async fn run(demo: Demo) -> Result<ExitCode> {
     };
     say(&format!("everything is up after {:.1} s", begin.elapsed().as_secs_f64()));
     let code = if command.is_empty() {
-        say(&welcome(&mut stack, &feed, plan.folder.as_ref()));
+        println!("{}", welcome(&mut stack, &feed, plan.folder.as_ref()));
         tokio::select! {
             () = stack.keep(say) => {}
             () = stop::requested() => {}
@@ -107,7 +107,7 @@ fn welcome(stack: &mut Stack, feed: &Feed, folder: Option<&PathBuf>) -> String {
   data          {kept}
 
 Try:
-  curl 'http://localhost:{api}/bars/{bars}'
+  curl 'http://localhost:{api}/bars/{bars}'        (bars come with the end of their minute)
   psql -h {host} -p {port} -U {user} -d {database} -c 'SELECT count(*) FROM market_data_oltp.stock_trades_realtime'
   redis-cli -h {redis_host} -p {redis_port} SUBSCRIBE stock:trades:pubsub
 

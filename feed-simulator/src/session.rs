@@ -19,8 +19,10 @@ use crate::protocol::{Request, StreamError, Subscriptions, success};
 use crate::venue::Market;
 use crate::wire::{Encoding, msgpack};
 
-/// How long a last message may take to leave.
-const LAST_WORD_MAX: Duration = Duration::from_secs(3);
+/// How long a client has to answer a close frame.
+const CLOSE_MAX: Duration = Duration::from_millis(300);
+/// How long a slow client has to read what is on its way, and then why it is sent away.
+const SLOW_CLOSE_MAX: Duration = Duration::from_secs(3);
 /// Frames written in one go.
 const FRAMES_PER_FLUSH_MAX: usize = 64;
 
@@ -283,11 +285,14 @@ impl Session {
     }
 
     async fn say(&mut self, control: &Value) -> Result<(), End> {
-        let bytes = match self.encoding {
+        self.put(self.control_frame(control)).await
+    }
+
+    fn control_frame(&self, control: &Value) -> WsMessage {
+        self.frame_of(match self.encoding {
             Encoding::Json => control.to_string().into(),
             Encoding::Msgpack => msgpack::from_json(control).into(),
-        };
-        self.put(self.frame_of(bytes)).await
+        })
     }
 
     fn frame_of(&self, bytes: Bytes) -> WsMessage {
@@ -311,13 +316,10 @@ impl Session {
 
     async fn say_goodbye(mut self, end: End) {
         drop(self.seat.take()); // whoever comes next need not wait for the close handshake
-        let last_words = match end {
+        let (last_words, patience) = match end {
             End::Dropped => return,
-            End::Closed => vec![],
-            End::Slow => vec![self.frame_of(match self.encoding {
-                Encoding::Json => StreamError::SLOW_CLIENT.frame().to_string().into(),
-                Encoding::Msgpack => msgpack::from_json(&StreamError::SLOW_CLIENT.frame()).into(),
-            })],
+            End::Closed => (None, CLOSE_MAX),
+            End::Slow => (Some(self.control_frame(&StreamError::SLOW_CLIENT.frame())), SLOW_CLOSE_MAX),
         };
         let close = WsMessage::Close(Some(CloseFrame { code: 1000, reason: Utf8Bytes::default() }));
         let goodbye = async {
@@ -330,7 +332,7 @@ impl Session {
             while let Some(Ok(_)) = self.socket.next().await {}
         };
         // A client that does not read cannot be told; it sees the connection end.
-        drop(timeout(LAST_WORD_MAX, goodbye).await);
+        drop(timeout(patience, goodbye).await);
     }
 }
 

@@ -40,6 +40,7 @@ COMMENT ON COLUMN market_data_oltp.stock_trades_realtime.conditions IS 'Sale con
 CREATE FUNCTION market_data_oltp.ensure_trade_partitions(days date[]) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
+    schema CONSTANT oid := 'market_data_oltp'::regnamespace;
     day    date;
     part   text;
     day_ns bigint;
@@ -47,9 +48,9 @@ DECLARE
 BEGIN
     FOREACH day IN ARRAY days LOOP
         part := 'stock_trades_realtime_p' || to_char(day, 'YYYYMMDD');
-        CONTINUE WHEN to_regclass('market_data_oltp.' || part) IS NOT NULL;
+        CONTINUE WHEN EXISTS (SELECT FROM pg_class WHERE relnamespace = schema AND relname = part);
         PERFORM pg_advisory_xact_lock(hashtextextended('tapeline.partitions', 0));
-        CONTINUE WHEN to_regclass('market_data_oltp.' || part) IS NOT NULL;
+        CONTINUE WHEN EXISTS (SELECT FROM pg_class WHERE relnamespace = schema AND relname = part); -- made while we waited
         day_ns := (day - DATE '1970-01-01')::bigint * 86400000000000;
         EXECUTE format(
             'CREATE TABLE market_data_oltp.%I (LIKE market_data_oltp.stock_trades_realtime

@@ -13,8 +13,25 @@ pub struct BarRow;
 macro_rules! rank {
     ($bar:literal) => {
         concat!(
-            "(", $bar, ".revision, ", $bar, ".is_final, ", $bar, ".epoch, ", $bar, ".seq, ", $bar, ".volume, ", $bar, ".close, ",
-            $bar, ".high, ", $bar, ".low, ", $bar, ".open)"
+            "(",
+            $bar,
+            ".revision, ",
+            $bar,
+            ".is_final, ",
+            $bar,
+            ".epoch, ",
+            $bar,
+            ".seq, ",
+            $bar,
+            ".volume, ",
+            $bar,
+            ".close, ",
+            $bar,
+            ".high, ",
+            $bar,
+            ".low, ",
+            $bar,
+            ".open)"
         )
     };
 }
@@ -22,8 +39,22 @@ macro_rules! rank {
 impl Row for BarRow {
     const TABLE: &'static str = "market_data_oltp.stock_bars_staging";
     const COLUMNS: &'static [&'static str] = &[
-        "ts", "open", "high", "low", "close", "volume", "vwap", "trade_count", "ts_ns", "revision", "epoch", "seq", "is_final",
-        "symbol", "timeframe", "source",
+        "ts",
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
+        "vwap",
+        "trade_count",
+        "ts_ns",
+        "revision",
+        "epoch",
+        "seq",
+        "is_final",
+        "symbol",
+        "timeframe",
+        "source",
     ];
     const STORE: Store = Store::Merge(concat!(
         "WITH newest AS (
@@ -49,9 +80,8 @@ impl Row for BarRow {
 
     fn encode(payload: &[u8], _at: Coordinates, row: StartRow<'_>) -> Result<i64, Refusal> {
         let (bar, position) = decode_bar(payload).map_err(Refusal::from_error)?;
-        let whole = |value: u64, name: &str| {
-            i64::try_from(value).map_err(|_| Refusal(format!("{name} must be below 2^63")))
-        };
+        let whole =
+            |value: u64, name: &str| i64::try_from(value).map_err(|_| Refusal(format!("{name} must be below 2^63")));
         let trade_count = bar.trade_count.map(|count| whole(count, "trade_count")).transpose()?;
         let seq = position.map_or(Ok(0), |position| whole(position.seq, "seq"))?;
         let ts_ns = bar.start_ms * NS_PER_MS; // checked by the wire

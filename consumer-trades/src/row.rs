@@ -12,7 +12,18 @@ pub struct TradeRow;
 impl Row for TradeRow {
     const TABLE: &'static str = "market_data_oltp.stock_trades_realtime";
     const COLUMNS: &'static [&'static str] = &[
-        "ts", "price", "size", "ts_ns", "epoch", "seq", "symbol", "exchange", "trade_id", "source", "tape", "conditions",
+        "ts",
+        "price",
+        "size",
+        "ts_ns",
+        "epoch",
+        "seq",
+        "symbol",
+        "exchange",
+        "trade_id",
+        "source",
+        "tape",
+        "conditions",
     ];
     const STORE: Store = Store::CopyThenMerge(
         "WITH stored AS (

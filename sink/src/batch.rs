@@ -68,11 +68,7 @@ impl Batch {
     #[must_use]
     pub fn with_room_for(records: usize) -> Self {
         const USUAL_BYTES: usize = 256;
-        Self {
-            bytes: Vec::with_capacity(records * USUAL_BYTES),
-            slots: Vec::with_capacity(records),
-            spans: Vec::new(),
-        }
+        Self { bytes: Vec::with_capacity(records * USUAL_BYTES), slots: Vec::with_capacity(records), spans: Vec::new() }
     }
 
     /// Adds a record that was read in `tenure`; `expected` is the position before it.
@@ -162,7 +158,8 @@ mod tests {
     #[test]
     fn a_span_reaches_from_the_first_expected_position_past_the_last_offset() {
         let batch = batch(&[(0, 5), (1, 9), (0, 6), (0, 9)]);
-        let steps: Vec<_> = batch.spans().iter().map(|span| (span.tenure.partition, span.expected, span.next)).collect();
+        let steps: Vec<_> =
+            batch.spans().iter().map(|span| (span.tenure.partition, span.expected, span.next)).collect();
         assert_eq!(steps, [(0, 5, 10), (1, 9, 10)]);
         assert_eq!(batch.record(1).key, Some(b"AAPL".as_slice()));
         assert_eq!(batch.record(3).at.offset, 9);

@@ -57,7 +57,10 @@ impl SinkConfig {
         let session_ms = vars.read_within("KAFKA_SESSION_TIMEOUT_MS", 10_000, 6_000..=300_000, "milliseconds");
         let retention_days: Option<u32> = vars.read_optional("RETENTION_DAYS", "days, 1 or more");
         if retention_days == Some(0) {
-            vars.problem("RETENTION_DAYS", "0 days would keep nothing (expected days, 1 or more; unset keeps everything)");
+            vars.problem(
+                "RETENTION_DAYS",
+                "0 days would keep nothing (expected days, 1 or more; unset keeps everything)",
+            );
         }
         let port = vars.read_within(&format!("{prefix}_PORT"), port, 1..=65_535, "port");
         Self {

@@ -34,9 +34,14 @@ pub(crate) async fn encode<R: Row>(
     mut batches: mpsc::Receiver<Batch>,
     encoded: mpsc::Sender<Encoded>,
 ) -> anyhow::Result<()> {
-    while let Some(batch) = batches.recv().await {
+    loop {
+        let received = tokio::select! {
+            received = batches.recv() => received,
+            () = encoded.closed() => None, // the writer has failed and says why itself; hanging up tells the reader
+        };
+        let Some(batch) = received else { break };
         if encoded.send(Encoded::new::<R>(batch, window_now(&shared))).await.is_err() {
-            break; // the writer has failed and says why itself
+            break;
         }
     }
     Ok(())

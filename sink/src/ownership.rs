@@ -106,8 +106,10 @@ impl Ownership {
     /// Records that are in Kafka and not stored, and the age in milliseconds of the newest stored record where that is oldest.
     pub(crate) fn lag(&self, log_ends: &HashMap<i32, i64>, now_ms: i64) -> (i64, i64) {
         let behind = |held: &&Held| log_ends.get(&held.tenure.partition).is_some_and(|end| *end > held.stored);
-        let records = self.held.values().filter(behind).map(|held| log_ends[&held.tenure.partition] - held.stored).sum();
-        let age_ms = self.held.values().filter(behind).filter_map(|held| held.stored_sent_ms).min().map_or(0, |at| now_ms - at);
+        let records =
+            self.held.values().filter(behind).map(|held| log_ends[&held.tenure.partition] - held.stored).sum();
+        let age_ms =
+            self.held.values().filter(behind).filter_map(|held| held.stored_sent_ms).min().map_or(0, |at| now_ms - at);
         (records, age_ms.max(0))
     }
 }

@@ -142,6 +142,7 @@ impl Reader {
         while result.is_ok() && !self.stop.is_cancelled() {
             result = self.turn();
         }
+        self.stop.cancel(); // on a failure the others stop too, and say nothing about it
         self.drain();
         result
     }
@@ -200,7 +201,8 @@ impl Reader {
             return BRIEF;
         }
         let due_at = self.lanes.iter().filter_map(|lane| lane.batcher.due_at()).min();
-        due_at.map_or(POLL_MAX, |due_at| due_at.saturating_duration_since(now).clamp(Duration::from_millis(1), POLL_MAX))
+        due_at
+            .map_or(POLL_MAX, |due_at| due_at.saturating_duration_since(now).clamp(Duration::from_millis(1), POLL_MAX))
     }
 
     /// A batch has grown to its bound. For a moment nothing is polled; after that Kafka is told to send nothing and polling goes on.
@@ -300,7 +302,7 @@ impl Reader {
         self.ownership.stop_reading(&partitions);
         let late = Instant::now() >= deadline;
         // All lanes hand over what they have before their numbers are taken.
-        let handed_over = self.lanes.iter_mut().fold(true, |all, lane| lane.hand_over() && all);
+        let handed_over = self.hand_over_all();
         let up_to = up_to.or_else(|| handed_over.then(|| self.lanes.iter().map(|lane| lane.sent).collect()));
         let stored = up_to
             .as_ref()
@@ -318,6 +320,12 @@ impl Reader {
         self.consumer.incremental_unassign(&list).context("Kafka does not take partitions back")?;
         tracing::info!(?partitions, drained = stored, "gave partitions back");
         Ok(None)
+    }
+
+    /// Hands over what every lane has; `false` where one has no room.
+    fn hand_over_all(&mut self) -> bool {
+        let without_room = self.lanes.iter_mut().map(LaneEnd::hand_over).filter(|done| !done).count();
+        without_room == 0
     }
 
     /// Reads on elsewhere in partitions whose stored position turned out to be another.
@@ -404,7 +412,7 @@ impl Reader {
         self.ownership.stop_reading(&partitions);
         let deadline = Instant::now() + DRAIN_MAX;
         loop {
-            let handed_over = self.lanes.iter_mut().fold(true, |all, lane| lane.hand_over() && all);
+            let handed_over = self.hand_over_all();
             if handed_over && self.lanes.iter().all(|lane| lane.has_finished(lane.sent)) {
                 break;
             }
@@ -446,7 +454,8 @@ impl Reader {
 fn keep(message: &BorrowedMessage<'_>, ownership: &mut Ownership, lanes: &mut [LaneEnd], now: Instant) -> bool {
     let at = Coordinates { partition: message.partition(), offset: message.offset() };
     let Some(held) = ownership.reading(at.partition).filter(|held| at.offset >= held.next) else { return false };
-    let record = RawRecord { at, sent_ms: message.timestamp().to_millis(), key: message.key(), payload: message.payload() };
+    let record =
+        RawRecord { at, sent_ms: message.timestamp().to_millis(), key: message.key(), payload: message.payload() };
     let batcher = &mut lanes[held.lane].batcher;
     batcher.push(record, held.tenure, held.next, now);
     held.next = at.offset + 1;
@@ -456,15 +465,19 @@ fn keep(message: &BorrowedMessage<'_>, ownership: &mut Ownership, lanes: &mut [L
 /// What an error of the client library means.
 fn trouble(error: &KafkaError, part: &Part, topic: &str) -> anyhow::Result<()> {
     match error {
-        KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => bail!(
-            "Kafka no longer has the records that come next in topic {topic} (deleted by its retention, or the topic was made anew); \
+        KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+            bail!(
+                "Kafka no longer has the records that come next in topic {topic} (deleted by its retention, or the topic was made anew); \
              start again to see which partition and what to do"
-        ),
+            )
+        }
         KafkaError::MessageConsumptionFatal(code) => bail!("the Kafka client cannot go on: {code}"),
         KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
             part.down(format!("topic {topic} does not exist"));
         }
-        KafkaError::MessageConsumption(code @ (RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure)) => {
+        KafkaError::MessageConsumption(
+            code @ (RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure),
+        ) => {
             part.down(format!("no connection: {code}"));
         }
         other => tracing::debug!(error = %other, "Kafka client"),
@@ -481,7 +494,8 @@ fn received(load: &mut Load, log: &positions::Log) -> anyhow::Result<Option<Hash
     };
     let Some(positions) = positions else { return Ok(None) };
     for (partition, extent) in &load.extents {
-        let stored = positions.get(partition).with_context(|| format!("partition {partition} has no stored position"))?;
+        let stored =
+            positions.get(partition).with_context(|| format!("partition {partition} has no stored position"))?;
         positions::check(log, *partition, *stored, *extent)?;
     }
     Ok(Some(positions))

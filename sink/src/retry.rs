@@ -60,8 +60,5 @@ where
 
 /// The verdict on the PostgreSQL error inside, wherever it is wrapped.
 fn verdict_of_chain(error: &anyhow::Error) -> Verdict {
-    error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<tokio_postgres::Error>())
-        .map_or(Verdict::Stop, verdict)
+    error.chain().find_map(|cause| cause.downcast_ref::<tokio_postgres::Error>()).map_or(Verdict::Stop, verdict)
 }

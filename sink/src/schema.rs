@@ -26,8 +26,8 @@ pub async fn migrate(
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     retry::with_postgres(config, application, part, stop, migrate_once).await.with_context(|| {
-            format!("cannot bring database {} on {} to the newest schema", config.database, config.host)
-        })?;
+        format!("cannot bring database {} on {} to the newest schema", config.database, config.host)
+    })?;
     Ok(())
 }
 

@@ -189,10 +189,12 @@ impl<R: Row> Writer<R> {
     async fn find_contested(&mut self, encoded: &Encoded) -> anyhow::Result<Reaction> {
         let Some(session) = self.session.take() else { return Ok(Reaction::Again) };
         let Log { cluster_id, topic } = &self.shared.log;
-        let sql = "SELECT partition, next_offset FROM market_data_oltp.kafka_offsets WHERE cluster_id = $1 AND topic = $2";
+        let sql =
+            "SELECT partition, next_offset FROM market_data_oltp.kafka_offsets WHERE cluster_id = $1 AND topic = $2";
         let Ok(rows) = session.query(sql, &[cluster_id, topic]).await else { return Ok(Reaction::Again) };
         self.session = Some(session);
-        let stored_at = |partition: i32| rows.iter().find(|row| row.get::<_, i32>(0) == partition).map(|row| row.get::<_, i64>(1));
+        let stored_at =
+            |partition: i32| rows.iter().find(|row| row.get::<_, i32>(0) == partition).map(|row| row.get::<_, i64>(1));
         let spans = encoded.batch.spans();
         if spans.iter().all(|span| stored_at(span.tenure.partition) == Some(span.next)) {
             return Ok(Reaction::End(Outcome::Stored));
@@ -258,7 +260,8 @@ impl<R: Row> Writer<R> {
         }
         if !plan.careful {
             // One flight: the server works through it in this order, and a contested step ends it before the commit.
-            let rows = async { store_rows(session, encoded, plan.merge, &[0..encoded.len()]).await.map_err(Trouble::from) };
+            let rows =
+                async { store_rows(session, encoded, plan.merge, 0..encoded.len(), None).await.map_err(Trouble::from) };
             let ((), (), stored) = tokio::try_join!(begin, self.step(session, encoded), rows)?;
             session.batch_execute("COMMIT").await?;
             return Ok(stored);
@@ -319,7 +322,9 @@ impl<R: Row> Writer<R> {
             };
             match ended.await {
                 Ok(0) => {}
-                Ok(sessions) => tracing::warn!(sessions, "ended sessions of a consumer that had stopped in mid-transaction"),
+                Ok(sessions) => {
+                    tracing::warn!(sessions, "ended sessions of a consumer that had stopped in mid-transaction")
+                }
                 Err(error) => tracing::debug!(%error, "cannot look for sessions in the way"),
             }
         }
@@ -364,12 +369,9 @@ impl Attempt for Search<'_> {
         Ok(())
     }
 
-    async fn store(&mut self, rows: &[Range<usize>]) -> Result<Result<(), Error>, Trouble> {
-        if rows.iter().all(Range::is_empty) {
-            return Ok(Ok(()));
-        }
+    async fn store(&mut self, rows: Range<usize>, but: Option<usize>) -> Result<Result<(), Error>, Trouble> {
         let stored = async {
-            let stored = store_rows(self.session, self.encoded, self.merge, rows).await?;
+            let stored = store_rows(self.session, self.encoded, self.merge, rows, but).await?;
             if self.merge {
                 self.session.batch_execute("TRUNCATE pg_temp.batch").await?;
             }
@@ -389,9 +391,18 @@ impl Attempt for Search<'_> {
     }
 }
 
-/// Stores some rows of a batch and returns how many are new.
-async fn store_rows(session: &Session, encoded: &Encoded, merge: bool, rows: &[Range<usize>]) -> Result<u64, Error> {
-    let parts = rows.iter().map(|rows| encoded.bytes_of(rows.clone()));
+/// Stores some rows of a batch, all `but` one perhaps, and returns how many are new.
+async fn store_rows(
+    session: &Session,
+    encoded: &Encoded,
+    merge: bool,
+    rows: Range<usize>,
+    but: Option<usize>,
+) -> Result<u64, Error> {
+    let parts = match but {
+        None => [encoded.bytes_of(rows), Bytes::new()],
+        Some(bad) => [encoded.bytes_of(rows.start..bad), encoded.bytes_of(bad + 1..rows.end)],
+    };
     if !merge {
         return copy_in(session, &session.copy, parts).await;
     }
@@ -400,11 +411,7 @@ async fn store_rows(session: &Session, encoded: &Encoded, merge: bool, rows: &[R
     Ok(stored.unsigned_abs())
 }
 
-async fn copy_in(
-    session: &Session,
-    statement: &Statement,
-    parts: impl Iterator<Item = Bytes>,
-) -> Result<u64, Error> {
+async fn copy_in(session: &Session, statement: &Statement, parts: [Bytes; 2]) -> Result<u64, Error> {
     let mut sink = pin!(session.copy_in::<_, Bytes>(statement).await?);
     sink.feed(Bytes::from_static(copy::HEADER)).await?;
     for mut part in parts {

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 
 /// What an error means for the batch in hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub enum Verdict {
     Retry,
     /// A row is there already.
     Duplicate,
-    /// A row of a day that has no partition (another check violation looks the same): make the partitions, then treat it as bad data.
+    /// A row of a day that has no partition: make it, and where that does not help treat the row as bad.
     NoPartition,
     /// A row cannot be stored: find it, keep the others.
     BadData,
@@ -22,17 +22,22 @@ pub enum Verdict {
 /// Sorts an error.
 #[must_use]
 pub fn verdict(error: &tokio_postgres::Error) -> Verdict {
-    match error.code() {
-        Some(state) => verdict_of(state),
+    match error.as_db_error() {
+        Some(server) if is_no_partition(server) => Verdict::NoPartition,
+        Some(server) => verdict_of(server.code()),
         None if lost_connection(error) => Verdict::Retry,
         None => Verdict::Stop, // such as a value that the driver cannot bind: our mistake
     }
 }
 
+/// It has the code of a check violation, but no check that was violated.
+fn is_no_partition(error: &DbError) -> bool {
+    *error.code() == SqlState::CHECK_VIOLATION && error.constraint().is_none()
+}
+
 fn verdict_of(state: &SqlState) -> Verdict {
     match state.code() {
         "23505" => Verdict::Duplicate,
-        "23514" => Verdict::NoPartition,
         // A value too large for an index entry is the record's fault, though its class (program limits) is not.
         "54000" => Verdict::BadData,
         // Read-only after a fail-over, a lock that was not granted in time.
@@ -58,7 +63,7 @@ mod tests {
     fn every_class_has_its_verdict() {
         let expected = [
             (SqlState::UNIQUE_VIOLATION, Verdict::Duplicate),
-            (SqlState::CHECK_VIOLATION, Verdict::NoPartition),
+            (SqlState::CHECK_VIOLATION, Verdict::BadData),
             (SqlState::NOT_NULL_VIOLATION, Verdict::BadData),
             (SqlState::NUMERIC_VALUE_OUT_OF_RANGE, Verdict::BadData),
             (SqlState::CHARACTER_NOT_IN_REPERTOIRE, Verdict::BadData),

@@ -120,7 +120,7 @@ impl Config {
                 session_max: seconds(vars, "RECOVERY_MAX_S", 120, 1..=3_600),
             },
             outbox: outbox::Limits {
-                lossless_bytes: vars.read_within::<usize>("CLIENT_BUFFER_KB", 256, 16..=65_536, "kilobytes") << 10,
+                lossless_bytes: vars.read_within::<usize>("CLIENT_BUFFER_KB", 4096, 16..=65_536, "kilobytes") << 10,
                 held_max: 20_000,
             },
             door: DoorLimits {

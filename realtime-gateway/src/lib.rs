@@ -7,6 +7,7 @@
 //! ```
 
 pub mod access;
+pub mod background;
 pub mod config;
 pub mod door;
 pub mod drain;
@@ -51,6 +52,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let token = tasks.stop_token();
     tasks.spawn("redis", redis::subscriber::run(Arc::clone(&gateway), redis, token.clone()));
     tasks.spawn("heartbeat", heartbeat::run(Arc::clone(&gateway), health, token.clone()));
+    tasks.spawn("background", background::run(Arc::clone(&gateway), token.clone()));
     let serve = http::server::run(Arc::clone(&gateway), listener, router, stop.child_token());
     let (accepting, ended) = (stop.clone(), token.clone());
     tasks.spawn("http", async move {

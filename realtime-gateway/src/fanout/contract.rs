@@ -25,6 +25,8 @@ pub struct Request {
     pub options: Options,
     /// From where, for clients that come back.
     pub since: BTreeMap<Symbol, Since>,
+    /// The same as an offset of this gateway's run, for streams whose events carry it as their id.
+    pub since_offset: Option<u64>,
 }
 
 /// How the records of a subscription are to come.

@@ -237,15 +237,17 @@ impl Hub {
             let mut answer = Answer { rejected, ..Answer::default() };
             let mut recovered = HashMap::new();
             for symbol in &accepted {
-                if let Some(since) = request.since.get(symbol) {
-                    let missed = state.missed(symbol, since, options.channels);
-                    answer.recovery.insert(symbol.to_string(), missed.is_some());
-                    recovered.extend(missed.map(|missed| (*symbol, missed)));
-                }
+                let missed = match (request.since.get(symbol), request.since_offset) {
+                    (Some(since), _) => state.missed(symbol, since, options.channels),
+                    (None, Some(offset)) => state.missed_after(symbol, offset, options.channels),
+                    (None, None) => continue,
+                };
+                answer.recovery.insert(symbol.to_string(), missed.is_some());
+                recovered.extend(missed.map(|missed| (*symbol, missed)));
             }
             answer.ok = answer.rejected.is_empty();
-            answer.recovered = (!request.since.is_empty())
-                .then(|| accepted.iter().all(|symbol| recovered.contains_key(symbol) || !request.since.contains_key(symbol)));
+            answer.recovered =
+                (!answer.recovery.is_empty() || !request.since.is_empty()).then(|| answer.recovery.values().all(|recovered| *recovered));
             answer.subscribed = Some(accepted.iter().map(Symbol::to_string).collect());
             for symbol in &accepted {
                 state.register(id, &client, *symbol, options);
@@ -293,7 +295,7 @@ impl Hub {
     /// Returns false, and does nothing, where the session is not known or some record is gone.
     pub fn resume(&self, id: u64, session: &str, offset: u64, hello: impl FnOnce() -> Option<Bytes>) -> bool {
         let mut state = self.state();
-        if state.broken_through.is_some_and(|broken| offset <= broken) || offset > state.last_offset {
+        if !state.vouches_for(offset) {
             return false;
         }
         let (Some(member), Some(kept)) = (state.members.get(&id), state.sessions.get(session)) else { return false };
@@ -323,6 +325,19 @@ impl Hub {
     #[must_use]
     pub fn take_wanted(&self) -> Vec<Symbol> {
         std::mem::take(&mut self.state().wanted)
+    }
+
+    /// Whether anybody follows `symbol`.
+    #[must_use]
+    pub fn is_followed(&self, symbol: &Symbol) -> bool {
+        self.state().symbols.get(symbol).is_some_and(|entry| !entry.followers.is_empty())
+    }
+
+    /// Every symbol that anybody follows.
+    #[must_use]
+    pub fn followed_symbols(&self) -> Vec<Symbol> {
+        let state = self.state();
+        state.symbols.iter().filter(|(_, entry)| !entry.followers.is_empty()).map(|(symbol, _)| *symbol).collect()
     }
 
     /// Sets what an outside source knows of a symbol's day, and shows it to those who follow it.
@@ -443,6 +458,18 @@ impl State {
 
     fn missed(&self, symbol: &Symbol, since: &Since, channels: Channels) -> Option<Vec<super::log::Entry>> {
         self.symbols.get(symbol)?.memory.after(since, |channel| channels.has(channel))
+    }
+
+    fn missed_after(&self, symbol: &Symbol, offset: u64, channels: Channels) -> Option<Vec<super::log::Entry>> {
+        if !self.vouches_for(offset) {
+            return None;
+        }
+        self.symbols.get(symbol)?.memory.after_offset(offset, |channel| channels.has(channel))
+    }
+
+    /// Whether every record after `offset` came by here.
+    fn vouches_for(&self, offset: u64) -> bool {
+        offset <= self.last_offset && self.broken_through.is_none_or(|broken| offset > broken)
     }
 
     fn send_again(&self, client: &Arc<Client>, missed: &[super::log::Entry]) {

@@ -1,8 +1,8 @@
-//! `GET /stream?symbols=AAPL,MSFT&streams=trades,bars`: Server-Sent Events, for clients that have nothing but HTTP.
+//! `GET /stream?symbols=AAPL,MSFT&streams=trades,bars`: Server-Sent Events, for clients that have nothing but HTTP. An event's id is its
+//! offset in this gateway's run; a browser that comes back with the last one gets what it missed.
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -29,10 +29,13 @@ pub async fn open(State(gateway): State<Arc<Gateway>>, request: Request) -> Resp
         Ok(grant) => grant,
         Err(denied) => return Problem::from(denied).into_response(),
     };
-    let subscription = match wish(query).and_then(|wish| read_request(&wish)) {
+    let mut subscription = match wish(query).and_then(|wish| read_request(&wish)) {
         Ok(subscription) => subscription,
         Err(error) => return Problem::new(StatusCode::BAD_REQUEST, error).into_response(),
     };
+    // What a browser sends by itself when it comes back.
+    let last_id = request.headers().get("last-event-id").and_then(|id| id.to_str().ok());
+    subscription.since_offset = last_id.and_then(|id| id.parse().ok());
     let client = Client::on_task(gateway.hub.next_id(), Encoding::Sse, gateway.config.outbox);
     if let Some(expires_ms) = grant.expires_ms {
         client.set_expiry(expires_ms);
@@ -87,7 +90,5 @@ impl Drop for Guest {
     fn drop(&mut self) {
         self.client.cut(Cut::Gone);
         self.gateway.hub.leave(self.client.id(), None);
-        let waited = self.client.outbox().waiting_since().map(|since| Instant::now().duration_since(since));
-        tracing::debug!(?waited, "an event stream ended");
     }
 }

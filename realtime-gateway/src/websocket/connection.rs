@@ -4,10 +4,12 @@
 //! this task wait for room and go on.
 
 use std::io;
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -20,6 +22,8 @@ use crate::fanout::client::{Client, Cut, Flushed};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 8 * 1024;
+/// Bytes that a client may still send once it is told to go.
+const READ_BYTES_AFTER_CLOSE: usize = 1 << 20;
 /// Time for the close frame to leave.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
 
@@ -34,7 +38,7 @@ pub async fn serve(client: &Arc<Client>, early: &[u8], conversation: &mut dyn Co
     conversation.closed(reason);
     if reason != Cut::Gone {
         let _ = client.outbox().push_whole(close_frame(close.0, close.1).into(), Instant::now()); // full: it is cut anyway
-        let _ = timeout(CLOSE_WAIT, write_out(client)).await; // a client that does not read is not waited for
+        let _ = timeout(CLOSE_WAIT, say_goodbye(client)).await; // a client that does not read is not waited for
     }
     metrics::counter!("gateway_cut_total", "reason" => reason.label()).increment(1);
 }
@@ -113,11 +117,25 @@ fn read(socket: &TcpStream, reader: &mut Reader) -> io::Result<()> {
     }
 }
 
-async fn write_out(client: &Client) {
+/// Writes what is left, then reads until the client ends too: a connection that is dropped with unread bytes is reset, and the client
+/// would never see why.
+async fn say_goodbye(client: &Client) {
     let Some(socket) = client.socket() else { return };
     while client.flush() == Flushed::Blocked {
         if socket.writable().await.is_err() {
             return;
+        }
+    }
+    if SockRef::from(socket).shutdown(Shutdown::Write).is_err() {
+        return;
+    }
+    let mut unread = READ_BYTES_AFTER_CLOSE;
+    while unread > 0 && socket.readable().await.is_ok() {
+        match socket.try_read(&mut [0; READ_BYTES]) {
+            Ok(0) => return,
+            Ok(length) => unread = unread.saturating_sub(length),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
         }
     }
 }

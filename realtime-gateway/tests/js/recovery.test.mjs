@@ -107,3 +107,25 @@ test('a stop tells clients to come back, ends with 0, and a second gateway takes
   await gateway.up();
   await connected(socket);
 });
+
+test('gateways side by side: what one missed to give, the other gives', async () => {
+  const second = await Gateway.start(redis);
+  const symbol = 'BOTH';
+  const one = open({ transports: ['websocket'] });
+  await connected(one);
+  const seen = collect(one, 'trade');
+  await ask(one, 'subscribe', symbol);
+  await redis.publish('trades', ...Array.from({ length: 10 }, (_, index) => trade(symbol, index + 1)));
+  await eventually('ten', () => seen.trade.length === 10);
+  one.close();
+  await redis.publish('trades', trade(symbol, 11), trade(symbol, 12));
+  const other = io(second.url, { transports: ['websocket'], forceNew: true });
+  sockets.push(other);
+  await connected(other);
+  const more = collect(other, 'trade');
+  const answer = await ask(other, 'subscribe', { symbols: [symbol], since: { epoch: 1, seq: 10 } });
+  assert.equal(answer.recovered, true);
+  await eventually('two', () => more.trade.length === 2);
+  assert.deepEqual(more.trade.map((record) => record.seq), [11, 12]);
+  await second.stop();
+});

@@ -38,7 +38,7 @@ export function pipelinePage(app: App): HTMLElement {
     { class: 'pipeline' },
     h('h1', { class: 'unseen' }, 'Pipeline'),
     state,
-    section('Live way', 'feed → Redis → gateway → clients', h('div', { class: 'tiles chain' }, ...of(HOT))),
+    section('Live way', 'feed → Redis → gateway → clients', h('div', { class: 'tiles chain steps' }, ...of(HOT))),
     section('Stored way', 'feed → Kafka → PostgreSQL → API', h('div', { class: 'tiles chain' }, ...of(COLD))),
     section('Latency', 'end to end, and inside the gateway', h('div', { class: 'tiles' }, ...Object.values(latency).map(({ element }) => element))),
     section('Lag', 'what is on its way', h('div', { class: 'tiles' }, ...of(LAG))),

@@ -24,7 +24,7 @@ pub async fn kafka() -> String {
     }
 }
 
-/// A new topic with a random name, on [`kafka`].
+/// A new topic with a random name, on [`kafka()`].
 pub async fn topic(partitions: u16) -> String {
     let name = unique("topic");
     must(kafka::create_topic(&kafka().await, &name, partitions).await);

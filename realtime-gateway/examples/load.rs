@@ -79,7 +79,10 @@ async fn main() -> anyhow::Result<()> {
         let stalled = index < options.stalled;
         tasks.push(tokio::spawn(async move {
             let heard = listen(&options, &shared, &client, stalled).await;
-            heard.inspect_err(|_| drop(shared.failed.fetch_add(1, Ordering::Relaxed))).unwrap_or_default()
+            heard.unwrap_or_else(|_| {
+                shared.failed.fetch_add(1, Ordering::Relaxed);
+                Vec::new()
+            })
         }));
         if index % 100 == 99 {
             sleep(Duration::from_millis(20)).await;
@@ -133,18 +136,33 @@ async fn measure(
         }
     }
     latencies.sort_unstable();
-    let quantile = |share: f64| {
-        let index = (latencies.len() as f64 * share) as usize;
-        latencies.get(index.min(latencies.len().saturating_sub(1))).copied().unwrap_or_default()
+    let quantile = |permille: usize| {
+        let index = (latencies.len() * permille / 1_000).min(latencies.len().saturating_sub(1));
+        latencies.get(index).copied().unwrap_or_default()
     };
     let mut out = format!(
         "{{\"mode\":\"{:?}\",\"clients\":{},\"stalled\":{},\"deliveries_per_second\":{:.0}",
-        options.mode, options.clients, options.stalled, deliveries as f64 / elapsed
+        options.mode,
+        options.clients,
+        options.stalled,
+        deliveries as f64 / elapsed
     );
-    write!(out, ",\"p50_us\":{},\"p90_us\":{},\"p99_us\":{},\"max_us\":{}", quantile(0.5), quantile(0.9), quantile(0.99), quantile(1.0))?;
+    write!(
+        out,
+        ",\"p50_us\":{},\"p90_us\":{},\"p99_us\":{},\"max_us\":{}",
+        quantile(500),
+        quantile(900),
+        quantile(990),
+        quantile(1_000)
+    )?;
     write!(out, ",\"failed\":{},\"publisher_late_us\":{late}", shared.failed.load(Ordering::Relaxed))?;
     if let Some(cpu) = cpu {
-        write!(out, ",\"cpu_us_per_delivery\":{:.2},\"cpu_share\":{:.2}", cpu * 1e6 / deliveries as f64, cpu / elapsed)?;
+        write!(
+            out,
+            ",\"cpu_us_per_delivery\":{:.2},\"cpu_share\":{:.2}",
+            cpu * 1e6 / deliveries as f64,
+            cpu / elapsed
+        )?;
     }
     if let Some(memory) = memory {
         write!(out, ",\"memory_mib\":{:.1}", memory / 1024.0)?;
@@ -158,7 +176,12 @@ fn received(clients: &[Arc<Client>]) -> u64 {
 }
 
 /// Publishes for `time`; returns by how many microseconds it was late at worst.
-async fn publish(options: &Options, redis: &mut TcpStream, clients: &[Arc<Client>], time: Duration) -> anyhow::Result<u128> {
+async fn publish(
+    options: &Options,
+    redis: &mut TcpStream,
+    clients: &[Arc<Client>],
+    time: Duration,
+) -> anyhow::Result<u128> {
     let (mut answers, mut commands) = redis.split();
     let drain = async {
         let mut sink = vec![0; 64 << 10];
@@ -175,7 +198,11 @@ async fn publish(options: &Options, redis: &mut TcpStream, clients: &[Arc<Client
                     // The timer is coarse (1 ms): sleep until shortly before, then spin gently.
                     let now = Instant::now();
                     if due > now {
-                        if due - now > Duration::from_millis(2) { sleep(due - now - Duration::from_millis(2)).await } else { tokio::task::yield_now().await }
+                        if due - now > Duration::from_millis(2) {
+                            sleep(due - now - Duration::from_millis(2)).await
+                        } else {
+                            tokio::task::yield_now().await
+                        }
                         continue;
                     }
                     late = late.max((now - due).as_micros());
@@ -256,7 +283,9 @@ async fn listen(options: &Options, shared: &Shared, client: &Client, stalled: bo
                 shared.subscribed.fetch_add(1, Ordering::Relaxed);
             } else if body.starts_with(b"42[\"trade\"") {
                 client.received.fetch_add(1, Ordering::Relaxed);
-                if shared.measuring.load(Ordering::Relaxed) && (matches!(options.mode, Mode::Latency) || latencies.len() < 1_000) {
+                if shared.measuring.load(Ordering::Relaxed)
+                    && (matches!(options.mode, Mode::Latency) || latencies.len() < 1_000)
+                {
                     latencies.extend(latency_us(body));
                 }
             }

@@ -81,7 +81,10 @@ pub struct Access {
 
 impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Access").field("required", &self.required).field("keys", &self.keys.len()).finish_non_exhaustive()
+        f.debug_struct("Access")
+            .field("required", &self.required)
+            .field("keys", &self.keys.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -178,7 +181,8 @@ impl Claims {
         if self.symbols.is_none() && self.streams.is_none() {
             return Ok(None);
         }
-        let symbols = self.symbols.as_ref().map(|names| names.iter().map(|name| Symbol::new(name)).collect()).transpose();
+        let symbols =
+            self.symbols.as_ref().map(|names| names.iter().map(|name| Symbol::new(name)).collect()).transpose();
         let channels = match &self.streams {
             None => Channels::ALL,
             Some(names) => {

@@ -73,7 +73,8 @@ impl Door {
             return Err(Turned::Full);
         }
         let rate = self.limits.connects_per_address_rate;
-        let visitors = inside.by_address.entry(address).or_insert_with(|| Visitors { count: 0, bucket: Bucket::new(rate, now) });
+        let visitors =
+            inside.by_address.entry(address).or_insert_with(|| Visitors { count: 0, bucket: Bucket::new(rate, now) });
         if visitors.count >= self.limits.connections_per_address_max {
             return Err(Turned::Address);
         }
@@ -88,7 +89,9 @@ impl Door {
     /// Every few seconds: forgets addresses that nobody uses.
     pub fn sweep(&self, now: Instant) {
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        inside.by_address.retain(|_, visitors| visitors.count > 0 || now.duration_since(visitors.bucket.at).as_secs() < 5);
+        inside
+            .by_address
+            .retain(|_, visitors| visitors.count > 0 || now.duration_since(visitors.bucket.at).as_secs() < 5);
     }
 
     /// Connections inside.

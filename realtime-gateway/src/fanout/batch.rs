@@ -53,7 +53,10 @@ struct Encoded {
 impl Batch {
     /// Adds a record.
     pub fn push(&mut self, event: Event, payload: &[u8]) {
-        debug_assert!(self.encoded.iter().all(|encoded| encoded.get().is_none()), "a batch that is shared does not grow");
+        debug_assert!(
+            self.encoded.iter().all(|encoded| encoded.get().is_none()),
+            "a batch that is shared does not grow"
+        );
         self.events.push(event);
         self.payloads.extend_from_slice(payload);
         self.payload_ends.push(self.payloads.len());

@@ -169,11 +169,16 @@ fn read_streams(value: &Value) -> Result<Channels, String> {
     let list = value.as_array().ok_or("`streams` must be a list of `trades`, `bars`, `quotes`")?;
     let channels = list.iter().map(|item| item.as_str().unwrap_or_default().parse::<Channel>());
     let channels: Vec<Channel> = channels.collect::<Result<_, _>>()?;
-    if channels.is_empty() { Err("`streams` must name at least one stream".to_owned()) } else { Ok(Channels::of(channels)) }
+    if channels.is_empty() {
+        Err("`streams` must name at least one stream".to_owned())
+    } else {
+        Ok(Channels::of(channels))
+    }
 }
 
 fn read_rate(value: &Value) -> Result<Option<Duration>, String> {
-    let rate = value.as_f64().filter(|rate| *rate > 0.0).ok_or("`maxRate` must be a number of events per second above 0")?;
+    let rate =
+        value.as_f64().filter(|rate| *rate > 0.0).ok_or("`maxRate` must be a number of events per second above 0")?;
     Ok((rate < RATE_MAX).then(|| Duration::from_secs_f64((1.0 / rate).min(3_600.0))))
 }
 
@@ -192,7 +197,8 @@ fn read_since(value: &Value, symbols: &[Symbol]) -> Result<BTreeMap<Symbol, Sinc
             Some(position) => Since { trades: Some(position), ..Since::default() },
             None => {
                 let streams = value.as_object().ok_or(SHAPE)?;
-                let stream = |name: &str| present(streams.get(name)).map(|value| read_position(value).ok_or(SHAPE)).transpose();
+                let stream =
+                    |name: &str| present(streams.get(name)).map(|value| read_position(value).ok_or(SHAPE)).transpose();
                 Since { trades: stream("trades")?, bars: stream("bars")?, quotes: stream("quotes")? }
             }
         };
@@ -217,7 +223,12 @@ mod tests {
 
     #[test]
     fn a_text_a_list_and_an_object_mean_the_same() {
-        let forms = [json!("AAPL"), json!(["AAPL", "AAPL"]), json!({"symbols": "AAPL"}), json!({"symbols": ["AAPL"], "maxRate": null})];
+        let forms = [
+            json!("AAPL"),
+            json!(["AAPL", "AAPL"]),
+            json!({"symbols": "AAPL"}),
+            json!({"symbols": ["AAPL"], "maxRate": null}),
+        ];
         for form in forms {
             let request = read_request(&form).unwrap();
             assert_eq!((names(&request), &request.options), (vec!["AAPL"], &Options::default()), "{form}");

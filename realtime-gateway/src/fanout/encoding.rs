@@ -37,7 +37,9 @@ impl Encoding {
     /// Appends one record. A record that this kind of client does not know adds nothing.
     pub fn put_event(self, out: &mut Vec<u8>, event: &Event, payload: &[u8]) {
         match self {
-            Self::SocketIo => put_text_frame(out, |out| put_socketio(out, "4", event, payload), socketio_length(event, payload) + 1),
+            Self::SocketIo => {
+                put_text_frame(out, |out| put_socketio(out, "4", event, payload), socketio_length(event, payload) + 1)
+            }
             Self::SocketIoText => put_socketio(out, "", event, payload),
             Self::Msgpack => {
                 let mut body = Vec::with_capacity(payload.len() + 32);
@@ -115,7 +117,13 @@ fn put_socketio(out: &mut Vec<u8>, engine: &str, event: &Event, payload: &[u8]) 
 }
 
 fn socketio_length(event: &Event, payload: &[u8]) -> usize {
-    b"2[\"".len() + event.channel.event().len() + b"\",".len() + payload.len() + b",\"".len() + decimals(event.offset) + b"\"]".len()
+    b"2[\"".len()
+        + event.channel.event().len()
+        + b"\",".len()
+        + payload.len()
+        + b",\"".len()
+        + decimals(event.offset)
+        + b"\"]".len()
 }
 
 fn decimals(value: u64) -> usize {
@@ -179,7 +187,12 @@ fn quote(event: &Event, payload: &[u8]) -> Option<String> {
     let change = event.day.map_or_else(String::new, |day| {
         let change = last - day.previous_close;
         let percent = change / day.previous_close * 100.0;
-        format!(r#""change":{},"changePercent":{},"volume":{},"#, rounded(change, 4), rounded(percent, 4), rounded(day.volume, 6))
+        format!(
+            r#""change":{},"changePercent":{},"volume":{},"#,
+            rounded(change, 4),
+            rounded(percent, 4),
+            rounded(day.volume, 6)
+        )
     });
     Some(format!(
         r#"{{"type":"quote","symbol":{symbol},"data":{{"price":{price},"size":{size},{change}"timestamp":{timestamp}}}}}"#

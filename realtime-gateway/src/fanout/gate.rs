@@ -66,7 +66,12 @@ mod tests {
 
     #[test]
     fn the_newest_record_waits_for_its_turn_and_bars_do_not_wait() {
-        let all = batch(&[("A", Channel::Trades, 1), ("A", Channel::Trades, 2), ("A", Channel::Trades, 3), ("A", Channel::Bars, 4)]);
+        let all = batch(&[
+            ("A", Channel::Trades, 1),
+            ("A", Channel::Trades, 2),
+            ("A", Channel::Trades, 3),
+            ("A", Channel::Bars, 4),
+        ]);
         let (start, second) = (Instant::now(), Duration::from_secs(1));
         let mut gate = Gate::new(second);
         let passed: Vec<bool> = (0..4).map(|index| gate.pass(&all, index, start)).collect();

@@ -107,12 +107,7 @@ impl Hub {
     /// A hub without clients.
     #[must_use]
     pub fn new(settings: Settings) -> Arc<Self> {
-        Arc::new(Self {
-            settings,
-            state: Mutex::default(),
-            next_id: AtomicU64::new(1),
-            deliveries: AtomicU64::new(0),
-        })
+        Arc::new(Self { settings, state: Mutex::default(), next_id: AtomicU64::new(1), deliveries: AtomicU64::new(0) })
     }
 
     /// A number for a new client.
@@ -246,8 +241,8 @@ impl Hub {
                 recovered.extend(missed.map(|missed| (*symbol, missed)));
             }
             answer.ok = answer.rejected.is_empty();
-            answer.recovered =
-                (!answer.recovery.is_empty() || !request.since.is_empty()).then(|| answer.recovery.values().all(|recovered| *recovered));
+            answer.recovered = (!answer.recovery.is_empty() || !request.since.is_empty())
+                .then(|| answer.recovery.values().all(|recovered| *recovered));
             answer.subscribed = Some(accepted.iter().map(Symbol::to_string).collect());
             for symbol in &accepted {
                 state.register(id, &client, *symbol, options);
@@ -304,7 +299,9 @@ impl Hub {
         let mut missed = Vec::new();
         for (symbol, options) in &symbols {
             let Some(entry) = state.symbols.get(symbol) else { return false };
-            let Some(some) = entry.memory.after_offset(offset, |channel| options.channels.has(channel)) else { return false };
+            let Some(some) = entry.memory.after_offset(offset, |channel| options.channels.has(channel)) else {
+                return false;
+            };
             missed.extend(some);
         }
         missed.sort_unstable_by_key(|entry| entry.event.offset);
@@ -364,7 +361,9 @@ impl Hub {
         let State { gated, symbols, .. } = &mut *state;
         let mut touched = Vec::new();
         for (symbol, id) in gated.iter() {
-            let Some(follower) = symbols.get_mut(symbol).and_then(|entry| entry.followers.get_mut(id)) else { continue };
+            let Some(follower) = symbols.get_mut(symbol).and_then(|entry| entry.followers.get_mut(id)) else {
+                continue;
+            };
             let Some(gate) = &mut follower.gate else { continue };
             for batch in gate.due(now) {
                 self.deliveries.fetch_add(1, Ordering::Relaxed);
@@ -390,7 +389,10 @@ impl Hub {
     /// Every second: cuts clients that make no progress or whose token ran out.
     pub fn cut_the_hopeless(&self, now: Instant, now_unix_ms: u64) {
         for client in self.everybody() {
-            let stalled = client.outbox().waiting_since().is_some_and(|since| now.duration_since(since) > self.settings.stalled_max);
+            let stalled = client
+                .outbox()
+                .waiting_since()
+                .is_some_and(|since| now.duration_since(since) > self.settings.stalled_max);
             if stalled {
                 client.cut(Cut::Stalled);
             } else if client.expired(now_unix_ms) {
@@ -453,7 +455,12 @@ impl State {
     }
 
     fn followed(&self, id: u64) -> Vec<String> {
-        self.members.get(&id).into_iter().flat_map(|member| &member.symbols).map(|(symbol, _)| symbol.to_string()).collect()
+        self.members
+            .get(&id)
+            .into_iter()
+            .flat_map(|member| &member.symbols)
+            .map(|(symbol, _)| symbol.to_string())
+            .collect()
     }
 
     fn missed(&self, symbol: &Symbol, since: &Since, channels: Channels) -> Option<Vec<super::log::Entry>> {

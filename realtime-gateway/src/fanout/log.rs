@@ -178,7 +178,8 @@ mod tests {
     #[test]
     fn offsets_resume_as_long_as_nothing_after_them_is_gone() {
         let log = log(&[(1, 1), (1, 2), (1, 3), (1, 4)], 2);
-        let offsets = |offset| log.after_offset(offset).map(|all| all.map(|entry| entry.event.offset).collect::<Vec<_>>());
+        let offsets =
+            |offset| log.after_offset(offset).map(|all| all.map(|entry| entry.event.offset).collect::<Vec<_>>());
         assert_eq!(offsets(4), Some(vec![]));
         assert_eq!(offsets(2), Some(vec![3, 4]));
         assert_eq!(offsets(1), None);

@@ -146,7 +146,9 @@ impl Outbox {
         self.unsent += length;
         self.waiting_since.get_or_insert(now);
         match self.queue.back_mut() {
-            Some(Piece::Records { batch: last, range }) if range.end == index && Arc::ptr_eq(last, batch) => range.end += 1,
+            Some(Piece::Records { batch: last, range }) if range.end == index && Arc::ptr_eq(last, batch) => {
+                range.end += 1
+            }
             _ => self.queue.push_back(Piece::Records { batch: Arc::clone(batch), range: index..index + 1 }),
         }
         Ok(())
@@ -347,7 +349,8 @@ mod tests {
 
     #[test]
     fn past_the_bound_only_the_newest_trade_stays_and_the_client_is_told() {
-        let records: Vec<_> = (1..=20).map(|n| ("A", if n == 12 { Channel::Bars } else { Channel::Trades }, n)).collect();
+        let records: Vec<_> =
+            (1..=20).map(|n| ("A", if n == 12 { Channel::Bars } else { Channel::Trades }, n)).collect();
         let batch = Arc::new(batch(&records));
         let mut outbox = Outbox::new(Encoding::SocketIoText, LIMITS);
         for index in 0..20 {
@@ -355,7 +358,8 @@ mod tests {
         }
         let text = drained(&mut outbox);
         assert_eq!(offsets(&text), [1, 2, 3, 4, 5, 12, 20], "the bar is kept, the newest trade too");
-        let told = r#"2["lagged",{"missed":13,"reason":"this connection cannot keep up","symbols":{"A":{"trades":13}}}]"#;
+        let told =
+            r#"2["lagged",{"missed":13,"reason":"this connection cannot keep up","symbols":{"A":{"trades":13}}}]"#;
         assert!(text.contains(told), "{text}");
         assert_eq!(outbox.conflated(), 13);
     }

@@ -137,7 +137,9 @@ mod tests {
 
     #[test]
     fn what_is_not_json_stays_out() {
-        for text in ["", "{", "[]", "\"AAPL\"", "null", r#"{"symbol":"A"}x"#, r#"{"symbol":"A",}"#, r#"{"symbol":"A","x":01}"#] {
+        for text in
+            ["", "{", "[]", "\"AAPL\"", "null", r#"{"symbol":"A"}x"#, r#"{"symbol":"A",}"#, r#"{"symbol":"A","x":01}"#]
+        {
             assert_eq!(read(text), Err(Refusal::NotJson), "{text}");
         }
         for text in ["{\"symbol\":\"A\",\"x\":\"\n\"}", r#"{"symbol":"A","x":"\q"}"#, r#"{"symbol":"A","x":nan}"#] {

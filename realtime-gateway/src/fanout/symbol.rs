@@ -241,8 +241,15 @@ mod tests {
     fn a_snapshot_holds_what_is_known_and_no_more() {
         let mut memory = Memory::default();
         assert_eq!(snapshot(&mut memory), json!({"symbol": "A", "position": {}}));
-        memory.set_background(Background { previous_close: Some(9.5), volume: 100.0, bar: Some(r#"{"close":9}"#.to_owned()) });
-        assert_eq!(snapshot(&mut memory), json!({"symbol": "A", "bar": {"close": 9}, "previous_close": 9.5, "position": {}}));
+        memory.set_background(Background {
+            previous_close: Some(9.5),
+            volume: 100.0,
+            bar: Some(r#"{"close":9}"#.to_owned()),
+        });
+        assert_eq!(
+            snapshot(&mut memory),
+            json!({"symbol": "A", "bar": {"close": 9}, "previous_close": 9.5, "position": {}})
+        );
         assert_eq!(memory.day(10.0), Some(Day { previous_close: 9.5, volume: 110.0 }));
     }
 
@@ -253,7 +260,10 @@ mod tests {
         keep(&mut memory, Channel::Trades, 1, &trade(minute + 1_000, 10.0));
         keep(&mut memory, Channel::Trades, 2, &trade(minute + 2_000, 12.0));
         let bar = &snapshot(&mut memory)["bar"];
-        assert_eq!((&bar["open"], &bar["high"], &bar["volume"], &bar["partial"]), (&json!(10), &json!(12), &json!(20), &json!(true)));
+        assert_eq!(
+            (&bar["open"], &bar["high"], &bar["volume"], &bar["partial"]),
+            (&json!(10), &json!(12), &json!(20), &json!(true))
+        );
         keep(&mut memory, Channel::Trades, 3, &trade(minute + 60_500, 11.0));
         keep(&mut memory, Channel::Bars, 4, &json!({"symbol": "A", "timestamp": minute, "close": 12}));
         keep(&mut memory, Channel::Trades, 5, &trade(minute + 61_000, 13.0));

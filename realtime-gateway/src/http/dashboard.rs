@@ -22,7 +22,8 @@ pub fn serve<S: Clone + Send + Sync + 'static>(router: Router<S>, folder: &Path)
         header::CACHE_CONTROL,
         header::HeaderValue::from_static("public, max-age=31536000, immutable"),
     );
-    let fresh = SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, header::HeaderValue::from_static("no-cache"));
+    let fresh =
+        SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, header::HeaderValue::from_static("no-cache"));
     router
         .nest_service("/assets", hashed.layer(ServeDir::new(folder.join("assets"))))
         .fallback_service(fresh.layer(ServeDir::new(folder)))

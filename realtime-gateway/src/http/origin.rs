@@ -44,7 +44,8 @@ impl Origins {
     #[must_use]
     pub fn allow(&self, origin: &str, host: Option<&str>) -> bool {
         let origin = origin.to_ascii_lowercase();
-        let same = origin.split_once("://").is_some_and(|(_, from)| host.is_some_and(|host| host.eq_ignore_ascii_case(from)));
+        let same =
+            origin.split_once("://").is_some_and(|(_, from)| host.is_some_and(|host| host.eq_ignore_ascii_case(from)));
         same || self.0.iter().any(|allowed| match allowed {
             Origin::Any => true,
             Origin::Exact(exact) => *exact == origin,
@@ -69,7 +70,9 @@ mod tests {
         let origins = Origins::new(list.into());
         assert!(origins.allow("https://app.example.com", None));
         assert!(origins.allow("http://gateway:5000", Some("gateway:5000")), "same origin");
-        for origin in ["http://app.example.com", "https://app.example.com.evil.net", "null", "http://localhost:30000", ""] {
+        for origin in
+            ["http://app.example.com", "https://app.example.com.evil.net", "null", "http://localhost:30000", ""]
+        {
             assert!(!origins.allow(origin, Some("gateway:5000")), "{origin}");
         }
         assert!(Origins::new(vec![Origin::Any]).allow("null", None));

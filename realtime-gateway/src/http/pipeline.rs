@@ -9,8 +9,8 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use service::telemetry::Metrics;
 use service::Health;
+use service::telemetry::Metrics;
 use tokio::sync::Mutex;
 
 use crate::access::unix_ms;
@@ -44,7 +44,8 @@ impl Pipeline {
         }
         let targets = &self.gateway.config.pipeline;
         let answers = join_all(targets.iter().map(|target| self.ask(target))).await;
-        let mut services: BTreeMap<String, Value> = targets.iter().map(|target| target.name.clone()).zip(answers).collect();
+        let mut services: BTreeMap<String, Value> =
+            targets.iter().map(|target| target.name.clone()).zip(answers).collect();
         let own = json!({ "health": self.health.report(), "metrics": numbers(&self.metrics.render()) });
         services.insert("gateway".to_owned(), own);
         let text = json!({ "time": unix_ms(), "services": services }).to_string();
@@ -59,7 +60,8 @@ impl Pipeline {
         };
         let (health, metrics) = futures_util::join!(get("/health"), get("/metrics"));
         let health = health.ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());
-        let health = health.unwrap_or_else(|| json!({ "status": "down", "service": target.name, "detail": "does not answer" }));
+        let health =
+            health.unwrap_or_else(|| json!({ "status": "down", "service": target.name, "detail": "does not answer" }));
         json!({ "health": health, "metrics": metrics.map_or_else(|_| json!({}), |text| numbers(&text)) })
     }
 }

@@ -19,8 +19,19 @@ const ANSWER_MAX: Duration = Duration::from_secs(15);
 const PASSED_ON: [&str; 4] = ["accept", "accept-encoding", "if-none-match", "x-request-id"];
 /// What of an answer reaches the client.
 const PASSED_BACK: [&str; 13] = [
-    "content-type", "content-length", "content-encoding", "etag", "cache-control", "last-modified", "retry-after", "vary", "link",
-    "x-complete", "x-request-id", "server-timing", "age",
+    "content-type",
+    "content-length",
+    "content-encoding",
+    "etag",
+    "cache-control",
+    "last-modified",
+    "retry-after",
+    "vary",
+    "link",
+    "x-complete",
+    "x-request-id",
+    "server-timing",
+    "age",
 ];
 
 /// Asks the API for `/bars/…` where the client asked for `/api/bars/…`.
@@ -72,7 +83,8 @@ fn picked(headers: &HeaderMap) -> HeaderMap {
 
 /// The query as it came, less the token, which is nobody else's business.
 fn without_token(query: Option<&str>) -> String {
-    let kept: Vec<&str> = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("token=")).collect();
+    let kept: Vec<&str> =
+        query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("token=")).collect();
     if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) }
 }
 
@@ -82,7 +94,10 @@ mod tests {
 
     #[test]
     fn the_query_passes_as_it_came_and_the_token_does_not() {
-        assert_eq!(without_token(Some("start=2024-01-02T10%3A00:00Z&token=abc&limit=5")), "?start=2024-01-02T10%3A00:00Z&limit=5");
+        assert_eq!(
+            without_token(Some("start=2024-01-02T10%3A00:00Z&token=abc&limit=5")),
+            "?start=2024-01-02T10%3A00:00Z&limit=5"
+        );
         assert_eq!(without_token(Some("token=abc")), "");
         assert_eq!(without_token(None), "");
     }

@@ -24,7 +24,6 @@ use crate::websocket::handshake;
 use crate::websocket::plain::{self, Address};
 
 /// The whole address space of the gateway.
-#[must_use]
 pub fn router(gateway: &Arc<Gateway>, health: &Health, metrics: &Metrics) -> Router {
     let pipeline = Pipeline::new(Arc::clone(gateway), health.clone(), metrics.clone());
     let guarded = Router::new()
@@ -59,7 +58,10 @@ fn socketio(gateway: &Arc<Gateway>) -> Router {
 }
 
 /// Direct WebSocket connections are ours, everything else is the engine's.
-async fn enter(State((gateway, engine)): State<(Arc<Gateway>, EngineIoService<engine::Handler>)>, request: Request) -> Response {
+async fn enter(
+    State((gateway, engine)): State<(Arc<Gateway>, EngineIoService<engine::Handler>)>,
+    request: Request,
+) -> Response {
     if direct::is_direct(&request) {
         return direct::accept(&gateway, request);
     }
@@ -75,7 +77,10 @@ async fn api_socket(State(gateway): State<Arc<Gateway>>, request: Request) -> Re
 }
 
 async fn unknown() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "no such address; /api/bars/…, /api/market/…, /api/pipeline and /api/token exist")
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no such address; /api/bars/…, /api/market/…, /api/pipeline and /api/token exist",
+    )
 }
 
 /// Lets requests through that bring a token or key, where one is needed.
@@ -105,6 +110,11 @@ fn cors(gateway: &Arc<Gateway>) -> CorsLayer {
         .allow_origin(AllowOrigin::predicate(allowed))
         .allow_credentials(true)
         .allow_methods([Method::GET, Method::POST, Method::HEAD])
-        .allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION, header::IF_NONE_MATCH, HeaderName::from_static("x-api-key")])
+        .allow_headers([
+            header::CONTENT_TYPE,
+            header::AUTHORIZATION,
+            header::IF_NONE_MATCH,
+            HeaderName::from_static("x-api-key"),
+        ])
         .expose_headers([header::ETAG, header::RETRY_AFTER, HeaderName::from_static("x-complete")])
 }

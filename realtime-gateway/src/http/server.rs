@@ -25,7 +25,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// Never for now; the type is that of a supervised task.
-pub async fn run(gateway: Arc<Gateway>, listener: TcpListener, router: Router, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    gateway: Arc<Gateway>,
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return Ok(()),

@@ -54,7 +54,8 @@ pub async fn open(State(gateway): State<Arc<Gateway>>, request: Request) -> Resp
 }
 
 fn wish(query: Option<&str>) -> Result<Value, String> {
-    let list = |name: &str| query_value(query, name).map(|text| text.split(',').map(|item| item.trim().to_owned()).collect());
+    let list =
+        |name: &str| query_value(query, name).map(|text| text.split(',').map(|item| item.trim().to_owned()).collect());
     let symbols: Vec<String> = list("symbols").ok_or("`symbols` is missing: /stream?symbols=AAPL,MSFT")?;
     let streams: Option<Vec<String>> = list("streams");
     let rate = query_value(query, "maxRate").map(|text| text.parse::<f64>().map_err(|_| "`maxRate` must be a number"));

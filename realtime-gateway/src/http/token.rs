@@ -34,7 +34,11 @@ struct NotificationWish {
 ///
 /// # Errors
 /// 401 without a key, 400 for a wish that makes no sense.
-pub async fn issue(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, body: Bytes) -> Result<Json<Value>, Problem> {
+pub async fn issue(
+    State(gateway): State<Arc<Gateway>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Value>, Problem> {
     gateway.access.may_issue(credential(&headers, None).as_deref())?;
     let wish: Wish = if body.is_empty() { Wish::default() } else { read(&body)? };
     for symbol in wish.symbols.iter().flatten() {
@@ -46,14 +50,20 @@ pub async fn issue(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, body
     let life = wish.expires_in.map(Duration::from_secs);
     let claims = Claims { symbols: wish.symbols, streams: wish.streams, ..Claims::default() };
     let (token, claims) = gateway.access.issue(claims, life);
-    Ok(Json(json!({ "token": token, "token_type": "Bearer", "expires_in": claims.exp - claims.iat, "expires": claims.exp * 1_000 })))
+    Ok(Json(
+        json!({ "token": token, "token_type": "Bearer", "expires_in": claims.exp - claims.iat, "expires": claims.exp * 1_000 }),
+    ))
 }
 
 /// A token that subscribes to one symbol by itself.
 ///
 /// # Errors
 /// 401 without a key where one is needed, 400 for a symbol that is none.
-pub async fn notification(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, body: Bytes) -> Result<Json<Value>, Problem> {
+pub async fn notification(
+    State(gateway): State<Arc<Gateway>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Value>, Problem> {
     gateway.access.may_issue(credential(&headers, None).as_deref())?;
     let wish: NotificationWish = read(&body)?;
     Symbol::new(&wish.symbol).map_err(|reject| bad(format!("symbol: {reject}")))?;

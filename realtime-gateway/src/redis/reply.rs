@@ -122,7 +122,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn message(channel: &str, payload: &[u8]) -> Vec<u8> {
-        let mut out = format!("*3\r\n$7\r\nmessage\r\n${}\r\n{channel}\r\n${}\r\n", channel.len(), payload.len()).into_bytes();
+        let mut out =
+            format!("*3\r\n$7\r\nmessage\r\n${}\r\n{channel}\r\n${}\r\n", channel.len(), payload.len()).into_bytes();
         out.extend_from_slice(payload);
         out.extend_from_slice(b"\r\n");
         out
@@ -136,7 +137,8 @@ mod tests {
         assert_eq!(kind(b"*2\r\n$4\r\npong\r\n$0\r\n\r\n"), (Reply::Pong, 20));
         assert_eq!(kind(b"-NOAUTH no\r\n"), (Reply::Error(b"NOAUTH no"), 12));
         assert_eq!(kind(b"*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\nrest").0, Reply::Subscribed);
-        for broken in [b"hello\r\n".as_slice(), b"*x\r\n", b"*1\r\n$3\r\nabcd\r\n", b"+OK\n", b"*1\r\n$99999999999\r\n"] {
+        for broken in [b"hello\r\n".as_slice(), b"*x\r\n", b"*1\r\n$3\r\nabcd\r\n", b"+OK\n", b"*1\r\n$99999999999\r\n"]
+        {
             assert_eq!(read(broken), Err(Malformed));
         }
     }

@@ -37,7 +37,11 @@ pub async fn run(gateway: Arc<Gateway>, part: Part, stop: CancellationToken) -> 
             gateway.feed.set_connected(false);
             // What is published now is lost for this gateway: nobody may be told later that nothing was missed.
             gateway.hub.break_off();
-            gateway.hub.announce("status", &status("down", "Redis is away; records may be missed until it is back"), false);
+            gateway.hub.announce(
+                "status",
+                &status("down", "Redis is away; records may be missed until it is back"),
+                false,
+            );
         }
         part.down(format!("{address}: {error:#}"));
         if connected_at.is_some_and(|at: Instant| at.elapsed() > Duration::from_secs(5)) {
@@ -53,7 +57,12 @@ fn status(redis: &str, detail: &str) -> String {
     serde_json::json!({ "type": "redis", "redis": redis, "detail": detail, "time": unix_ms() }).to_string()
 }
 
-async fn subscribe(gateway: &Gateway, address: &str, part: &Part, connected_at: &mut Option<Instant>) -> anyhow::Result<()> {
+async fn subscribe(
+    gateway: &Gateway,
+    address: &str,
+    part: &Part,
+    connected_at: &mut Option<Instant>,
+) -> anyhow::Result<()> {
     let redis = &gateway.config.redis;
     let mut socket = timeout(CONNECT_MAX, TcpStream::connect(address)).await.context("no answer")??;
     socket.set_nodelay(true)?;
@@ -65,7 +74,8 @@ async fn subscribe(gateway: &Gateway, address: &str, part: &Part, connected_at: 
     words.extend(channels.iter().map(|name| name.as_str()));
     socket.write_all(&reply::command(&words)).await?;
 
-    let channel_of = |name: &[u8]| channels.iter().position(|known| known.as_bytes() == name).map(|at| Channel::ALL[at]);
+    let channel_of =
+        |name: &[u8]| channels.iter().position(|known| known.as_bytes() == name).map(|at| Channel::ALL[at]);
     let mut input = BytesMut::with_capacity(READ_BYTES);
     let (mut subscribed, mut asked) = (0, false);
     loop {
@@ -144,7 +154,9 @@ impl Intake {
         for (channel, count) in Channel::ALL.into_iter().zip(self.counts).filter(|(_, count)| *count > 0) {
             metrics::counter!("gateway_records_in_total", "stream" => channel.name()).increment(count);
         }
-        for (refusal, count) in [Refusal::NotJson, Refusal::NoSymbol].into_iter().zip(self.refused).filter(|(_, count)| *count > 0) {
+        for (refusal, count) in
+            [Refusal::NotJson, Refusal::NoSymbol].into_iter().zip(self.refused).filter(|(_, count)| *count > 0)
+        {
             metrics::counter!("gateway_records_refused_total", "reason" => refusal.label()).increment(count);
         }
         if !self.batch.is_empty() {

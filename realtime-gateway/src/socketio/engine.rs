@@ -108,7 +108,11 @@ impl Handler {
         let mut slot = lock(&socket.data);
         let Some(seat) = slot.as_mut() else { return };
         let rate = self.gateway.config.door.messages_rate;
-        let heard = if seat.bucket.take(rate, std::time::Instant::now()) { listen(&mut seat.session) } else { Err(Cut::Misuse) };
+        let heard = if seat.bucket.take(rate, std::time::Instant::now()) {
+            listen(&mut seat.session)
+        } else {
+            Err(Cut::Misuse)
+        };
         if let Err(reason) = heard {
             seat.client.cut(reason);
         }

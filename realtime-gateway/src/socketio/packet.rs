@@ -187,7 +187,9 @@ impl Reply<'_> {
         let packet = match self {
             Self::Connect { sid, pid } => json!({"type": 0, "data": {"sid": sid, "pid": pid}, "nsp": "/"}),
             Self::ConnectLegacy => json!({"type": 0, "nsp": "/"}),
-            Self::ConnectError { namespace, message, .. } => json!({"type": 4, "data": {"message": message}, "nsp": namespace}),
+            Self::ConnectError { namespace, message, .. } => {
+                json!({"type": 4, "data": {"message": message}, "nsp": namespace})
+            }
             Self::Disconnect => json!({"type": 1, "nsp": "/"}),
             Self::Ack { id, json } => {
                 let answer: Value = serde_json::from_str(json).ok()?;
@@ -227,14 +229,32 @@ mod tests {
     #[test]
     fn what_the_javascript_server_closes_for_is_malformed_here_too() {
         let long = format!("5{}-[\"x\"]", "9".repeat(40));
-        for text in ["", "x", "2", "2{}", "2[]", "2[{}]", "2[", "0\"text\"", "0[]", "1{}", "7", "5[\"x\"]", "2é", "299999999999999999999[\"x\"]", &long] {
+        for text in [
+            "",
+            "x",
+            "2",
+            "2{}",
+            "2[]",
+            "2[{}]",
+            "2[",
+            "0\"text\"",
+            "0[]",
+            "1{}",
+            "7",
+            "5[\"x\"]",
+            "2é",
+            "299999999999999999999[\"x\"]",
+            &long,
+        ] {
             assert_eq!(read_text(text), Err(Malformed), "{text}");
         }
     }
 
     #[test]
     fn msgpack_packets_are_read_and_written() {
-        let written = rmp_serde::to_vec_named(&json!({"type": 2, "data": ["subscribe", "AAPL"], "options": {"compress": true}, "nsp": "/", "id": 3}));
+        let written = rmp_serde::to_vec_named(
+            &json!({"type": 2, "data": ["subscribe", "AAPL"], "options": {"compress": true}, "nsp": "/", "id": 3}),
+        );
         assert_eq!(read_msgpack(&written.unwrap()), Ok(event(Some(3), json!(["subscribe", "AAPL"]), 0)));
         let ack = Reply::Ack { id: 3, json: r#"{"ok":true}"# }.encode(Encoding::MsgpackPlain).unwrap();
         let ack: Value = rmp_serde::from_slice(&ack).unwrap();
@@ -247,7 +267,8 @@ mod tests {
 
     #[test]
     fn replies_read_as_the_protocol_says() {
-        let text = |reply: Reply<'_>| String::from_utf8(reply.encode(Encoding::SocketIoText).unwrap().to_vec()).unwrap();
+        let text =
+            |reply: Reply<'_>| String::from_utf8(reply.encode(Encoding::SocketIoText).unwrap().to_vec()).unwrap();
         assert_eq!(text(Reply::Connect { sid: "a", pid: "b" }), r#"0{"sid":"a","pid":"b"}"#);
         assert_eq!(text(Reply::Ack { id: 7, json: "{}" }), "37[{}]");
         let error = |legacy| Reply::ConnectError { namespace: "/x", message: "no", legacy };

@@ -99,7 +99,8 @@ impl Session {
 
     /// The transport is gone. After a break, as opposed to a goodbye, the subscriptions wait.
     pub fn closed(&mut self, reason: Cut) {
-        let session = self.session.take().filter(|_| matches!(reason, Cut::Gone | Cut::Silent | Cut::Stalled | Cut::Lossless));
+        let session =
+            self.session.take().filter(|_| matches!(reason, Cut::Gone | Cut::Silent | Cut::Stalled | Cut::Lossless));
         self.gateway.hub.leave(self.client.id(), session);
     }
 

@@ -68,7 +68,8 @@ impl Conversation for Plain {
         }
         self.gateway.hub.join(&self.client, self.grant.scope.clone());
         if self.grant.notification {
-            let symbols = self.grant.scope.iter().filter_map(|scope| scope.symbols.as_ref()).flatten().copied().collect();
+            let symbols =
+                self.grant.scope.iter().filter_map(|scope| scope.symbols.as_ref()).flatten().copied().collect();
             let options = Options { channels: Channels::of([Channel::Trades]), ..Options::default() };
             let request = Subscription { symbols, options, ..Subscription::default() };
             self.gateway.hub.subscribe(self.client.id(), &request, |_| None);
@@ -83,7 +84,9 @@ impl Conversation for Plain {
         }
         match serde_json::from_str::<Value>(text) {
             Ok(message @ Value::Object(_)) => self.message(&message),
-            _ => self.error("a message must be a JSON object such as {\"action\":\"subscribe\",\"symbols\":[\"AAPL\"]}"),
+            _ => {
+                self.error("a message must be a JSON object such as {\"action\":\"subscribe\",\"symbols\":[\"AAPL\"]}")
+            }
         }
         Ok(())
     }

@@ -19,6 +19,8 @@ pub struct KafkaConfig {
     pub topic_trades: String,
     /// Bars.
     pub topic_bars: String,
+    /// Trades that do not hold as they were reported.
+    pub topic_corrections: String,
     /// Outages of feeds.
     pub topic_gaps: String,
     /// Records that could not be stored, with the reason.
@@ -30,7 +32,8 @@ pub struct KafkaConfig {
 }
 
 impl KafkaConfig {
-    /// Reads `KAFKA_BOOTSTRAP_SERVERS`, `TOPIC_TRADES`, `TOPIC_BARS`, `TOPIC_GAPS`, `TOPIC_DEAD_LETTERS`, `TOPIC_PARTITIONS`, `TOPIC_REPLICATION`.
+    /// Reads `KAFKA_BOOTSTRAP_SERVERS`, `TOPIC_TRADES`, `TOPIC_BARS`, `TOPIC_CORRECTIONS`, `TOPIC_GAPS`,
+    /// `TOPIC_DEAD_LETTERS`, `TOPIC_PARTITIONS`, `TOPIC_REPLICATION`.
     pub fn from_vars(vars: &mut Vars) -> Self {
         let text = "text";
         Self {
@@ -41,6 +44,7 @@ impl KafkaConfig {
             ),
             topic_trades: vars.read("TOPIC_TRADES", "stock_trades_realtime".to_owned(), text),
             topic_bars: vars.read("TOPIC_BARS", "stock_bars_staging".to_owned(), text),
+            topic_corrections: vars.read("TOPIC_CORRECTIONS", "stock_trade_corrections".to_owned(), text),
             topic_gaps: vars.read("TOPIC_GAPS", "stock_feed_gaps".to_owned(), text),
             topic_dead_letters: vars.read("TOPIC_DEAD_LETTERS", "stock_dead_letters".to_owned(), text),
             partitions: vars.read_within("TOPIC_PARTITIONS", 6, 1..=1000, "partitions"),
@@ -67,8 +71,14 @@ impl KafkaConfig {
     /// Where no broker answers within ten seconds or refuses; an existing topic is no error.
     pub async fn ensure_topics(&self) -> anyhow::Result<()> {
         let admin: AdminClient<DefaultClientContext> = self.client().create().context("cannot make a Kafka client")?;
-        let topics = [&self.topic_trades, &self.topic_bars, &self.topic_gaps, &self.topic_dead_letters]
-            .map(|name| NewTopic::new(name, self.partitions, TopicReplication::Fixed(self.replication)));
+        let topics = [
+            &self.topic_trades,
+            &self.topic_bars,
+            &self.topic_corrections,
+            &self.topic_gaps,
+            &self.topic_dead_letters,
+        ]
+        .map(|name| NewTopic::new(name, self.partitions, TopicReplication::Fixed(self.replication)));
         let options = AdminOptions::new()
             .operation_timeout(Some(Duration::from_secs(10)))
             .request_timeout(Some(Duration::from_secs(10)));

@@ -6,8 +6,10 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use market::Source;
-use service::Vars;
 use service::postgres::PostgresConfig;
+use service::{Secret, Vars};
+
+use crate::access::Rules;
 
 /// Everything that can be set.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub struct Config {
     pub origins: Origins,
     /// The feeds, best first: readers get the first unless they ask for another.
     pub sources: Vec<Source>,
+    /// Who may ask, and how often.
+    pub access: Rules,
     /// How much memory remembered answers may take, in bytes; 0 remembers nothing.
     pub remembered_bytes_max: usize,
 }
@@ -57,9 +61,21 @@ impl Config {
             statement_time_max: millis(vars, "API_STATEMENT_TIME_MAX_MS", 5_000),
             origins: origins(vars),
             sources,
+            access: access(vars),
             remembered_bytes_max: vars.read_within("API_REMEMBERED_MAX_MB", 128, 0..=65_536, "megabytes") << 20,
         }
     }
+}
+
+fn access(vars: &mut Vars) -> Rules {
+    let key_required = vars.read_switch("AUTH_REQUIRED", false);
+    let keys: Vec<Secret> = vars.read_list::<String>("API_KEYS", "", "keys").into_iter().map(Secret::new).collect();
+    if key_required && keys.is_empty() {
+        vars.problem("API_KEYS", "not set although AUTH_REQUIRED is on (expected comma-separated keys)");
+    }
+    let unit = "requests a minute from one caller, 0 for any number";
+    let requests_per_minute = vars.read_within("API_RATE_LIMIT_PER_MINUTE", 0, 0..=100_000_000, unit);
+    Rules { key_required, keys, requests_per_minute }
 }
 
 fn millis(vars: &mut Vars, name: &str, default: u64) -> Duration {
@@ -115,9 +131,10 @@ mod tests {
             ("FEED", "Alpaca!"),
             ("FRONTEND_URL", "localhost:5000"),
             ("API_STATEMENT_TIME_MAX_MS", "0"),
+            ("AUTH_REQUIRED", "true"),
         ]);
         let error = vars.load(Config::from_vars).unwrap_err().to_string();
-        for name in ["API_PORT", "FEED", "FRONTEND_URL", "API_STATEMENT_TIME_MAX_MS"] {
+        for name in ["API_PORT", "FEED", "FRONTEND_URL", "API_STATEMENT_TIME_MAX_MS", "API_KEYS"] {
             assert!(error.contains(name), "{name} is missing in\n{error}");
         }
     }

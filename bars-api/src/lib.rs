@@ -3,6 +3,7 @@
 //! A request goes [`params`] (valid or 400) → [`answer`] (known and still true?) → [`history`] (pages of any timeframe) →
 //! [`db`] (SQL) → [`render`] (JSON). Whatever fails on the way becomes a [`problem`].
 
+pub mod access;
 pub mod answer;
 pub mod app;
 pub mod companies;

@@ -4,13 +4,16 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use actix_web::Error;
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
+use actix_web::{Error, HttpResponse, ResponseError as _, web};
+use jiff::Timestamp;
 
+use crate::access::Allowance;
 use crate::problem::Problem;
+use crate::state::State;
 
 /// Carries the id of a request both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -25,10 +28,26 @@ pub async fn around<B: MessageBody>(
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let began = Instant::now();
     let id = given_id(&request).unwrap_or_else(next_id);
-    let response = next.call(request).await?;
-    let problem = response.response().error().and_then(|error| error.as_error::<Problem>()).cloned();
+    let admitted = match request.app_data::<web::Data<State>>() {
+        Some(state) => state.door.admit(&request, Timestamp::now().as_second()),
+        None => Ok(None),
+    };
+    let (response, mut problem, allowance) = match admitted {
+        Err(problem) => {
+            let allowance = problem.allowance();
+            (
+                request.into_response(HttpResponse::new(problem.status_code())).map_into_right_body(),
+                Some(problem),
+                allowance,
+            )
+        }
+        Ok(allowance) => (next.call(request).await?.map_into_left_body(), None, allowance),
+    };
+    if problem.is_none() {
+        problem = response.response().error().and_then(|error| error.as_error::<Problem>()).cloned();
+    }
     let mut response = match problem {
-        None => response.map_into_left_body(),
+        None => response,
         Some(problem) => {
             if problem.is_ours() {
                 tracing::warn!(request_id = ?id, path = response.request().path(), "{problem}");
@@ -39,7 +58,17 @@ pub async fn around<B: MessageBody>(
     };
     measure(&response, began);
     response.headers_mut().insert(REQUEST_ID, id);
+    if let Some(allowance) = allowance {
+        tell(response.headers_mut(), allowance);
+    }
     Ok(response)
+}
+
+/// As Alpaca's API names them.
+fn tell(headers: &mut HeaderMap, allowance: Allowance) {
+    headers.insert(HeaderName::from_static("x-ratelimit-limit"), HeaderValue::from(allowance.limit));
+    headers.insert(HeaderName::from_static("x-ratelimit-remaining"), HeaderValue::from(allowance.remaining));
+    headers.insert(HeaderName::from_static("x-ratelimit-reset"), HeaderValue::from(allowance.reset_s));
 }
 
 fn measure<B>(response: &ServiceResponse<B>, began: Instant) {

@@ -9,6 +9,8 @@ use serde::Serialize;
 use tokio_postgres::error::SqlState;
 use utoipa::ToSchema;
 
+use crate::access::Allowance;
+
 /// How much of a caller's own text an error repeats.
 const ECHO_CHARS_MAX: usize = 64;
 /// What a client that met a busy or absent database should wait, in seconds.
@@ -22,6 +24,7 @@ pub struct Problem {
     detail: String,
     parameter: Option<String>,
     retry_after_s: Option<u32>,
+    allowance: Option<Allowance>,
 }
 
 /// The body of an error.
@@ -53,7 +56,7 @@ pub struct ProblemBody {
 
 impl Problem {
     fn new(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, title, detail: detail.into(), parameter: None, retry_after_s: None }
+        Self { status, title, detail: detail.into(), parameter: None, retry_after_s: None, allowance: None }
     }
 
     /// 400: a parameter is wrong. `got` is what the caller sent, `expected` what would do.
@@ -90,6 +93,28 @@ impl Problem {
     pub fn method(method: &str) -> Self {
         let detail = format!("`{}` is not possible here: this API answers GET and HEAD only", echo(method));
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", detail)
+    }
+
+    /// 401: a key is needed.
+    #[must_use]
+    pub fn unauthorized() -> Self {
+        let detail = "a key is needed: send it as `Authorization: Bearer …` or `X-API-Key: …`";
+        Self::new(StatusCode::UNAUTHORIZED, "Key needed", detail)
+    }
+
+    /// 429: more than a caller may ask in a minute.
+    #[must_use]
+    pub fn too_many(allowance: Allowance, now_s: i64) -> Self {
+        let wait_s = u32::try_from(allowance.reset_s - now_s).unwrap_or(RETRY_AFTER_S).max(1);
+        let detail = format!("more than {} requests a minute; come back in {wait_s} s", allowance.limit);
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests", detail);
+        Self { retry_after_s: Some(wait_s), allowance: Some(allowance), ..problem }
+    }
+
+    /// What the caller may still ask, where that is why it was refused.
+    #[must_use]
+    pub fn allowance(&self) -> Option<Allowance> {
+        self.allowance
     }
 
     /// 503: come back in a moment.
@@ -140,6 +165,9 @@ impl Problem {
         response.insert_header((header::CACHE_CONTROL, "no-store"));
         if let Some(seconds) = self.retry_after_s {
             response.insert_header((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
             response.insert_header((header::ALLOW, "GET, HEAD"));

@@ -6,6 +6,7 @@ use market::Source;
 use service::Health;
 use service::telemetry::Metrics;
 
+use crate::access::Door;
 use crate::config::Config;
 use crate::db::Database;
 use crate::remembered::Remembered;
@@ -16,6 +17,8 @@ pub struct State {
     pub database: Database,
     /// Answers given before.
     pub remembered: Remembered,
+    /// Who may ask, and how often.
+    pub door: Door,
     /// Whose records readers get unless they ask for another source.
     pub source: Source,
     /// What works.
@@ -35,6 +38,7 @@ impl State {
         Ok(Self {
             database: Database::new(config, "bars-api", config.connections_max)?,
             remembered: Remembered::new(config.remembered_bytes_max),
+            door: Door::new(config.access.clone()),
             source: config.sources.first().cloned().unwrap_or_else(Source::alpaca),
             health,
             metrics: Metrics::install(),

@@ -1,5 +1,9 @@
 //! The OpenAPI document, from the code.
 
+pub mod params;
+pub mod refusals;
+pub mod schema;
+
 use utoipa::OpenApi;
 
 use crate::routes::alpaca::{market, series, snapshots};
@@ -23,6 +27,7 @@ use crate::routes::{bars, market as quotes, ops, udf};
         udf::config, udf::time, udf::symbols, udf::search, udf::history,
         ops::about, ops::health, ops::metrics,
     ),
+    components(schemas(crate::problem::ProblemBody)),
     tags(
         (name = "bars", description = "Bars of one minute and longer"),
         (name = "alpaca", description = "The same data in the shape of Alpaca's data API v2; its clients work with this address as their base URL"),

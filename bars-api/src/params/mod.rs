@@ -136,12 +136,21 @@ impl Params {
     /// # Errors
     /// 400 for a malformed moment, or where `start` is not before `end`.
     pub fn range(&self) -> Result<Range<i64>, Problem> {
-        let (start, end) = (self.moment("start")?, self.moment("end")?);
-        let range = start.unwrap_or(i64::MIN)..end.unwrap_or(i64::MAX);
-        if range.is_empty() {
-            return Err(Problem::bad("start", "must be before end"));
+        self.range_named("start", "end")
+    }
+
+    /// The same under other names.
+    ///
+    /// # Errors
+    /// As in [`range`](Self::range).
+    pub fn range_named(&self, first: &str, last: &str) -> Result<Range<i64>, Problem> {
+        let (start, end) = (self.moment(first)?, self.moment(last)?);
+        // Both may lie beyond the same end of what nanoseconds can say: such a range is empty, not wrong.
+        let beyond = start == end && matches!(start, Some(i64::MIN | i64::MAX));
+        if start.zip(end).is_some_and(|(start, end)| start >= end) && !beyond {
+            return Err(Problem::bad(first, format_args!("must be before {last}")));
         }
-        Ok(range)
+        Ok(start.unwrap_or(i64::MIN)..end.unwrap_or(i64::MAX))
     }
 
     /// `symbols`: a comma-separated list, each once, in alphabetical order; `None` where it is absent.

@@ -12,7 +12,8 @@ const MS_MIN: u64 = 100_000_000_000;
 const EXPECTED: &str =
     "expected RFC 3339 (2024-06-03T13:30:00Z), YYYY-MM-DD (midnight in New York) or Unix milliseconds";
 
-/// Reads RFC 3339 with an offset, a date (midnight in New York, where a trading day begins), or Unix milliseconds.
+/// Reads RFC 3339 with an offset, a date (midnight in New York, where a trading day begins), or Unix milliseconds. What lies outside
+/// the years 1678 to 2262, where nanoseconds end, is taken for their very end: no record is beyond it.
 ///
 /// # Errors
 /// A sentence that says what was expected.
@@ -22,8 +23,7 @@ pub fn parse(text: &str) -> Result<i64, String> {
         return milliseconds(text).ok_or_else(malformed)?;
     }
     let moment = if is_date(text) { midnight(text) } else { rfc3339(text) };
-    let moment = moment.ok_or_else(malformed)?;
-    i64::try_from(moment.as_nanosecond()).map_err(|_| format!("`{text}` is outside the years 1678 to 2262"))
+    Ok(nanoseconds(moment.ok_or_else(malformed)?))
 }
 
 /// Like [`parse`], and a date and time without an offset is UTC.
@@ -34,8 +34,12 @@ pub fn parse_lenient(text: &str) -> Result<i64, String> {
     let local = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok();
     parse(text).or_else(|why| {
         let zoned = if is_integer(text) { None } else { local() };
-        zoned.and_then(|zoned| i64::try_from(zoned.timestamp().as_nanosecond()).ok()).ok_or(why)
+        zoned.map(|zoned| nanoseconds(zoned.timestamp())).ok_or(why)
     })
+}
+
+fn nanoseconds(moment: Timestamp) -> i64 {
+    i64::try_from(moment.as_nanosecond()).unwrap_or(if moment < Timestamp::UNIX_EPOCH { i64::MIN } else { i64::MAX })
 }
 
 fn is_integer(text: &str) -> bool {
@@ -49,7 +53,7 @@ fn milliseconds(text: &str) -> Option<Result<i64, String>> {
     if ms != 0 && ms.unsigned_abs() < MS_MIN {
         return Some(Err(format!("`{text}` looks like seconds; Unix milliseconds are expected")));
     }
-    Some(ms.checked_mul(NS_PER_MS).ok_or_else(|| format!("`{text}` is outside the years 1678 to 2262")))
+    Some(Ok(ms.saturating_mul(NS_PER_MS)))
 }
 
 fn is_date(text: &str) -> bool {
@@ -96,6 +100,11 @@ mod tests {
         }
         assert_eq!(parse("2024-06-03T04:00:00.000000001Z"), Ok(expected + 1));
         assert_eq!(parse_lenient("2024-06-03T04:00:00"), Ok(expected));
+        for (text, end) in
+            [("0001-01-01T00:00:00Z", i64::MIN), ("2300-01-01", i64::MAX), ("9999999999999999", i64::MAX)]
+        {
+            assert_eq!(parse(text), Ok(end), "{text}");
+        }
     }
 
     #[test]
@@ -107,8 +116,6 @@ mod tests {
             ("tomorrow", "RFC 3339"),
             ("1717387200", "looks like seconds"),
             ("99999999999999999999", "Unix milliseconds"),
-            ("9999999999999999", "1678 to 2262"),
-            ("1500-01-01T00:00:00Z", "1678 to 2262"),
         ] {
             let why = parse(text).unwrap_err();
             assert!(why.contains(part), "{text}: {why}");

@@ -11,8 +11,10 @@ use crate::db::bars::{self, BarRow, Edge, Series};
 use crate::db::versions::Scope;
 use crate::dto;
 use crate::history::{self, Question};
-use crate::params::{self, Cursor, Order, Params};
-use crate::problem::{Problem, ProblemBody};
+use crate::openapi::params::{self, SymbolPath};
+use crate::openapi::refusals::{Refused, Unchanged, Unknown};
+use crate::params::{Cursor, Order, Params, symbol as read_symbol};
+use crate::problem::Problem;
 use crate::render;
 use crate::state::State;
 
@@ -22,18 +24,12 @@ const LATEST_SYMBOLS_MAX: usize = 10_000;
 /// The newest bars of a symbol, oldest first.
 #[utoipa::path(
     get, path = "/bars/{symbol}", tag = "bars",
-    params(
-        ("symbol" = String, Path, description = "As its feed writes it; `/` as `%2F`", example = "AAPL"),
-        ("timeframe" = Option<String>, Query, description = "`1Min` (default) to `59Min`, `1Hour` to `23Hour`, `1Day`, `1Week`, `1Month`, `2Month`, `3Month`, `4Month`, `6Month`, `12Month`", example = "1Min"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 10000, description = "Most bars in the answer; 1000 by default", example = 100),
-        ("source" = Option<String>, Query, description = "Feed whose bars are wanted; the first one in `FEED` by default", example = "alpaca"),
-    ),
+    params(SymbolPath, params::Newest),
     responses(
         (status = 200, description = "The bars", body = dto::Bars),
-        (status = 304, description = "`If-None-Match` still holds"),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "No bars of this symbol are stored", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or no database: come back after `Retry-After` seconds", body = ProblemBody, content_type = "application/problem+json"),
+        Unchanged,
+        Refused,
+        Unknown,
     )
 )]
 pub async fn newest(
@@ -57,22 +53,12 @@ pub async fn newest(
 /// The bars that start within a range, page by page.
 #[utoipa::path(
     get, path = "/bars/{symbol}/range", tag = "bars",
-    params(
-        ("symbol" = String, Path, description = "As its feed writes it; `/` as `%2F`", example = "AAPL"),
-        ("start" = Option<String>, Query, description = "First moment: RFC 3339, `YYYY-MM-DD` (midnight in New York) or Unix milliseconds; open by default", example = "2024-06-03T13:30:00Z"),
-        ("end" = Option<String>, Query, description = "First moment after the range; open by default", example = "2024-06-04"),
-        ("timeframe" = Option<String>, Query, description = "As in `/bars/{symbol}`", example = "1Min"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 10000, description = "Most bars in a page; 1000 by default", example = 100),
-        ("sort" = Option<String>, Query, description = "`asc` (default) or `desc`", example = "asc"),
-        ("source" = Option<String>, Query, description = "As in `/bars/{symbol}`", example = "alpaca"),
-        ("page_token" = Option<String>, Query, description = "`next_page_token` of the page before, unchanged"),
-    ),
+    params(SymbolPath, params::Range),
     responses(
         (status = 200, description = "The bars; an empty list where the symbol has none in this range", body = dto::Bars),
-        (status = 304, description = "`If-None-Match` still holds"),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "No bars of this symbol are stored", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or no database: come back after `Retry-After` seconds", body = ProblemBody, content_type = "application/problem+json"),
+        Unchanged,
+        Refused,
+        Unknown,
     )
 )]
 pub async fn range(
@@ -104,16 +90,11 @@ pub async fn range(
 /// The newest bar of each symbol.
 #[utoipa::path(
     get, path = "/bars/latest", tag = "bars",
-    params(
-        ("symbols" = Option<String>, Query, description = "Comma-separated, at most 200; every symbol by default", example = "AAPL,MSFT"),
-        ("timeframe" = Option<String>, Query, description = "As in `/bars/{symbol}`", example = "1Min"),
-        ("source" = Option<String>, Query, description = "As in `/bars/{symbol}`", example = "alpaca"),
-    ),
+    params(params::Latest),
     responses(
         (status = 200, description = "By symbol; symbols without bars are absent", body = dto::LatestBars),
-        (status = 304, description = "`If-None-Match` still holds"),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or no database: come back after `Retry-After` seconds", body = ProblemBody, content_type = "application/problem+json"),
+        Unchanged,
+        Refused,
     )
 )]
 pub async fn latest(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -158,7 +139,7 @@ async fn newest_of_each(
 
 fn series(state: &State, symbol: &str, params: &Params) -> Result<Series, Problem> {
     Ok(Series {
-        symbol: params::symbol("symbol", symbol)?,
+        symbol: read_symbol("symbol", symbol)?,
         timeframe: params.timeframe()?,
         source: params.source(&state.source)?,
     })

@@ -12,8 +12,10 @@ use crate::companies;
 use crate::db::bars::{self, Series};
 use crate::db::versions::Scope;
 use crate::history::{self, Question};
-use crate::params::{self, Order, Params};
-use crate::problem::{Problem, ProblemBody};
+use crate::openapi::params::{self, SymbolPath};
+use crate::openapi::refusals::{Refused, Unchanged, Unknown};
+use crate::params::{Order, Params, symbol as read_symbol};
+use crate::problem::Problem;
 use crate::render;
 use crate::routes::alpaca::snapshots;
 use crate::state::State;
@@ -24,12 +26,11 @@ const SYMBOLS_MAX: usize = 20_000;
 /// Last price, and how it moved against the previous close.
 #[utoipa::path(
     get, path = "/api/market/quote/{symbol}", tag = "market",
-    params(("symbol" = String, Path, description = "As its feed writes it", example = "AAPL")),
+    params(SymbolPath),
     responses(
         (status = 200, description = "`from` is `live` for a price of the trading day that is on now, else `lastClosedDay`", content_type = "application/json"),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "Nothing of this symbol is stored", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
+        Unknown,
     )
 )]
 pub async fn quote(
@@ -38,7 +39,7 @@ pub async fn quote(
     symbol: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let params = Params::strict(request.query_string(), &["source"])?;
-    let (symbol, source) = (params::symbol("symbol", &symbol)?, params.source(&state.source)?);
+    let (symbol, source) = (read_symbol("symbol", &symbol)?, params.source(&state.source)?);
     answer::fresh(&state, async |snapshot| {
         let known = snapshots::of(snapshot, &symbol, &source).await?;
         let known = known.ok_or_else(|| Problem::unknown_symbol(symbol.as_str(), "bars or trades"))?;
@@ -80,19 +81,12 @@ pub async fn quote(
 /// Bars in the words of quote pages.
 #[utoipa::path(
     get, path = "/api/market/historical/{symbol}", tag = "market",
-    params(
-        ("symbol" = String, Path, description = "As its feed writes it", example = "AAPL"),
-        ("from" = Option<String>, Query, description = "First moment, included", example = "2024-06-03"),
-        ("to" = Option<String>, Query, description = "First moment after the range", example = "2024-06-04"),
-        ("timespan" = Option<String>, Query, description = "`minute`, `hour`, `day` (default), `week` or `month`", example = "minute"),
-        ("multiplier" = Option<u32>, Query, minimum = 1, maximum = 59, description = "How many of them make a bar; 1 by default", example = 5),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 10000, description = "Most bars, the newest ones; 1000 by default", example = 100),
-    ),
+    params(SymbolPath, params::Historical),
     responses(
         (status = 200, description = "`{\"symbol\",\"timeframe\",\"bars\":[…],\"next_page_token\":null,\"as_of\"}`", body = crate::dto::Bars),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "No bars of this symbol are stored", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+        Unchanged,
+        Refused,
+        Unknown,
     )
 )]
 pub async fn historical(
@@ -102,14 +96,11 @@ pub async fn historical(
 ) -> Result<HttpResponse, Problem> {
     let params = Params::strict(request.query_string(), &["from", "to", "timespan", "multiplier", "limit", "source"])?;
     let series = Series {
-        symbol: params::symbol("symbol", &symbol)?,
+        symbol: read_symbol("symbol", &symbol)?,
         timeframe: timeframe(&params)?,
         source: params.source(&state.source)?,
     };
-    let range_ns = params.moment("from")?.unwrap_or(i64::MIN)..params.moment("to")?.unwrap_or(i64::MAX);
-    if range_ns.is_empty() {
-        return Err(Problem::bad("from", "must be before to"));
-    }
+    let range_ns = params.range_named("from", "to")?;
     let question = Question { series, range_ns, order: Order::Descending, limit: params.limit()? };
     let (series, range_ns, limit) = (&question.series, &question.range_ns, question.limit);
     let ask = Ask {
@@ -132,14 +123,10 @@ pub async fn historical(
 /// Symbols by their letters and by company name.
 #[utoipa::path(
     get, path = "/api/market/search", tag = "market",
-    params(
-        ("q" = Option<String>, Query, description = "What somebody typed; everything by default", example = "app"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Most results; 10 by default", example = 10),
-    ),
+    params(params::Search),
     responses(
         (status = 200, description = "`{\"query\",\"results\":[{\"symbol\",\"name\",\"exchange\"}]}`, best first", content_type = "application/json"),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub async fn search(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -164,7 +151,9 @@ pub async fn search(state: web::Data<State>, request: HttpRequest) -> Result<Htt
 /// Whether the market is open, and what changes next.
 #[utoipa::path(
     get, path = "/api/market/status", tag = "market",
-    responses((status = 200, description = "`{\"market\":\"open|pre|post|closed\",\"isOpen\",\"time\",\"nextChange\":{\"market\",\"time\"},\"date\",\"tradingDay\",\"earlyClose\"}`, times in Unix milliseconds", content_type = "application/json"))
+    responses(
+        (status = 200, description = "`{\"market\":\"open|pre|post|closed\",\"isOpen\",\"time\",\"nextChange\":{\"market\",\"time\"},\"date\",\"tradingDay\",\"earlyClose\"}`, times in Unix milliseconds", content_type = "application/json"),
+    )
 )]
 pub async fn status() -> HttpResponse {
     let now_ms = Timestamp::now().as_millisecond();

@@ -12,8 +12,10 @@ use crate::companies;
 use crate::db::bars::{self, BarRow, Series};
 use crate::db::versions::Scope;
 use crate::history::{self, Question};
+use crate::openapi::params::{UdfHistory, UdfSearch, UdfSymbol};
+use crate::openapi::refusals::{Refused, Unchanged, Unknown};
 use crate::params::{self, LIMIT_MAX, Order, Params};
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::Problem;
 use crate::render::{integer, list, number};
 use crate::state::State;
 
@@ -26,7 +28,9 @@ const SECONDS_MAX: i64 = i64::MAX / NS_PER_S;
 /// What this data feed can do.
 #[utoipa::path(
     get, path = "/udf/config", tag = "udf",
-    responses((status = 200, description = "UDF's configuration", content_type = "application/json"))
+    responses(
+        (status = 200, description = "UDF's configuration", content_type = "application/json"),
+    )
 )]
 pub async fn config() -> HttpResponse {
     HttpResponse::Ok().json(json!({
@@ -44,7 +48,9 @@ pub async fn config() -> HttpResponse {
 /// The server's time in Unix seconds.
 #[utoipa::path(
     get, path = "/udf/time", tag = "udf",
-    responses((status = 200, description = "Unix seconds", content_type = "text/plain"))
+    responses(
+        (status = 200, description = "Unix seconds", content_type = "text/plain"),
+    )
 )]
 pub async fn time() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain").body(Timestamp::now().as_second().to_string())
@@ -53,12 +59,11 @@ pub async fn time() -> HttpResponse {
 /// What a symbol is.
 #[utoipa::path(
     get, path = "/udf/symbols", tag = "udf",
-    params(("symbol" = String, Query, description = "As its feed writes it, with or without `EXCHANGE:`", example = "AAPL")),
+    params(UdfSymbol),
     responses(
         (status = 200, description = "UDF's symbol information", content_type = "application/json"),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "No bars of this symbol are stored", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
+        Unknown,
     )
 )]
 pub async fn symbols(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -76,14 +81,10 @@ pub async fn symbols(state: web::Data<State>, request: HttpRequest) -> Result<Ht
 /// Symbols by their letters and by company name.
 #[utoipa::path(
     get, path = "/udf/search", tag = "udf",
-    params(
-        ("query" = Option<String>, Query, description = "What somebody typed", example = "app"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "Most results; 30 by default", example = 30),
-    ),
+    params(UdfSearch),
     responses(
         (status = 200, description = "A list, best first", content_type = "application/json"),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub async fn search(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -101,18 +102,12 @@ pub async fn search(state: web::Data<State>, request: HttpRequest) -> Result<Htt
 /// Bars as columns.
 #[utoipa::path(
     get, path = "/udf/history", tag = "udf",
-    params(
-        ("symbol" = String, Query, description = "As its feed writes it", example = "AAPL"),
-        ("resolution" = String, Query, description = "Minutes (`1`, `5`, `60`), or `1D`, `1W`, `1M`", example = "5"),
-        ("from" = Option<i64>, Query, description = "First moment in Unix seconds, included", example = 1_717_421_400),
-        ("to" = i64, Query, description = "First moment after the range in Unix seconds", example = 1_717_444_800),
-        ("countback" = Option<u32>, Query, description = "How many bars before `to` are wanted, whatever `from` says; at most 10000", example = 300),
-    ),
+    params(UdfHistory),
     responses(
         (status = 200, description = "`{\"s\":\"ok\",\"t\",\"o\",\"h\",\"l\",\"c\",\"v\"}`, or `{\"s\":\"no_data\",\"nextTime\"}`", content_type = "application/json"),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "No bars of this symbol are stored", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+        Unchanged,
+        Refused,
+        Unknown,
     )
 )]
 pub async fn history(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {

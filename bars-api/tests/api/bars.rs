@@ -180,3 +180,38 @@ async fn an_etag_saves_the_body_until_a_bar_changes() {
     assert_eq!((corrected.status.as_u16(), &corrected.json()["bars"][0]["open"]), (200, &json!(55)));
     assert_ne!(corrected.header("etag"), etag);
 }
+
+#[actix_web::test]
+async fn a_caller_beyond_its_limit_is_told_when_to_come_back() {
+    let (database, mut client) = database().await;
+    store(&mut client, &[Stored::minute("AAPL", 0)]).await;
+    let api = api(with(&database, &[("API_RATE_LIMIT_PER_MINUTE", "2")])).await;
+    let mut seen = Vec::new();
+    while seen.len() < 10 && !seen.contains(&429) {
+        let reply = get(&api, "/bars/AAPL").await;
+        assert_eq!(reply.header("x-ratelimit-limit"), "2");
+        let reset: i64 = reply.header("x-ratelimit-reset").parse().unwrap();
+        assert!(reset >= jiff::Timestamp::now().as_second());
+        if reply.status == 429 {
+            assert_problem(&reply, 429, "");
+            assert!((1..=60).contains(&reply.header("retry-after").parse::<i64>().unwrap()));
+            assert_eq!(reply.header("x-ratelimit-remaining"), "0");
+        }
+        seen.push(reply.status.as_u16());
+    }
+    assert_eq!(seen.last(), Some(&429), "{seen:?}");
+    assert_eq!(get(&api, "/health").await.header("x-ratelimit-limit"), "", "health is not counted");
+}
+
+#[actix_web::test]
+async fn without_a_key_only_the_front_door_is_open_where_keys_are_needed() {
+    let (database, mut client) = database().await;
+    store(&mut client, &[Stored::minute("AAPL", 0)]).await;
+    let api = api(with(&database, &[("AUTH_REQUIRED", "true"), ("API_KEYS", "one,two")])).await;
+    let refused = get(&api, "/bars/AAPL").await;
+    assert_problem(&refused, 401, "");
+    assert_eq!(refused.header("www-authenticate"), "Bearer");
+    assert_eq!(get(&api, "/docs/").await.status, 200);
+    let with_key = TestRequest::get().uri("/bars/AAPL").insert_header(("authorization", "Bearer two"));
+    assert_eq!(send(&api, with_key).await.minutes(), [0]);
+}

@@ -82,3 +82,20 @@ async fn alpaca_py_reads_with_nothing_but_the_address_changed() {
     stop.cancel();
     running.await.unwrap().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schemathesis_finds_nothing_against_the_document() {
+    if skipped() {
+        return;
+    }
+    let (base, stop, running, _database) = service().await;
+    let mut command = Command::new(python().with_file_name("schemathesis"));
+    command.args(["run", &format!("{base}/openapi.json"), "--url", &base, "--max-examples", "25"]);
+    command.args(["--generation-deterministic", "--no-color"]);
+    command.env("SCHEMATHESIS_HOOKS", "schemathesis_hooks").env("PYTHONPATH", clients());
+    command.current_dir(env!("CARGO_TARGET_TMPDIR"));
+    let output = run(command).await;
+    assert!(String::from_utf8_lossy(&output.stdout).contains("No issues found"), "what did it say?");
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}

@@ -9,6 +9,7 @@ mod bars;
 mod clients;
 mod docs;
 mod freshness;
+mod fuzz;
 mod outage;
 mod pages;
 mod paging;

@@ -6,8 +6,10 @@ use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::{Value, json};
 
+use crate::openapi::params::Days;
+use crate::openapi::refusals::Refused;
 use crate::params::Params;
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::Problem;
 
 /// First and last day that a calendar lists, where the caller names none: those of Alpaca.
 const FIRST: Date = jiff::civil::date(1970, 1, 1);
@@ -18,7 +20,9 @@ const DAYS_MAX: i32 = 25_000;
 /// Whether the market is open, and when that changes.
 #[utoipa::path(
     get, path = "/v2/clock", tag = "alpaca",
-    responses((status = 200, description = "`{\"timestamp\",\"is_open\",\"next_open\",\"next_close\"}`, New York time", content_type = "application/json"))
+    responses(
+        (status = 200, description = "`{\"timestamp\",\"is_open\",\"next_open\",\"next_close\"}`, New York time", content_type = "application/json"),
+    )
 )]
 pub async fn clock() -> HttpResponse {
     let now = Timestamp::now();
@@ -43,13 +47,10 @@ pub async fn clock() -> HttpResponse {
 /// Trading days with their hours.
 #[utoipa::path(
     get, path = "/v2/calendar", tag = "alpaca",
-    params(
-        ("start" = Option<String>, Query, description = "First day, included; 1970-01-01 by default", example = "2024-06-03"),
-        ("end" = Option<String>, Query, description = "Last day, included; 2029-12-31 by default", example = "2024-07-05"),
-    ),
+    params(Days),
     responses(
         (status = 200, description = "`[{\"date\",\"open\",\"close\",\"session_open\",\"session_close\"}]`, New York time; days without trading are absent", content_type = "application/json"),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub async fn calendar(request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -80,7 +81,7 @@ fn listed(day: Date) -> Option<Value> {
 
 /// A date, or the date part of a moment.
 fn day(params: &Params, name: &str) -> Result<Option<Date>, Problem> {
-    let Some(text) = params.text(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let Some(text) = params.text(name) else { return Ok(None) };
     let date = text.get(..10).filter(|date| date.as_bytes()[4] == b'-').and_then(|date| date.parse::<Date>().ok());
     let rest_is_time = matches!(text.as_bytes().get(10), None | Some(b'T' | b' '));
     match date.filter(|_| rest_is_time) {

@@ -41,8 +41,7 @@ fn ask(state: &State, params: &Params, symbols: Vec<Symbol>) -> Result<Ask, Prob
 /// `start` and `end`, both included.
 fn range(params: &Params) -> Result<Range<i64>, Problem> {
     let moment = |name| {
-        let text = params.text(name).filter(|text| !text.is_empty());
-        text.map(|text| moment::parse_lenient(text).map_err(|why| Problem::bad(name, why))).transpose()
+        params.text(name).map(|text| moment::parse_lenient(text).map_err(|why| Problem::bad(name, why))).transpose()
     };
     let (start, end) = (moment("start")?.unwrap_or(i64::MIN), moment("end")?.unwrap_or(i64::MAX));
     if start > end {

@@ -7,27 +7,21 @@ use super::{ask, one, read, wanted};
 use crate::answer::{self, JSON};
 use crate::db::versions::Scope;
 use crate::many::{self, Ask, Page};
+use crate::openapi::params::{AlpacaRange, BarLength, SymbolList, SymbolPath};
+use crate::openapi::refusals::{Refused, Unchanged};
 use crate::params::{Cursor, Order, Params};
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::Problem;
 use crate::render::alpaca as render;
 use crate::state::State;
 
 /// Bars of several symbols, sorted by symbol and time.
 #[utoipa::path(
     get, path = "/v2/stocks/bars", tag = "alpaca",
-    params(
-        ("symbols" = String, Query, description = "Comma-separated, at most 200", example = "AAPL,MSFT"),
-        ("timeframe" = String, Query, description = "As in `/bars/{symbol}`, or short: `1T`, `1H`, `1D`, `1W`, `1M`", example = "1Day"),
-        ("start" = Option<String>, Query, description = "First moment, included", example = "2024-06-03T13:30:00Z"),
-        ("end" = Option<String>, Query, description = "Last moment, included", example = "2024-06-04"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 10000, description = "Most bars in a page, all symbols together; 1000 by default", example = 100),
-        ("sort" = Option<String>, Query, description = "`asc` (default) or `desc`", example = "asc"),
-        ("page_token" = Option<String>, Query, description = "`next_page_token` of the page before"),
-    ),
+    params(SymbolList, BarLength, AlpacaRange),
     responses(
         (status = 200, description = "`{\"bars\":{\"AAPL\":[{\"t\",\"o\",\"h\",\"l\",\"c\",\"v\",\"n\",\"vw\"}]},\"next_page_token\",\"as_of\"}`", content_type = "application/json"),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+        Unchanged,
+        Refused,
     )
 )]
 pub async fn bars(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -42,19 +36,11 @@ pub async fn bars(state: web::Data<State>, request: HttpRequest) -> Result<HttpR
 /// Bars of one symbol.
 #[utoipa::path(
     get, path = "/v2/stocks/{symbol}/bars", tag = "alpaca",
-    params(
-        ("symbol" = String, Path, description = "As its feed writes it", example = "AAPL"),
-        ("timeframe" = String, Query, description = "As in `/v2/stocks/bars`", example = "1Day"),
-        ("start" = Option<String>, Query, description = "First moment, included", example = "2024-06-03T13:30:00Z"),
-        ("end" = Option<String>, Query, description = "Last moment, included", example = "2024-06-04"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 10000, description = "Most bars in a page; 1000 by default", example = 100),
-        ("sort" = Option<String>, Query, description = "`asc` (default) or `desc`", example = "asc"),
-        ("page_token" = Option<String>, Query, description = "`next_page_token` of the page before"),
-    ),
+    params(SymbolPath, BarLength, AlpacaRange),
     responses(
         (status = 200, description = "`{\"bars\":[…],\"symbol\",\"next_page_token\",\"as_of\"}`", content_type = "application/json"),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+        Unchanged,
+        Refused,
     )
 )]
 pub async fn bars_of_one(
@@ -73,18 +59,10 @@ pub async fn bars_of_one(
 /// Trades of several symbols, sorted by symbol and time.
 #[utoipa::path(
     get, path = "/v2/stocks/trades", tag = "alpaca",
-    params(
-        ("symbols" = String, Query, description = "Comma-separated, at most 200", example = "AAPL,MSFT"),
-        ("start" = Option<String>, Query, description = "First moment, included", example = "2024-06-03T13:30:00Z"),
-        ("end" = Option<String>, Query, description = "Last moment, included", example = "2024-06-04"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 10000, description = "Most trades in a page, all symbols together; 1000 by default", example = 100),
-        ("sort" = Option<String>, Query, description = "`asc` (default) or `desc`", example = "asc"),
-        ("page_token" = Option<String>, Query, description = "`next_page_token` of the page before"),
-    ),
+    params(SymbolList, AlpacaRange),
     responses(
         (status = 200, description = "`{\"trades\":{\"AAPL\":[{\"t\",\"x\",\"p\",\"s\",\"c\",\"i\",\"z\"}]},\"next_page_token\",\"as_of\"}`", content_type = "application/json"),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub async fn trades(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -97,18 +75,10 @@ pub async fn trades(state: web::Data<State>, request: HttpRequest) -> Result<Htt
 /// Trades of one symbol.
 #[utoipa::path(
     get, path = "/v2/stocks/{symbol}/trades", tag = "alpaca",
-    params(
-        ("symbol" = String, Path, description = "As its feed writes it", example = "AAPL"),
-        ("start" = Option<String>, Query, description = "First moment, included", example = "2024-06-03T13:30:00Z"),
-        ("end" = Option<String>, Query, description = "Last moment, included", example = "2024-06-04"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 10000, description = "Most trades in a page; 1000 by default", example = 100),
-        ("sort" = Option<String>, Query, description = "`asc` (default) or `desc`", example = "asc"),
-        ("page_token" = Option<String>, Query, description = "`next_page_token` of the page before"),
-    ),
+    params(SymbolPath, AlpacaRange),
     responses(
         (status = 200, description = "`{\"trades\":[…],\"symbol\",\"next_page_token\",\"as_of\"}`", content_type = "application/json"),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub async fn trades_of_one(
@@ -127,11 +97,11 @@ pub async fn trades_of_one(
 /// The newest minute bar of each symbol.
 #[utoipa::path(
     get, path = "/v2/stocks/bars/latest", tag = "alpaca",
-    params(("symbols" = String, Query, description = "Comma-separated, at most 200", example = "AAPL,MSFT")),
+    params(SymbolList),
     responses(
         (status = 200, description = "`{\"bars\":{\"AAPL\":{…}},\"as_of\"}`", content_type = "application/json"),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+        Unchanged,
+        Refused,
     )
 )]
 pub async fn latest_bars(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -143,11 +113,11 @@ pub async fn latest_bars(state: web::Data<State>, request: HttpRequest) -> Resul
 /// The newest minute bar of one symbol.
 #[utoipa::path(
     get, path = "/v2/stocks/{symbol}/bars/latest", tag = "alpaca",
-    params(("symbol" = String, Path, description = "As its feed writes it", example = "AAPL")),
+    params(SymbolPath),
     responses(
         (status = 200, description = "`{\"symbol\",\"bar\":{…},\"as_of\"}`", content_type = "application/json"),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+        Unchanged,
+        Refused,
     )
 )]
 pub async fn latest_bar_of_one(
@@ -166,11 +136,10 @@ pub async fn latest_bar_of_one(
 /// The newest trade of each symbol.
 #[utoipa::path(
     get, path = "/v2/stocks/trades/latest", tag = "alpaca",
-    params(("symbols" = String, Query, description = "Comma-separated, at most 200", example = "AAPL,MSFT")),
+    params(SymbolList),
     responses(
         (status = 200, description = "`{\"trades\":{\"AAPL\":{…}},\"as_of\"}`", content_type = "application/json"),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub async fn latest_trades(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -186,11 +155,10 @@ pub async fn latest_trades(state: web::Data<State>, request: HttpRequest) -> Res
 /// The newest trade of one symbol.
 #[utoipa::path(
     get, path = "/v2/stocks/{symbol}/trades/latest", tag = "alpaca",
-    params(("symbol" = String, Path, description = "As its feed writes it", example = "AAPL")),
+    params(SymbolPath),
     responses(
         (status = 200, description = "`{\"symbol\",\"trade\":{…},\"as_of\"}`", content_type = "application/json"),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub async fn latest_trade_of_one(

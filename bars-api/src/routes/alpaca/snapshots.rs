@@ -9,19 +9,20 @@ use crate::answer;
 use crate::db::bars::{BarRow, Series};
 use crate::db::trades;
 use crate::history::{self, Page, Question};
+use crate::openapi::params::{SymbolList, SymbolPath};
+use crate::openapi::refusals::{Refused, Unknown};
 use crate::params::Order;
-use crate::problem::{Problem, ProblemBody};
+use crate::problem::Problem;
 use crate::render::{self, alpaca};
 use crate::state::State;
 
 /// Snapshots by symbol; symbols that nothing is known of are absent.
 #[utoipa::path(
     get, path = "/v2/stocks/snapshots", tag = "alpaca",
-    params(("symbols" = String, Query, description = "Comma-separated, at most 200", example = "AAPL,MSFT")),
+    params(SymbolList),
     responses(
         (status = 200, description = "`{\"AAPL\":{\"latestTrade\",\"latestQuote\",\"minuteBar\",\"dailyBar\",\"prevDailyBar\"}}`; quotes are not stored and always null", content_type = "application/json"),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
     )
 )]
 pub async fn snapshots(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -42,12 +43,11 @@ pub async fn snapshots(state: web::Data<State>, request: HttpRequest) -> Result<
 /// The snapshot of one symbol.
 #[utoipa::path(
     get, path = "/v2/stocks/{symbol}/snapshot", tag = "alpaca",
-    params(("symbol" = String, Path, description = "As its feed writes it", example = "AAPL")),
+    params(SymbolPath),
     responses(
         (status = 200, description = "`{\"symbol\",\"latestTrade\",\"latestQuote\",\"minuteBar\",\"dailyBar\",\"prevDailyBar\"}`", content_type = "application/json"),
-        (status = 400, description = "A parameter is wrong", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "Nothing of this symbol is stored", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or no database", body = ProblemBody, content_type = "application/problem+json"),
+        Refused,
+        Unknown,
     )
 )]
 pub async fn snapshot(

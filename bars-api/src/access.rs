@@ -1,0 +1,166 @@
+//! Who may ask, and how often.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use actix_web::dev::ServiceRequest;
+use actix_web::http::header::{self, HeaderMap};
+use service::Secret;
+
+use crate::problem::Problem;
+
+/// Length of a rate limit's window in seconds.
+const WINDOW_S: i64 = 60;
+/// Callers that are counted one by one; whoever comes after them in the same minute shares one count.
+const CALLERS_MAX: usize = 100_000;
+/// What everybody may read: it says how the service is and how it is used.
+const OPEN_TO_ALL: [&str; 4] = ["/", "/health", "/metrics", "/openapi.json"];
+
+/// The rules of the door.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Whether a key is needed.
+    pub key_required: bool,
+    /// The keys that are good.
+    pub keys: Vec<Secret>,
+    /// Requests a minute from one caller; 0 for any number.
+    pub requests_per_minute: u32,
+}
+
+/// Keeps the rules.
+#[derive(Debug)]
+pub struct Door {
+    rules: Rules,
+    window: Mutex<Window>,
+}
+
+#[derive(Debug, Default)]
+struct Window {
+    number: i64,
+    asked: HashMap<Caller, u32>,
+}
+
+/// Whose requests are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Caller {
+    /// Whoever has this key (its place in the list).
+    Key(usize),
+    /// An address without a key.
+    Address(IpAddr),
+    /// All others, where there are too many to count.
+    Others,
+}
+
+/// What a caller may still ask in this minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// Requests a minute.
+    pub limit: u32,
+    /// How many are left.
+    pub remaining: u32,
+    /// When the count begins anew, in Unix seconds.
+    pub reset_s: i64,
+}
+
+impl Door {
+    /// A door that nobody has come through yet.
+    #[must_use]
+    pub fn new(rules: Rules) -> Self {
+        Self { rules, window: Mutex::default() }
+    }
+
+    /// Lets a request in, and says what its caller may still ask; `None` where that is not limited.
+    ///
+    /// # Errors
+    /// 401 without a good key where one is needed, 429 beyond the limit.
+    pub fn admit(&self, request: &ServiceRequest, now_s: i64) -> Result<Option<Allowance>, Problem> {
+        let path = request.path();
+        if OPEN_TO_ALL.contains(&path) || path == "/docs" || path.starts_with("/docs/") {
+            return Ok(None);
+        }
+        let key = self.key_of(request.headers());
+        if self.rules.key_required && key.is_none() {
+            return Err(Problem::unauthorized());
+        }
+        let address = request.peer_addr().map(|peer| Caller::Address(peer.ip()));
+        self.count(key.map(Caller::Key).or(address).unwrap_or(Caller::Others), now_s)
+    }
+
+    fn count(&self, caller: Caller, now_s: i64) -> Result<Option<Allowance>, Problem> {
+        let limit = self.rules.requests_per_minute;
+        if limit == 0 {
+            return Ok(None);
+        }
+        let number = now_s.div_euclid(WINDOW_S);
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner); // counts cannot be half-done
+        if window.number != number {
+            *window = Window { number, asked: HashMap::new() };
+        }
+        let known = window.asked.len() < CALLERS_MAX || window.asked.contains_key(&caller);
+        let asked = window.asked.entry(if known { caller } else { Caller::Others }).or_default();
+        let reset_s = (number + 1) * WINDOW_S;
+        if *asked >= limit {
+            return Err(Problem::too_many(Allowance { limit, remaining: 0, reset_s }, now_s));
+        }
+        *asked += 1;
+        Ok(Some(Allowance { limit, remaining: limit - *asked, reset_s }))
+    }
+
+    /// Looks where our own clients and Alpaca's put their key.
+    fn key_of(&self, headers: &HeaderMap) -> Option<usize> {
+        let text = |name: &str| headers.get(name)?.to_str().ok();
+        let bearer = text(header::AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix("Bearer "));
+        let given = bearer.or_else(|| text("x-api-key")).or_else(|| text("apca-api-key-id"))?;
+        self.rules.keys.iter().position(|key| same(key.expose().as_bytes(), given.trim().as_bytes()))
+    }
+}
+
+/// Compares in a time that does not tell how much of a key was right.
+fn same(key: &[u8], given: &[u8]) -> bool {
+    key.len() == given.len() && key.iter().zip(given).fold(0, |differ, (one, other)| differ | (one ^ other)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    fn door(key_required: bool, requests_per_minute: u32) -> Door {
+        Door::new(Rules { key_required, keys: vec![Secret::new("swordfish")], requests_per_minute })
+    }
+
+    fn request(path: &str, header: (&str, &str)) -> ServiceRequest {
+        let peer = "192.0.2.1:5000".parse().unwrap();
+        TestRequest::get().uri(path).peer_addr(peer).insert_header((header.0, header.1)).to_srv_request()
+    }
+
+    #[test]
+    fn a_key_is_asked_for_where_it_is_needed_and_found_in_three_places() {
+        let door = door(true, 0);
+        for header in
+            [("authorization", "Bearer swordfish"), ("x-api-key", "swordfish"), ("apca-api-key-id", "swordfish")]
+        {
+            assert!(door.admit(&request("/bars/AAPL", header), 0).is_ok(), "{header:?}");
+        }
+        for header in [("accept", "*/*"), ("x-api-key", "swordfisH"), ("x-api-key", ""), ("authorization", "swordfish")]
+        {
+            assert!(door.admit(&request("/bars/AAPL", header), 0).is_err(), "{header:?}");
+        }
+        for path in ["/", "/health", "/metrics", "/docs/index.html", "/openapi.json"] {
+            assert!(door.admit(&request(path, ("accept", "*/*")), 0).is_ok(), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_count_is_one_callers_own_and_begins_anew_each_minute() {
+        let door = door(false, 2);
+        let ask = |header, now_s| door.admit(&request("/bars/AAPL", header), now_s);
+        let stranger = ("accept", "*/*");
+        assert_eq!(ask(stranger, 61).unwrap(), Some(Allowance { limit: 2, remaining: 1, reset_s: 120 }));
+        assert_eq!(ask(stranger, 62).unwrap().unwrap().remaining, 0);
+        assert!(ask(stranger, 119).is_err());
+        assert_eq!(ask(("x-api-key", "swordfish"), 119).unwrap().unwrap().remaining, 1);
+        assert_eq!(ask(stranger, 120).unwrap().unwrap().remaining, 1);
+    }
+}

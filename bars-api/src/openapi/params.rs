@@ -1,0 +1,188 @@
+//! The parameters of all routes, for the document only: [`crate::params`] reads them.
+#![expect(missing_docs, reason = "the comment of a field is the parameter's description")]
+
+use utoipa::IntoParams;
+
+use super::schema::{Feed, Moment, Resolution, Sort, Source, Symbol, Symbols, Ticker, Timeframe, Timespan, Token};
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct SymbolPath {
+    /// As its feed writes it, case-sensitive; write `/` as `%2F`.
+    #[param(inline, example = "AAPL")]
+    pub symbol: Symbol,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Newest {
+    /// `1Min` (default) to `59Min`, `1Hour` to `23Hour`, `1Day`, `1Week`, `1Month`, `2Month`, `3Month`, `4Month`, `6Month`, `12Month`.
+    #[param(inline)]
+    pub timeframe: Option<Timeframe>,
+    /// Most bars in the answer; 1000 by default.
+    #[param(minimum = 1, maximum = 10000)]
+    pub limit: Option<u32>,
+    /// The feed whose bars are wanted; the first one in `FEED` by default.
+    #[param(inline)]
+    pub source: Option<Source>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Range {
+    /// First moment, included: RFC 3339, `YYYY-MM-DD` (midnight in New York) or Unix milliseconds; open by default.
+    #[param(inline)]
+    pub start: Option<Moment>,
+    /// First moment after the range; must be after `start`; open by default.
+    #[param(inline)]
+    pub end: Option<Moment>,
+    /// As in `/bars/{symbol}`.
+    #[param(inline)]
+    pub timeframe: Option<Timeframe>,
+    /// Most bars in a page; 1000 by default.
+    #[param(minimum = 1, maximum = 10000)]
+    pub limit: Option<u32>,
+    /// Oldest first (default) or newest first.
+    #[param(inline)]
+    pub sort: Option<Sort>,
+    /// As in `/bars/{symbol}`.
+    #[param(inline)]
+    pub source: Option<Source>,
+    /// `next_page_token` of the page before; all other parameters but `limit` must stay as they were.
+    #[param(inline)]
+    pub page_token: Option<Token>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Latest {
+    /// Comma-separated, at most 200; every symbol by default.
+    #[param(inline)]
+    pub symbols: Option<Symbols>,
+    /// As in `/bars/{symbol}`.
+    #[param(inline)]
+    pub timeframe: Option<Timeframe>,
+    /// As in `/bars/{symbol}`.
+    #[param(inline)]
+    pub source: Option<Source>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct SymbolList {
+    /// Comma-separated, at most 200.
+    #[param(inline)]
+    pub symbols: Symbols,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct BarLength {
+    /// As in `/bars/{symbol}`, or short: `1T`, `1H`, `1D`, `1W`, `1M`.
+    #[param(inline)]
+    pub timeframe: Timeframe,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct AlpacaRange {
+    /// First moment, included; open by default.
+    #[param(inline)]
+    pub start: Option<Moment>,
+    /// Last moment, included; open by default.
+    #[param(inline)]
+    pub end: Option<Moment>,
+    /// Most records in a page, all symbols together; 1000 by default.
+    #[param(minimum = 1, maximum = 10000)]
+    pub limit: Option<u32>,
+    /// Oldest first (default) or newest first; symbols are in alphabetical order either way.
+    #[param(inline)]
+    pub sort: Option<Sort>,
+    /// Understood and without effect: what is stored came from one feed.
+    #[param(inline)]
+    pub feed: Option<Feed>,
+    /// `next_page_token` of the page before.
+    #[param(inline)]
+    pub page_token: Option<Token>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Days {
+    /// First day, included; 1970-01-01 by default.
+    #[param(pattern = "^20[0-4][0-9]-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$", example = "2024-06-03")]
+    pub start: Option<String>,
+    /// Last day, included; 2029-12-31 by default.
+    #[param(pattern = "^20[0-4][0-9]-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$", example = "2024-07-05")]
+    pub end: Option<String>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Historical {
+    /// First moment, included; open by default.
+    #[param(inline)]
+    pub from: Option<Moment>,
+    /// First moment after the range; open by default.
+    #[param(inline)]
+    pub to: Option<Moment>,
+    /// `day` by default.
+    #[param(inline)]
+    pub timespan: Option<Timespan>,
+    /// How many of them make a bar: 1 to 59 minutes, 1 to 23 hours, 1 day, 1 week, 1, 2, 3, 4, 6 or 12 months; 1 by default.
+    #[param(minimum = 1, maximum = 59)]
+    pub multiplier: Option<u32>,
+    /// Most bars, the newest ones; 1000 by default.
+    #[param(minimum = 1, maximum = 10000)]
+    pub limit: Option<u32>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Search {
+    /// What somebody typed; everything by default.
+    #[param(example = "app")]
+    pub q: Option<String>,
+    /// Most results; 10 by default.
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<u32>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct UdfSearch {
+    /// What somebody typed.
+    #[param(example = "app")]
+    pub query: Option<String>,
+    /// Most results; 30 by default.
+    #[param(minimum = 1, maximum = 1000)]
+    pub limit: Option<u32>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct UdfSymbol {
+    /// With or without its exchange.
+    #[param(inline)]
+    pub symbol: Ticker,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct UdfHistory {
+    /// With or without its exchange.
+    #[param(inline)]
+    pub symbol: Ticker,
+    /// Minutes (`1`, `5`, `60`, `240`), or `1D`, `1W`, `1M`.
+    #[param(inline)]
+    pub resolution: Resolution,
+    /// First moment in Unix seconds, included; open by default.
+    #[param(minimum = 0, maximum = 9_000_000_000_i64, example = 1_717_421_400)]
+    pub from: Option<i64>,
+    /// First moment after the range in Unix seconds; open by default.
+    #[param(minimum = 0, maximum = 9_000_000_000_i64, example = 1_717_444_800)]
+    pub to: Option<i64>,
+    /// How many bars before `to` are wanted, whatever `from` says; at most 10000 are given.
+    #[param(minimum = 0, maximum = 1_000_000)]
+    pub countback: Option<u32>,
+}

@@ -1,0 +1,30 @@
+//! The ways in which a request is refused, written once.
+#![expect(missing_docs, reason = "the comment of a variant is the response's description")]
+
+use utoipa::IntoResponses;
+
+use crate::problem::ProblemBody;
+
+#[derive(IntoResponses)]
+pub enum Refused {
+    /// A parameter is wrong; `parameter` and `detail` say which and what would do.
+    #[response(status = 400, content_type = "application/problem+json")]
+    Parameter(ProblemBody),
+    /// Busy, or no database: come back after `Retry-After` seconds.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(ProblemBody),
+}
+
+#[derive(IntoResponses)]
+pub enum Unknown {
+    /// Nothing of this symbol is stored.
+    #[response(status = 404, content_type = "application/problem+json")]
+    Symbol(ProblemBody),
+}
+
+#[derive(IntoResponses)]
+pub enum Unchanged {
+    /// What `If-None-Match` names still holds.
+    #[response(status = 304)]
+    Held,
+}

@@ -10,6 +10,11 @@ export function decimals(price: number): number {
   return Math.abs(price * 100 - Math.round(price * 100)) < 1e-6 ? 2 : 4;
 }
 
+/** Digits for places that many prices share: pennies, below a dollar finer. */
+export function pennies(price: number | null): number {
+  return price !== null && price < 1 ? 4 : 2;
+}
+
 const priceFormats = new Map<number, Intl.NumberFormat>();
 
 export function price(value: number | null, digits?: number): string {

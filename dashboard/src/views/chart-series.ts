@@ -252,11 +252,12 @@ export class ChartCanvas {
   }
 
   private digitsOf(candle: Candle | undefined): number {
-    return candle === undefined ? 2 : decimals(candle.close);
+    // Pennies are fine enough an axis for anything above a dollar, even where trades are split finer.
+    return candle === undefined || candle.close >= 1 ? 2 : decimals(candle.close);
   }
 
   private setDigits(last: Candle | undefined): void {
-    const digits = Math.max(this.digitsOf(last), ...this.candles.slice(-20).map((candle) => this.digitsOf(candle)));
+    const digits = this.digitsOf(last);
     if (digits === this.digits) return;
     this.digits = digits;
     this.main.applyOptions(mainOptions(this.look.style, this.colours, digits));

@@ -57,6 +57,24 @@ export class Frames {
   }
 }
 
+/** Like `frames.soon(work)`, but `ms` apart at least: for what changes faster than it is worth drawing. */
+export function paced(frames: Frames, ms: number, work: () => void): () => void {
+  let doneAt = -Infinity;
+  let waiting = false;
+  const run = () => {
+    waiting = false;
+    doneAt = performance.now();
+    work();
+  };
+  return () => {
+    if (waiting) return;
+    waiting = true;
+    const wait = doneAt + ms - performance.now();
+    if (wait <= 0) frames.soon(run);
+    else setTimeout(() => frames.soon(run), wait);
+  };
+}
+
 /** Whether a key belongs to the element that has it rather than to the page. */
 export function isTyping(target: EventTarget | null): boolean {
   return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName));

@@ -12,7 +12,8 @@ export function flash(element: HTMLElement, direction: 'up' | 'down'): void {
   const colour = `var(--${direction})`;
   element.animate(
     [{ backgroundColor: `color-mix(in srgb, ${colour} 34%, transparent)` }, { backgroundColor: 'transparent' }],
-    { duration: GLOW_MS, easing: 'ease-out' },
+    // In steps: each is a repaint, and fifty rows may glow at once.
+    { duration: GLOW_MS, easing: 'steps(4, end)' },
   );
   element.dataset['flash'] = direction;
 }

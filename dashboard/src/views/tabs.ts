@@ -1,7 +1,10 @@
 /** The symbols as tabs: price and change in each, the active one's chart below. */
 import type { App } from '../app';
-import { percent, price } from '../core/format';
-import { h, icon, setAttribute, setText, type Frames } from './dom';
+import { pennies, percent, price } from '../core/format';
+import { h, icon, paced, setAttribute, setText, type Frames } from './dom';
+
+/** Tabs are for finding a symbol; whoever watches prices looks elsewhere. */
+const DRAW_MS = 250;
 
 interface Tab {
   readonly element: HTMLElement;
@@ -33,7 +36,7 @@ export function tabsView(app: App, frames: Frames): HTMLElement {
       const tab = tabs.get(symbol);
       if (tab === undefined) continue;
       const { last, changeRatio } = app.board.row(symbol);
-      setText(tab.price, price(last));
+      setText(tab.price, price(last, pennies(last)));
       setText(tab.change, percent(changeRatio));
       tab.change.className = `tab-change ${tone(changeRatio)}`;
     }
@@ -74,9 +77,10 @@ export function tabsView(app: App, frames: Frames): HTMLElement {
     choose();
     if (hadFocus) tabs.get(app.active)?.button.focus();
   });
+  const soon = paced(frames, DRAW_MS, fill);
   app.rowChanged.on((symbol) => {
     dirty.add(symbol);
-    frames.soon(fill);
+    soon();
   });
   build();
 

@@ -3,7 +3,7 @@ import type { App } from '../app';
 import { exchange, price, shares, tapeTime } from '../core/format';
 import type { Print } from '../core/tape';
 import { eligibility } from '../lib/conditions';
-import { h, setAttribute, setText, type Frames } from './dom';
+import { h, paced, setAttribute, setText, type Frames } from './dom';
 
 const SIZES = [0, 100, 500, 1_000, 10_000];
 const ROWS = 60;
@@ -22,8 +22,6 @@ export function tapeView(app: App, frames: Frames): HTMLElement {
   let paused = false;
   /** How many trades there were when the tape was paused. */
   let pausedAt = 0;
-  let drawnAt = 0;
-  let later: ReturnType<typeof setTimeout> | null = null;
 
   const line = (index: number): Line => {
     const known = lines[index];
@@ -35,7 +33,6 @@ export function tapeView(app: App, frames: Frames): HTMLElement {
   };
 
   const draw = () => {
-    drawnAt = performance.now();
     const count = app.tape.count(app.active);
     setText(news, paused ? `${shares(count - pausedAt)} new` : '');
     if (paused) return;
@@ -50,14 +47,7 @@ export function tapeView(app: App, frames: Frames): HTMLElement {
     setText(empty, size === 0 ? 'No trade heard yet.' : `No trade of ${shares(size)} shares or more heard yet.`);
   };
 
-  const soon = () => {
-    if (later !== null) return;
-    const wait = Math.max(0, drawnAt + DRAW_MS - performance.now());
-    later = setTimeout(() => {
-      later = null;
-      frames.soon(draw);
-    }, wait);
-  };
+  const soon = paced(frames, DRAW_MS, draw);
 
   const choose = h('select', { 'aria-label': 'Smallest trade shown' }, ...SIZES.map((one) => h('option', { value: one }, one === 0 ? 'All sizes' : `${shares(one)}+`)));
   choose.addEventListener('change', () => {

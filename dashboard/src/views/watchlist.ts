@@ -1,18 +1,20 @@
 /**
- * The followed symbols as a table that moves. Values change many times a second; the page writes each of them at most once a frame,
+ * The followed symbols as a table that moves. Values change many times a second; the page writes them twenty times a second at most,
  * sorts once a second, and draws sparklines when their minute is worth it.
  */
 import type { App } from '../app';
 import type { Row } from '../core/board';
-import { compact, decimals, percent, price } from '../core/format';
+import { compact, pennies, percent, price } from '../core/format';
 import { clicked, COLUMNS, ordered, type Column, type Sort } from '../core/sort';
 import { palette } from '../core/theme';
-import { h, icon, setAttribute, setText, type Frames } from './dom';
+import { h, icon, paced, setAttribute, setText, type Frames } from './dom';
 import { flash } from './flash';
 import { drawSpark, sparkCanvas } from './spark';
 import { tone } from './tabs';
 
 const NAMES: Record<Column, string> = { symbol: 'Symbol', last: 'Last', change: 'Chg %', spread: 'Spread', volume: 'Volume' };
+/** All rows that changed are written together: one layout for many. */
+const DRAW_MS = 50;
 const SLOW_MS = 1_000;
 
 interface Line {
@@ -74,7 +76,7 @@ export function watchlistView(app: App, frames: Frames): HTMLElement {
       const line = lines.get(symbol);
       if (line === undefined) continue;
       const row = app.board.row(symbol);
-      setText(line.last, price(row.last));
+      setText(line.last, price(row.last, pennies(row.last)));
       setText(line.change, percent(row.changeRatio));
       const kind = `change ${tone(row.changeRatio)}`;
       if (line.change.className !== kind) line.change.className = kind;
@@ -164,9 +166,10 @@ export function watchlistView(app: App, frames: Frames): HTMLElement {
 
   app.symbolsChanged.on(build);
   app.activeChanged.on(choose);
+  const soon = paced(frames, DRAW_MS, fill);
   app.rowChanged.on((symbol) => {
     dirty.add(symbol);
-    frames.soon(fill);
+    soon();
   });
   new MutationObserver(() => {
     colours = palette(document.documentElement);
@@ -187,7 +190,7 @@ export function watchlistView(app: App, frames: Frames): HTMLElement {
 
 /** In the decimals of the price that it belongs to: 0.02, not 0.0200. */
 function spread({ spread, quote }: Row): string {
-  return spread === null ? '–' : price(spread, decimals(quote?.bid ?? 1));
+  return spread === null ? '–' : price(spread, pennies(quote?.bid ?? null));
 }
 
 function keptSort(app: App): Sort | null {

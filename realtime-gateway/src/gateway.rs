@@ -33,6 +33,8 @@ pub struct Gateway {
 pub struct Feed {
     connected: AtomicBool,
     last_record_ms: AtomicU64,
+    /// Whether some other service of the pipeline is not well.
+    ailing: AtomicBool,
 }
 
 impl Feed {
@@ -45,6 +47,17 @@ impl Feed {
     #[must_use]
     pub fn connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether every other service of the pipeline is well.
+    pub fn set_well(&self, well: bool) {
+        self.ailing.store(!well, Ordering::Relaxed);
+    }
+
+    /// Whether every other service of the pipeline is well.
+    #[must_use]
+    pub fn well(&self) -> bool {
+        !self.ailing.load(Ordering::Relaxed)
     }
 
     /// Notes that a record came.

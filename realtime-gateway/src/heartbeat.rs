@@ -44,13 +44,14 @@ pub async fn run(gateway: Arc<Gateway>, health: Health, stop: CancellationToken)
     }
 }
 
-/// `{"time":…,"market":"open","feed_age_ms":12,"pipeline":"ok","redis":"up"}`
+/// `{"time":…,"market":"open","feed_age_ms":12,"pipeline":"ok","redis":"up"}`. The pipeline is `down` where this gateway cannot deliver,
+/// `degraded` where any other service of it is not well.
 #[must_use]
 pub fn heartbeat(gateway: &Gateway, health: &Health) -> String {
     let now = unix_ms();
     let pipeline = match health.report().status {
-        Status::Ok => "ok",
-        Status::Degraded => "degraded",
+        Status::Ok if gateway.feed.well() => "ok",
+        Status::Ok | Status::Degraded => "degraded",
         Status::Down => "down",
     };
     serde_json::json!({

@@ -28,6 +28,7 @@ use service::{CancellationToken, Health, Tasks, ops};
 
 pub use config::Config;
 use gateway::Gateway;
+use http::pipeline::Pipeline;
 
 /// Time for the tasks to end after clients were drained.
 const STOP_MAX: Duration = Duration::from_secs(10);
@@ -44,7 +45,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let address = listener.local_addr()?;
     let drain = config.drain;
     let gateway = Gateway::new(config)?;
-    let router = http::routes::router(&gateway, &health, &metrics);
+    let pipeline = Pipeline::new(Arc::clone(&gateway), health.clone(), metrics.clone());
+    let router = http::routes::router(&gateway, &health, &metrics, Arc::clone(&pipeline));
 
     // Sources and sockets outlive the stop signal by the time that clients get to leave.
     let drained = CancellationToken::new();
@@ -53,6 +55,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     tasks.spawn("redis", redis::subscriber::run(Arc::clone(&gateway), redis, token.clone()));
     tasks.spawn("heartbeat", heartbeat::run(Arc::clone(&gateway), health, token.clone()));
     tasks.spawn("background", background::run(Arc::clone(&gateway), token.clone()));
+    tasks.spawn("pipeline", http::pipeline::watch(pipeline, token.clone()));
     let serve = http::server::run(Arc::clone(&gateway), listener, router, stop.child_token());
     let (accepting, ended) = (stop.clone(), token.clone());
     tasks.spawn("http", async move {

@@ -237,6 +237,7 @@ impl Hub {
                     (None, Some(offset)) => state.missed_after(symbol, offset, options.channels),
                     (None, None) => continue,
                 };
+                let missed = missed.filter(|missed| !too_many(missed));
                 answer.recovery.insert(symbol.to_string(), missed.is_some());
                 recovered.extend(missed.map(|missed| (*symbol, missed)));
             }
@@ -303,6 +304,9 @@ impl Hub {
                 return false;
             };
             missed.extend(some);
+        }
+        if too_many(&missed) {
+            return false;
         }
         missed.sort_unstable_by_key(|entry| entry.event.offset);
         state.sessions.remove(session);
@@ -480,10 +484,7 @@ impl State {
     }
 
     fn send_again(&self, client: &Arc<Client>, missed: &[super::log::Entry]) {
-        let batch = replay(missed);
-        for index in 0..batch.len() {
-            client.push(&batch, index, Instant::now());
-        }
+        client.outbox().push_again(&replay(missed), Instant::now());
     }
 
     /// The first paint: what is known of the symbol now.
@@ -502,6 +503,13 @@ impl State {
             }
         }
     }
+}
+
+/// Bytes that are sent again at most; a client that missed more is better off with a snapshot and the history API.
+const AGAIN_BYTES_MAX: usize = 8 << 20;
+
+fn too_many(missed: &[super::log::Entry]) -> bool {
+    missed.iter().map(|entry| entry.payload.len()).sum::<usize>() > AGAIN_BYTES_MAX
 }
 
 /// The size of a trade in shares, for the day's volume; 0 where it has none.

@@ -48,6 +48,8 @@ pub struct Outbox {
     encoding: Encoding,
     limits: Limits,
     lossless: bool,
+    /// Bytes of records sent again, which do not count against the bound while they wait.
+    allowance: usize,
     queue: VecDeque<Piece>,
     /// Bytes of `queue` that are not written yet.
     unsent: usize,
@@ -74,6 +76,7 @@ impl Outbox {
             encoding,
             limits,
             lossless: false,
+            allowance: 0,
             queue: VecDeque::new(),
             unsent: 0,
             written: 0,
@@ -136,7 +139,7 @@ impl Outbox {
         if length == 0 {
             return Ok(());
         }
-        if self.unsent + length > self.limits.lossless_bytes && self.unsent > 0 {
+        if self.unsent + length > self.limits.lossless_bytes + self.allowance && self.unsent > 0 {
             if self.lossless {
                 return Err(Overflow::Lossless);
             }
@@ -154,12 +157,23 @@ impl Outbox {
         Ok(())
     }
 
+    /// Adds all records of a batch that a client missed. They are not conflated, however many: it was promised all of them.
+    pub fn push_again(&mut self, batch: &Arc<Batch>, now: Instant) {
+        let length = batch.encoded(self.encoding, 0..batch.len()).len();
+        if length > 0 {
+            self.allowance += length;
+            self.unsent += length;
+            self.waiting_since.get_or_insert(now);
+            self.queue.push_back(Piece::Records { batch: Arc::clone(batch), range: 0..batch.len() });
+        }
+    }
+
     /// Adds a message that was made for this client's encoding: an answer, a heartbeat.
     ///
     /// # Errors
     /// [`Overflow::Unread`] where the client asks on and on without reading the answers.
     pub fn push_whole(&mut self, message: Bytes, now: Instant) -> Result<(), Overflow> {
-        if self.unsent + message.len() > 2 * self.limits.lossless_bytes + (1 << 20) {
+        if self.unsent + message.len() > 2 * self.limits.lossless_bytes + self.allowance + (1 << 20) {
             return Err(Overflow::Unread);
         }
         self.unsent += message.len();
@@ -255,6 +269,7 @@ impl Outbox {
         if self.unsent > self.limits.lossless_bytes / 4 {
             return;
         }
+        self.allowance = 0;
         let Some(lag) = self.lag.take() else { return };
         if let Some(notice) = lag.notice().and_then(|json| self.encoding.notice("lagged", &json)) {
             self.unsent += notice.len();
@@ -384,6 +399,18 @@ mod tests {
         let answer = Bytes::from(vec![b'x'; 1000]);
         let refused = (0..2000).find_map(|_| outbox.push_whole(answer.clone(), Instant::now()).err());
         assert_eq!(refused, Some(Overflow::Unread));
+    }
+
+    #[test]
+    fn what_is_sent_again_is_not_conflated_nor_is_what_follows() {
+        let records: Vec<_> = (1..=40).map(|n| ("A", Channel::Trades, n)).collect();
+        let missed = Arc::new(batch(&records));
+        let live = Arc::new(batch(&[("A", Channel::Trades, 41), ("A", Channel::Trades, 42)]));
+        let mut outbox = Outbox::new(Encoding::SocketIoText, LIMITS);
+        outbox.push_again(&missed, Instant::now());
+        outbox.push(&live, 0, Instant::now()).unwrap();
+        outbox.push(&live, 1, Instant::now()).unwrap();
+        assert_eq!(offsets(&drained(&mut outbox)), (1..=42).collect::<Vec<_>>());
     }
 
     #[test]

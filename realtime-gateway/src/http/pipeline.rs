@@ -9,8 +9,8 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use service::Health;
 use service::telemetry::Metrics;
+use service::{CancellationToken, Health};
 use tokio::sync::Mutex;
 
 use crate::access::unix_ms;
@@ -19,6 +19,8 @@ use crate::gateway::Gateway;
 
 /// How long an answer is remembered.
 const FRESH: Duration = Duration::from_secs(1);
+/// Time between looks that nobody asked for.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
 /// How long a service may take.
 const ANSWER_MAX: Duration = Duration::from_millis(800);
 
@@ -44,6 +46,7 @@ impl Pipeline {
         }
         let targets = &self.gateway.config.pipeline;
         let answers = join_all(targets.iter().map(|target| self.ask(target))).await;
+        self.gateway.feed.set_well(answers.iter().all(|answer| answer["health"]["status"] == "ok"));
         let mut services: BTreeMap<String, Value> =
             targets.iter().map(|target| target.name.clone()).zip(answers).collect();
         let own = json!({ "health": self.health.report(), "metrics": numbers(&self.metrics.render()) });
@@ -64,6 +67,18 @@ impl Pipeline {
             health.unwrap_or_else(|| json!({ "status": "down", "service": target.name, "detail": "does not answer" }));
         json!({ "health": health, "metrics": metrics.map_or_else(|_| json!({}), |text| numbers(&text)) })
     }
+}
+
+/// Looks every few seconds, so that heartbeats can say how the pipeline is. Runs until `stop`.
+///
+/// # Errors
+/// Never; the type is that of a supervised task.
+pub async fn watch(pipeline: Arc<Pipeline>, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut every = tokio::time::interval(WATCH_EVERY);
+    while stop.run_until_cancelled(every.tick()).await.is_some() {
+        stop.run_until_cancelled(pipeline.look()).await;
+    }
+    Ok(())
 }
 
 /// The answer.

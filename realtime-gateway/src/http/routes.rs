@@ -24,8 +24,7 @@ use crate::websocket::handshake;
 use crate::websocket::plain::{self, Address};
 
 /// The whole address space of the gateway.
-pub fn router(gateway: &Arc<Gateway>, health: &Health, metrics: &Metrics) -> Router {
-    let pipeline = Pipeline::new(Arc::clone(gateway), health.clone(), metrics.clone());
+pub fn router(gateway: &Arc<Gateway>, health: &Health, metrics: &Metrics, pipeline: Arc<Pipeline>) -> Router {
     let guarded = Router::new()
         .route("/api/bars/{*path}", any(proxy::bars))
         .route("/api/market/{*path}", any(proxy::same))

@@ -1,0 +1,163 @@
+// The cases of the official Engine.IO and Socket.IO protocol test suites that apply to this server, told packet by packet.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { after, before, test } from 'node:test';
+import { WebSocket } from 'ws';
+import { Gateway, Redis, eventually } from './harness.mjs';
+
+let redis, gateway, base;
+before(async () => {
+  redis = await Redis.start();
+  gateway = await Gateway.start(redis, { PING_INTERVAL_S: '1', PING_TIMEOUT_S: '1', HANDSHAKE_MAX_S: '2' });
+  base = `${gateway.url}/socket.io/`;
+});
+after(async () => {
+  await gateway.stop();
+  await redis.stop();
+});
+
+async function websocket(query = 'EIO=4&transport=websocket') {
+  const socket = new WebSocket(`${base.replace('http', 'ws')}?${query}`);
+  const seen = [];
+  socket.on('message', (data) => seen.push(String(data)));
+  await once(socket, 'open');
+  const next = (start) => eventually(`a packet ${start}`, () => {
+    const at = seen.findIndex((text) => text.startsWith(start));
+    return at >= 0 && seen.splice(at, 1)[0];
+  });
+  return { socket, seen, next };
+}
+
+async function polling() {
+  const answer = await fetch(`${base}?EIO=4&transport=polling`);
+  const open = JSON.parse((await answer.text()).slice(1));
+  const url = `${base}?EIO=4&transport=polling&sid=${open.sid}`;
+  const post = async (body) => fetch(url, { method: 'POST', body });
+  const poll = async () => (await fetch(url)).text();
+  const seen = [];
+  const pollFor = async (start) => {
+    for (;;) {
+      const at = seen.findIndex((packet) => packet.startsWith(start));
+      if (at >= 0) return seen.splice(at, 1)[0];
+      const answer = await fetch(url);
+      assert.equal(answer.status, 200, 'the session is there');
+      const packets = (await answer.text()).split('\x1e');
+      if (packets.includes('2')) await post('3');
+      seen.push(...packets);
+    }
+  };
+  return { open, url, post, poll, pollFor };
+}
+
+test('handshakes', async () => {
+  const { open } = await polling();
+  assert.deepEqual([open.upgrades, open.pingInterval, open.pingTimeout, typeof open.sid, open.maxPayload], [['websocket'], 1000, 1000, 'string', 100000]);
+  const { next, socket } = await websocket();
+  const direct = JSON.parse((await next('0')).slice(1));
+  assert.deepEqual([direct.upgrades, direct.pingInterval, direct.pingTimeout], [[], 1000, 1000]);
+  socket.close();
+  for (const query of ['', '?transport=websocket', '?EIO=abc&transport=polling', '?EIO=4', '?EIO=4&transport=abc', '?EIO=4&transport=polling&sid=abc']) {
+    assert.equal((await fetch(base + query)).status, 400, query);
+  }
+});
+
+test('polling: packets in both directions, pings, and the end of the session', async () => {
+  const { post, pollFor, url, poll } = await polling();
+  assert.equal(await (await post('40')).text(), 'ok');
+  assert.match(await pollFor('40'), /^40\{"sid":"[^"]+","pid":"[^"]+"\}$/);
+  await post('421["subscribe","AAPL"]\x1e422["unsubscribe","AAPL"]');
+  assert.match(await pollFor('431'), /"subscribed":\["AAPL"\]/);
+  assert.equal(await pollFor('2'), '2');
+  await Promise.all([poll(), fetch(url)]); // two at once end the session
+  await eventually('the session is over', async () => (await fetch(url)).status === 400);
+});
+
+test('a client that does not answer pings is dropped, on both transports', async () => {
+  const { next, socket } = await websocket();
+  socket.send('40');
+  await next('40');
+  await next('2');
+  await once(socket, 'close');
+  const { url, post } = await polling();
+  await post('40');
+  await eventually('the session is over', async () => (await fetch(url)).status === 400);
+});
+
+test('a client that answers pings stays', async () => {
+  const { next, socket } = await websocket();
+  socket.send('40');
+  for (let ping = 0; ping < 4; ping += 1) {
+    await next('2');
+    socket.send('3');
+  }
+  assert.equal(socket.readyState, WebSocket.OPEN);
+  socket.send('1');
+  await once(socket, 'close');
+});
+
+test('an upgrade keeps the session and ends the poll', async () => {
+  const { open, post, pollFor, url } = await polling();
+  await post('40');
+  await pollFor('40');
+  const { socket, next } = await websocket(`EIO=4&transport=websocket&sid=${open.sid}`);
+  const waiting = fetch(url);
+  socket.send('2probe');
+  assert.equal(await next('3probe'), '3probe');
+  const last = (await (await waiting).text()).split('\x1e');
+  assert.ok(last.some((packet) => packet === '6' || packet.startsWith('4')), `${last}`);
+  socket.send('5');
+  socket.send('423["subscribe","UP"]');
+  assert.match(await next('433'), /"subscribed":\["UP"\]/);
+  assert.equal((await fetch(url)).status, 400);
+  socket.close();
+});
+
+test('namespaces: only the main one, and only once connected', async () => {
+  const { socket, next } = await websocket();
+  socket.send('40/nothing,');
+  assert.equal(await next('44'), '44/nothing,{"message":"Invalid namespace"}');
+  socket.send('40{"token":5}');
+  await next('40');
+  socket.send('429["subscribe",["A"]]');
+  await next('439');
+  socket.send('41');
+  socket.send('40');
+  await next('40');
+  socket.send('4210["unsubscribe","B"]');
+  assert.match(await next('4310'), /"symbols":\[\]/, 'a goodbye forgets the subscriptions');
+  socket.close();
+});
+
+test('binary attachments are swallowed together with their event', async () => {
+  const { socket, next } = await websocket();
+  socket.send('40');
+  await next('40');
+  socket.send('452-7["message",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]');
+  socket.send(Buffer.from([1, 2, 3]));
+  socket.send(Buffer.from([4, 5, 6]));
+  assert.match(await next('437'), /unknown event/);
+  socket.send('428["subscribe","A"]');
+  await next('438');
+  socket.close();
+});
+
+test('a breach ends the connection', async () => {
+  const breaches = [['4abc'], ['42["x"'], ['42{}'], ['40', '42abc'], ['42["subscribe","A"]'], ['40', Buffer.from([1])], ['40', '451-["x",{"_placeholder":true,"num":0}]', '42["x"]'], ['8'], ['2probe']];
+  for (const packets of breaches) {
+    const { socket } = await websocket();
+    for (const packet of packets) socket.send(packet);
+    await once(socket, 'close');
+    const { post, url } = await polling();
+    if (packets.every((packet) => typeof packet === 'string')) {
+      await post(packets.join('\x1e'));
+      await eventually(`the session is over after ${packets}`, async () => (await fetch(url)).status === 400);
+    }
+  }
+});
+
+test('a client that never enters is shown the door', async () => {
+  const { socket } = await websocket();
+  const start = Date.now();
+  await once(socket, 'close');
+  assert.ok(Date.now() - start < 6000);
+});

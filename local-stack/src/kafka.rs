@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rdkafka::ClientConfig;
@@ -82,7 +82,8 @@ impl Kafka {
     }
 }
 
-/// Makes a topic with one replica on the broker at `bootstrap`; fine when it is there already.
+/// Makes a topic with one replica on the broker at `bootstrap`, and waits until it can be used; fine
+/// when it is there already.
 ///
 /// # Errors
 /// The broker cannot be reached or refuses.
@@ -97,6 +98,24 @@ pub async fn create_topic(bootstrap: &str, name: &str, partitions: u16) -> Resul
         match answer {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((topic, code)) => bail!("cannot create the topic {topic}: {code}"),
+        }
+    }
+    let (bootstrap, name) = (bootstrap.to_owned(), name.to_owned());
+    tokio::task::spawn_blocking(move || wait_for_leaders(&bootstrap, &name, partitions)).await?
+}
+
+/// The controller confirms a topic a moment before the broker has taken the lead of its partitions;
+/// who asks in between is told "not leader".
+fn wait_for_leaders(bootstrap: &str, topic: &str, partitions: u16) -> Result<()> {
+    let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", bootstrap).create()?;
+    let deadline = Instant::now() + Duration::from_secs(15);
+    for partition in 0..i32::from(partitions) {
+        while let Err(error) = consumer.fetch_watermarks(topic, partition, Duration::from_secs(5)) {
+            if Instant::now() > deadline {
+                bail!("partition {partition} of the new topic {topic} cannot be used: {error}");
+            }
+            // A frozen or dead broker is waited for above; an answer comes at once and is asked for again.
+            std::thread::yield_now();
         }
     }
     Ok(())

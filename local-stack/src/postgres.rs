@@ -252,7 +252,8 @@ fn programs() -> Result<PathBuf> {
     folders.extend(path::versions("/usr/local/opt/postgresql"));
     folders.extend(["/usr/lib/postgresql/bin", "/usr/pgsql/bin", "/opt/homebrew/bin"].map(PathBuf::from));
     path::find("postgres", &folders)
-        .and_then(|program| program.parent().map(Path::to_path_buf))
+        // Where PATH has a link, the rest of PostgreSQL lies beside the file that it points to.
+        .and_then(|program| Some(program.canonicalize().ok()?.parent()?.to_path_buf()))
         .filter(|folder| folder.join("initdb").exists())
         .context("PostgreSQL is not installed: run `make deps`, or install the package postgresql")
 }

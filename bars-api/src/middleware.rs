@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, ResponseError as _, web};
@@ -45,6 +46,9 @@ pub async fn around<B: MessageBody>(
     };
     if problem.is_none() {
         problem = response.response().error().and_then(|error| error.as_error::<Problem>()).cloned();
+    }
+    if problem.is_none() && response.status() == StatusCode::NOT_FOUND {
+        problem = Some(Problem::no_route(response.request().path())); // the documentation's files say it in their own way
     }
     let mut response = match problem {
         None => response,

@@ -1,6 +1,7 @@
 //! From a question to an answer: is it known already, is what is known still true, and if not, ask the database.
 
-use actix_web::http::StatusCode;
+use std::sync::Arc;
+
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
@@ -13,6 +14,21 @@ use crate::state::State;
 
 /// JSON.
 pub const JSON: &str = "application/json";
+
+/// What goes back to a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The body.
+    pub body: Bytes,
+    /// Headers beside the usual ones.
+    pub headers: Arc<[(&'static str, String)]>,
+}
+
+impl From<Vec<u8>> for Answer {
+    fn from(body: Vec<u8>) -> Self {
+        Self { body: body.into(), headers: Arc::default() }
+    }
+}
 
 /// What decides an answer that is made of bars.
 #[derive(Clone, Debug)]
@@ -32,11 +48,11 @@ pub struct Ask {
 ///
 /// # Errors
 /// What `make` says, or 503 where the database does not answer in time.
-pub async fn versioned(
+pub async fn versioned<A: Into<Answer>>(
     state: &State,
     request: &HttpRequest,
     ask: Ask,
-    make: impl AsyncFnOnce(&Transaction<'_>) -> Result<Vec<u8>, Problem>,
+    make: impl AsyncFnOnce(&Transaction<'_>) -> Result<A, Problem>,
 ) -> Result<HttpResponse, Problem> {
     let answering = answer(state, request, &ask, make);
     tokio::time::timeout(state.answer_time_max, answering).await.unwrap_or_else(|_| Err(Problem::too_slow()))
@@ -46,51 +62,51 @@ pub async fn versioned(
 ///
 /// # Errors
 /// As in [`versioned`].
-pub async fn fresh(
+pub async fn fresh<A: Into<Answer>>(
     state: &State,
-    make: impl AsyncFnOnce(&Transaction<'_>) -> Result<Vec<u8>, Problem>,
+    make: impl AsyncFnOnce(&Transaction<'_>) -> Result<A, Problem>,
 ) -> Result<HttpResponse, Problem> {
     let answering = async {
         let mut connection = state.database.connect().await?;
         let snapshot = connection.snapshot().await?;
-        let body = make(&snapshot).await?;
+        let answer = make(&snapshot).await?;
         snapshot.commit().await?;
         connection.release();
-        Ok(respond(StatusCode::OK, None, JSON, body.into()))
+        Ok(respond(None, JSON, answer.into()))
     };
     tokio::time::timeout(state.answer_time_max, answering).await.unwrap_or_else(|_| Err(Problem::too_slow()))
 }
 
-async fn answer(
+async fn answer<A: Into<Answer>>(
     state: &State,
     request: &HttpRequest,
     ask: &Ask,
-    make: impl AsyncFnOnce(&Transaction<'_>) -> Result<Vec<u8>, Problem>,
+    make: impl AsyncFnOnce(&Transaction<'_>) -> Result<A, Problem>,
 ) -> Result<HttpResponse, Problem> {
     let mut connection = state.database.connect().await?;
     if let Some(version) = versions::version(&*connection, &ask.scope).await? {
         let etag = etag(version, &ask.key);
         if is_held(request, &etag) {
             connection.release();
-            return Ok(respond(StatusCode::NOT_MODIFIED, Some(&etag), ask.content_type, Bytes::new()));
+            return Ok(not_modified(&etag));
         }
-        if let Some(body) = state.remembered.get(&ask.key, version) {
+        if let Some(answer) = state.remembered.get(&ask.key, version) {
             connection.release();
             metrics::counter!("bars_api_answers_total", "from" => "memory").increment(1);
-            return Ok(respond(StatusCode::OK, Some(&etag), ask.content_type, body));
+            return Ok(respond(Some(&etag), ask.content_type, answer));
         }
     }
     let snapshot = connection.snapshot().await?;
     let version = versions::version(&snapshot, &ask.scope).await?;
-    let body = Bytes::from(make(&snapshot).await?);
+    let answer: Answer = make(&snapshot).await?.into();
     snapshot.commit().await?;
     connection.release();
     metrics::counter!("bars_api_answers_total", "from" => "database").increment(1);
     let etag = version.map(|version| {
-        state.remembered.put(&ask.key, version, body.clone());
+        state.remembered.put(&ask.key, version, answer.clone());
         etag(version, &ask.key)
     });
-    Ok(respond(StatusCode::OK, etag.as_deref(), ask.content_type, body))
+    Ok(respond(etag.as_deref(), ask.content_type, answer))
 }
 
 /// Weak, because the same answer may be sent in several encodings.
@@ -104,14 +120,22 @@ fn is_held(request: &HttpRequest, etag: &str) -> bool {
 }
 
 /// `no-cache` lets anybody keep the answer and makes them ask each time whether it still stands.
-fn respond(status: StatusCode, etag: Option<&str>, content_type: &'static str, body: Bytes) -> HttpResponse {
-    let mut response = HttpResponse::build(status);
-    response.insert_header((header::CACHE_CONTROL, "no-cache"));
+fn respond(etag: Option<&str>, content_type: &'static str, answer: Answer) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response.content_type(content_type);
+    response.insert_header((header::CACHE_CONTROL, "no-cache")).insert_header((header::VARY, "accept"));
     if let Some(etag) = etag {
         response.insert_header((header::ETAG, etag));
     }
-    if status == StatusCode::NOT_MODIFIED {
-        return response.finish();
+    for (name, value) in answer.headers.iter() {
+        response.insert_header((*name, value.as_str()));
     }
-    response.content_type(content_type).body(body)
+    response.body(answer.body)
+}
+
+fn not_modified(etag: &str) -> HttpResponse {
+    let mut response = HttpResponse::NotModified();
+    response.insert_header((header::CACHE_CONTROL, "no-cache")).insert_header((header::VARY, "accept"));
+    response.insert_header((header::ETAG, etag));
+    response.finish()
 }

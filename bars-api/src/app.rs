@@ -10,6 +10,7 @@ use utoipa::OpenApi as _;
 use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
 use crate::config::Origins;
+use crate::format;
 use crate::middleware::{REQUEST_ID, around};
 use crate::openapi::ApiDoc;
 use crate::problem::Problem;
@@ -103,6 +104,7 @@ fn cors(origins: &Origins) -> Cors {
         .allowed_methods(["GET", "HEAD"])
         .allow_any_header()
         .expose_headers([REQUEST_ID, header::ETAG, header::RETRY_AFTER])
+        .expose_headers([format::NEXT_PAGE_TOKEN, format::AS_OF])
         .max_age(3600);
     match origins {
         Origins::Any => cors.allow_any_origin().send_wildcard(),

@@ -10,6 +10,7 @@ pub mod companies;
 pub mod config;
 pub mod db;
 pub mod dto;
+pub mod format;
 pub mod history;
 pub mod many;
 pub mod middleware;

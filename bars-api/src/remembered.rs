@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
+use crate::answer::Answer;
 
 /// Counted for each answer beside its own bytes: keys, map entry, queue entry.
 const OVERHEAD_BYTES: usize = 256;
@@ -26,7 +26,7 @@ struct Inner {
 #[derive(Debug)]
 struct Kept {
     version: i64,
-    body: Bytes,
+    answer: Answer,
     used: bool,
 }
 
@@ -39,29 +39,29 @@ impl Remembered {
 
     /// The answer to `key` if it was made of exactly `version`.
     #[must_use]
-    pub fn get(&self, key: &str, version: i64) -> Option<Bytes> {
+    pub fn get(&self, key: &str, version: i64) -> Option<Answer> {
         let mut inner = self.lock();
         let kept = inner.answers.get_mut(key).filter(|kept| kept.version == version)?;
         kept.used = true;
-        Some(kept.body.clone())
+        Some(kept.answer.clone())
     }
 
     /// Keeps an answer, and forgets others where that is too much. An answer never replaces one of a later version.
-    pub fn put(&self, key: &str, version: i64, body: Bytes) {
-        let size = cost(key, &body);
+    pub fn put(&self, key: &str, version: i64, answer: Answer) {
+        let size = cost(key, &answer);
         if size > self.bytes_max / 8 {
             return; // one answer must not drive out all others
         }
         let mut inner = self.lock();
         if let Some(kept) = inner.answers.get_mut(key) {
             if kept.version < version {
-                let before = cost(key, &kept.body);
-                *kept = Kept { version, body, used: true };
+                let before = cost(key, &kept.answer);
+                *kept = Kept { version, answer, used: true };
                 inner.bytes = inner.bytes + size - before;
             }
         } else {
             let key: Arc<str> = key.into();
-            inner.answers.insert(Arc::clone(&key), Kept { version, body, used: false });
+            inner.answers.insert(Arc::clone(&key), Kept { version, answer, used: false });
             inner.queue.push_back(key);
             inner.bytes += size;
         }
@@ -85,7 +85,7 @@ impl Inner {
                 }
                 _ => {
                     if let Some(kept) = self.answers.remove(&key) {
-                        self.bytes -= cost(&key, &kept.body);
+                        self.bytes -= cost(&key, &kept.answer);
                     }
                 }
             }
@@ -93,16 +93,17 @@ impl Inner {
     }
 }
 
-fn cost(key: &str, body: &Bytes) -> usize {
-    key.len() + body.len() + OVERHEAD_BYTES
+fn cost(key: &str, answer: &Answer) -> usize {
+    let headers: usize = answer.headers.iter().map(|(_, value)| value.len() + OVERHEAD_BYTES).sum();
+    key.len() + answer.body.len() + headers + OVERHEAD_BYTES
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn body(size: usize) -> Bytes {
-        Bytes::from(vec![b'x'; size])
+    fn body(size: usize) -> Answer {
+        vec![b'x'; size].into()
     }
 
     #[test]
@@ -135,7 +136,7 @@ mod tests {
         }
         let inner = remembered.lock();
         assert_eq!(inner.queue.len(), inner.answers.len());
-        assert_eq!(inner.bytes, inner.answers.iter().map(|(key, kept)| cost(key, &kept.body)).sum::<usize>());
+        assert_eq!(inner.bytes, inner.answers.iter().map(|(key, kept)| cost(key, &kept.answer)).sum::<usize>());
     }
 
     #[test]

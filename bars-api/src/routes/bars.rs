@@ -10,6 +10,7 @@ use crate::answer::{self, Ask, JSON};
 use crate::db::bars::{self, BarRow, Edge, Series};
 use crate::db::versions::Scope;
 use crate::dto;
+use crate::format::Format;
 use crate::history::{self, Question};
 use crate::openapi::params::{self, SymbolPath};
 use crate::openapi::refusals::{Refused, Unchanged, Unknown};
@@ -26,7 +27,7 @@ const LATEST_SYMBOLS_MAX: usize = 10_000;
     get, path = "/bars/{symbol}", tag = "bars",
     params(SymbolPath, params::Newest),
     responses(
-        (status = 200, description = "The bars", body = dto::Bars),
+        (status = 200, description = "The bars; as lines with `Accept: text/csv` or `application/x-ndjson`", content((dto::Bars = "application/json"), (String = "text/csv"), (String = "application/x-ndjson"))),
         Unchanged,
         Refused,
         Unknown,
@@ -40,12 +41,13 @@ pub async fn newest(
     let params = Params::strict(request.query_string(), &["timeframe", "limit", "source"])?;
     let series = series(&state, &symbol, &params)?;
     let question = Question { series, range_ns: i64::MIN..i64::MAX, order: Order::Descending, limit: params.limit()? };
-    let ask = ask(&question.series, format!("newest|{}|{}", describe(&question.series), question.limit));
+    let format = Format::wanted(&request);
+    let ask = ask(&question.series, format, format!("newest|{}|{}", describe(&question.series), question.limit));
     answer::versioned(&state, &request, ask, async |snapshot| {
         let mut page = history::page(snapshot, &question).await?;
         refuse_unknown(snapshot, &question.series.symbol, &page.bars).await?;
         page.bars.reverse();
-        Ok(render_page(&question.series, &page.bars, None, page.edge.as_ref()))
+        Ok(format.page(&question.series, &page.bars, None, page.edge.as_ref()))
     })
     .await
 }
@@ -55,7 +57,7 @@ pub async fn newest(
     get, path = "/bars/{symbol}/range", tag = "bars",
     params(SymbolPath, params::Range),
     responses(
-        (status = 200, description = "The bars; an empty list where the symbol has none in this range", body = dto::Bars),
+        (status = 200, description = "The bars; an empty list where the symbol has none in this range. As lines with `Accept: text/csv` or `application/x-ndjson`, the token then in `X-Next-Page-Token`", content((dto::Bars = "application/json"), (String = "text/csv"), (String = "application/x-ndjson"))),
         Unchanged,
         Refused,
         Unknown,
@@ -75,14 +77,15 @@ pub async fn range(
     let question =
         Question { series, range_ns: rest_of(range_ns, cursor.as_ref(), order), order, limit: params.limit()? };
     let key = format!("{subject}|{}|{:?}", question.limit, cursor.map(|cursor| cursor.ts_ns));
-    answer::versioned(&state, &request, ask(&question.series, key), async |snapshot| {
+    let format = Format::wanted(&request);
+    answer::versioned(&state, &request, ask(&question.series, format, key), async |snapshot| {
         let page = history::page(snapshot, &question).await?;
         refuse_unknown(snapshot, &question.series.symbol, &page.bars).await?;
         let token = page.bars.last().filter(|_| page.more).map(|last| {
             let (symbol, detail) = (question.series.symbol, String::new());
             Cursor { symbol, ts_ns: last.start_ns(), detail }.seal(&subject)
         });
-        Ok(render_page(&question.series, &page.bars, token.as_deref(), page.edge.as_ref()))
+        Ok(format.page(&question.series, &page.bars, token.as_deref(), page.edge.as_ref()))
     })
     .await
 }
@@ -149,8 +152,9 @@ fn describe(series: &Series) -> String {
     format!("{}|{}|{}", series.symbol, series.timeframe, series.source)
 }
 
-fn ask(series: &Series, key: String) -> Ask {
-    Ask { key, scope: Scope::Symbols(vec![series.symbol]), content_type: JSON }
+fn ask(series: &Series, format: Format, key: String) -> Ask {
+    let content_type = format.content_type();
+    Ask { key: format!("{key}|{content_type}"), scope: Scope::Symbols(vec![series.symbol]), content_type }
 }
 
 fn rest_of(range_ns: Range<i64>, cursor: Option<&Cursor>, order: Order) -> Range<i64> {
@@ -166,8 +170,4 @@ async fn refuse_unknown(snapshot: &Transaction<'_>, symbol: &Symbol, found: &[Ba
         return Err(Problem::unknown_symbol(symbol.as_str(), "bars"));
     }
     Ok(())
-}
-
-fn render_page(series: &Series, bars: &[BarRow], token: Option<&str>, edge: Option<&Edge>) -> Vec<u8> {
-    render::bars(&series.symbol, &series.timeframe.to_string(), bars, token, edge)
 }

@@ -215,3 +215,42 @@ async fn without_a_key_only_the_front_door_is_open_where_keys_are_needed() {
     let with_key = TestRequest::get().uri("/bars/AAPL").insert_header(("authorization", "Bearer two"));
     assert_eq!(send(&api, with_key).await.minutes(), [0]);
 }
+
+#[actix_web::test]
+async fn bars_come_as_lines_where_that_is_asked_for() {
+    let (database, mut client) = database().await;
+    store(&mut client, &(0..3).map(|at| Stored::minute("AAPL", at)).collect::<Vec<_>>()).await;
+    let api = api(on(&database)).await;
+    let path = "/bars/AAPL/range?limit=2";
+    let ask = |accept: &'static str| TestRequest::get().uri(path).insert_header(("accept", accept));
+    for _ in 0..2 {
+        let csv = send(&api, ask("text/csv")).await;
+        assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8");
+        let text = String::from_utf8(csv.body.clone()).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], "timestamp,open,high,low,close,volume,trade_count,vwap,final,revision");
+        assert_eq!(lines[1], "1717421400000,100,101,99,100.5,10,2,100,true,0");
+        assert_eq!((lines.len(), csv.header("x-as-of")), (3, r#"{"epoch":7,"seq":3,"time":1717421520000}"#));
+        let token = csv.header("x-next-page-token").to_owned();
+        assert_eq!(get(&api, &format!("{path}&page_token={token}")).await.minutes(), [2]);
+        let lines = send(&api, ask("application/x-ndjson")).await;
+        let json: serde_json::Value =
+            serde_json::from_slice(lines.body.split(|byte| *byte == b'\n').nth(1).unwrap()).unwrap();
+        assert_eq!(json["open"], json!(101));
+        assert_eq!(send(&api, ask("*/*")).await.minutes(), [0, 1]);
+    }
+}
+
+#[actix_web::test]
+async fn answers_are_compressed_for_whoever_can_read_it() {
+    let (database, mut client) = database().await;
+    store(&mut client, &(0..200).map(|at| Stored::minute("AAPL", at)).collect::<Vec<_>>()).await;
+    let api = api(on(&database)).await;
+    let plain = get(&api, "/bars/AAPL").await;
+    for encoding in ["gzip", "br", "zstd"] {
+        let request = TestRequest::get().uri("/bars/AAPL").insert_header(("accept-encoding", encoding));
+        let packed = send(&api, request).await;
+        assert_eq!(packed.header("content-encoding"), encoding);
+        assert!(packed.body.len() * 4 < plain.body.len(), "{encoding}: {} bytes", packed.body.len());
+    }
+}

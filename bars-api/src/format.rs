@@ -1,0 +1,109 @@
+//! In which form a client wants its bars.
+
+use actix_web::HttpRequest;
+use actix_web::http::header;
+
+use crate::answer::Answer;
+use crate::db::bars::{BarRow, Edge, Series};
+use crate::render::{self, table};
+
+/// Carries the token of the next page where the body has no place for it.
+pub const NEXT_PAGE_TOKEN: &str = "x-next-page-token";
+/// Carries `as_of` where the body has no place for it, as JSON.
+pub const AS_OF: &str = "x-as-of";
+
+/// The forms there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One object with everything.
+    Json,
+    /// A header line, then one bar a line.
+    Csv,
+    /// One bar a line, as JSON.
+    Ndjson,
+}
+
+impl Format {
+    /// What `Accept` likes best; JSON where it does not care, or knows none of ours.
+    #[must_use]
+    pub fn wanted(request: &HttpRequest) -> Self {
+        let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let liked = accept.split(',').filter_map(|item| {
+            let mut parts = item.split(';').map(str::trim);
+            let format = Self::named(parts.next()?)?;
+            let quality =
+                parts.find_map(|part| part.strip_prefix("q=")).map_or(Some(1.0), |q| q.parse::<f32>().ok())?;
+            (quality > 0.0).then_some((format, quality))
+        });
+        let mut best = (Self::Json, 0.0);
+        for (format, quality) in liked {
+            if quality > best.1 {
+                best = (format, quality); // of equals the first
+            }
+        }
+        best.0
+    }
+
+    fn named(media_type: &str) -> Option<Self> {
+        match media_type.to_ascii_lowercase().as_str() {
+            "application/json" | "application/*" | "*/*" => Some(Self::Json),
+            "text/csv" | "text/*" => Some(Self::Csv),
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Some(Self::Ndjson),
+            _ => None,
+        }
+    }
+
+    /// What `Content-Type` says.
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Csv => "text/csv; charset=utf-8",
+            Self::Ndjson => "application/x-ndjson",
+        }
+    }
+
+    /// A page of bars in this form.
+    #[must_use]
+    pub fn page(self, series: &Series, bars: &[BarRow], token: Option<&str>, edge: Option<&Edge>) -> Answer {
+        let body = match self {
+            Self::Json => {
+                return render::bars(&series.symbol, &series.timeframe.to_string(), bars, token, edge).into();
+            }
+            Self::Csv => table::csv(bars),
+            Self::Ndjson => table::ndjson(bars),
+        };
+        let as_of = edge.map(|edge| {
+            let mut json = Vec::new();
+            render::as_of(&mut json, edge);
+            (AS_OF, String::from_utf8(json).unwrap_or_default())
+        });
+        let token = token.map(|token| (NEXT_PAGE_TOKEN, token.to_owned()));
+        Answer { body: body.into(), headers: as_of.into_iter().chain(token).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    #[test]
+    fn the_best_liked_form_wins() {
+        for (accept, format) in [
+            ("*/*", Format::Json),
+            ("text/csv", Format::Csv),
+            ("application/x-ndjson", Format::Ndjson),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Format::Json),
+            ("text/csv;q=0.5, application/json", Format::Json),
+            ("application/json;q=0.1, text/csv;q=0.5", Format::Csv),
+            ("text/csv;q=0", Format::Json),
+            ("text/csv;q=x", Format::Json),
+            ("image/png", Format::Json),
+            ("", Format::Json),
+        ] {
+            let request = TestRequest::get().insert_header((header::ACCEPT, accept)).to_http_request();
+            assert_eq!(Format::wanted(&request), format, "{accept}");
+        }
+    }
+}

@@ -1,14 +1,19 @@
 //! Kafka: variables, client settings, topics.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::config::Vars;
+
+/// How long a broker may take to list its topics.
+const METADATA_MAX: Duration = Duration::from_secs(10);
 
 /// Where the bus is and what its topics are called.
 #[derive(Clone, Debug)]
@@ -71,14 +76,14 @@ impl KafkaConfig {
     /// Where no broker answers within ten seconds or refuses; an existing topic is no error.
     pub async fn ensure_topics(&self) -> anyhow::Result<()> {
         let admin: AdminClient<DefaultClientContext> = self.client().create().context("cannot make a Kafka client")?;
-        let topics = [
-            &self.topic_trades,
-            &self.topic_bars,
-            &self.topic_corrections,
-            &self.topic_gaps,
-            &self.topic_dead_letters,
-        ]
-        .map(|name| NewTopic::new(name, self.partitions, TopicReplication::Fixed(self.replication)));
+        let missing = self.missing_topics().await?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let topics: Vec<_> = missing
+            .iter()
+            .map(|name| NewTopic::new(name, self.partitions, TopicReplication::Fixed(self.replication)))
+            .collect();
         let options = AdminOptions::new()
             .operation_timeout(Some(Duration::from_secs(10)))
             .request_timeout(Some(Duration::from_secs(10)));
@@ -94,5 +99,16 @@ impl KafkaConfig {
             }
         }
         Ok(())
+    }
+
+    /// Asks first, so that a broker on which nobody may make topics is no problem where they are there.
+    async fn missing_topics(&self) -> anyhow::Result<Vec<String>> {
+        let client: BaseConsumer = self.client().create().context("cannot make a Kafka client")?;
+        let asked = tokio::task::spawn_blocking(move || client.fetch_metadata(None, METADATA_MAX)).await?;
+        let metadata = asked.with_context(|| format!("no Kafka broker answers at {}", self.bootstrap_servers))?;
+        let there: HashSet<&str> = metadata.topics().iter().map(|topic| topic.name()).collect();
+        let ours =
+            [&self.topic_trades, &self.topic_bars, &self.topic_corrections, &self.topic_gaps, &self.topic_dead_letters];
+        Ok(ours.into_iter().filter(|name| !there.contains(name.as_str())).cloned().collect())
     }
 }

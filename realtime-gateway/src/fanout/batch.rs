@@ -102,7 +102,7 @@ impl Batch {
     /// The bytes of consecutive records for clients of one kind.
     #[must_use]
     pub fn encoded(&self, encoding: Encoding, records: Range<usize>) -> &[u8] {
-        let encoded = self.encoded[encoding as usize].get_or_init(|| self.encode(encoding));
+        let encoded = self.encoded[encoding.index()].get_or_init(|| self.encode(encoding));
         &encoded.bytes[range(&encoded.ends, records)]
     }
 
@@ -139,7 +139,7 @@ pub(crate) mod tests {
     #[test]
     fn consecutive_records_are_one_slice() {
         let batch = batch(&[("A", Channel::Trades, 1), ("B", Channel::Bars, 2), ("A", Channel::Quotes, 3)]);
-        let text = |records| std::str::from_utf8(batch.encoded(Encoding::SocketIoText, records)).unwrap();
+        let text = |records| std::str::from_utf8(batch.encoded(Encoding::ENGINE.marked(), records)).unwrap();
         assert_eq!(text(1..3), r#"2["bar",{"symbol":"B","n":2},"2"]2["quote",{"symbol":"A","n":3},"3"]"#);
         assert_eq!(text(0..1), r#"2["trade",{"symbol":"A","n":1},"1"]"#);
         assert_eq!(text(1..1), "");
@@ -150,6 +150,6 @@ pub(crate) mod tests {
         let batch = batch(&[("A", Channel::Trades, 1), ("B", Channel::Trades, 2)]);
         let alone = batch.isolate(1);
         assert_eq!(alone.len(), 1);
-        assert_eq!(alone.encoded(Encoding::SocketIo, 0..1), batch.encoded(Encoding::SocketIo, 1..2));
+        assert_eq!(alone.encoded(Encoding::DIRECT, 0..1), batch.encoded(Encoding::DIRECT, 1..2));
     }
 }

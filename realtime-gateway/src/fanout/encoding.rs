@@ -10,16 +10,15 @@ use crate::websocket::frame::{Opcode, put_header};
 
 /// What a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
 pub enum Encoding {
-    /// Socket.IO over our own WebSocket: frames, ready to write.
-    SocketIo,
-    /// Socket.IO packets as text, for the engine that serves polling and older clients.
-    SocketIoText,
-    /// Socket.IO with the msgpack parser over our own WebSocket: frames, ready to write.
-    Msgpack,
-    /// Msgpack packets without frames, for the engine.
-    MsgpackPlain,
+    /// Socket.IO.
+    SocketIo {
+        /// How its packets travel.
+        wire: Wire,
+        /// Whether each record is followed by its offset as one more argument, the mark by which connection state recovery goes on. A
+        /// handler with a fixed number of arguments, as in Python, would choke on it.
+        marked: bool,
+    },
     /// The plain WebSocket dialect of `{"action":"subscribe"}`.
     Action,
     /// The plain WebSocket dialect of `{"type":"subscribe"}`.
@@ -30,24 +29,72 @@ pub enum Encoding {
     Sse,
 }
 
+/// How Socket.IO packets travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Wire {
+    /// Text over our own WebSocket: frames, ready to write.
+    Frame,
+    /// Text for the engine that serves polling and older clients.
+    Text,
+    /// The msgpack parser over our own WebSocket: frames, ready to write.
+    MsgpackFrame,
+    /// The msgpack parser, for the engine.
+    Msgpack,
+}
+
 impl Encoding {
     /// How many there are.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 12;
+    /// Socket.IO over our own WebSocket.
+    pub const DIRECT: Self = Self::SocketIo { wire: Wire::Frame, marked: false };
+    /// Socket.IO over the engine.
+    pub const ENGINE: Self = Self::SocketIo { wire: Wire::Text, marked: false };
+
+    /// Its number below [`Self::COUNT`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        match self {
+            Self::SocketIo { wire, marked } => wire as usize * 2 + usize::from(marked),
+            Self::Action => 8,
+            Self::Type => 9,
+            Self::Notification => 10,
+            Self::Sse => 11,
+        }
+    }
+
+    /// The same with marks for connection state recovery.
+    #[must_use]
+    pub fn marked(self) -> Self {
+        match self {
+            Self::SocketIo { wire, .. } => Self::SocketIo { wire, marked: true },
+            other => other,
+        }
+    }
+
+    /// The same for the msgpack parser.
+    #[must_use]
+    pub fn msgpack(self) -> Self {
+        match self {
+            Self::SocketIo { wire: Wire::Frame, marked } => Self::SocketIo { wire: Wire::MsgpackFrame, marked },
+            Self::SocketIo { wire: Wire::Text, marked } => Self::SocketIo { wire: Wire::Msgpack, marked },
+            other => other,
+        }
+    }
+
+    /// How Socket.IO packets travel to this client; `None` where it speaks something else.
+    #[must_use]
+    pub fn wire(self) -> Option<Wire> {
+        match self {
+            Self::SocketIo { wire, .. } => Some(wire),
+            _ => None,
+        }
+    }
 
     /// Appends one record. A record that this kind of client does not know adds nothing.
     pub fn put_event(self, out: &mut Vec<u8>, event: &Event, payload: &[u8]) {
         match self {
-            Self::SocketIo => {
-                put_text_frame(out, |out| put_socketio(out, "4", event, payload), socketio_length(event, payload) + 1)
-            }
-            Self::SocketIoText => put_socketio(out, "", event, payload),
-            Self::Msgpack => {
-                let mut body = Vec::with_capacity(payload.len() + 32);
-                put_msgpack(&mut body, event, payload);
-                put_header(out, Opcode::Binary, body.len());
-                out.extend_from_slice(&body);
-            }
-            Self::MsgpackPlain => put_msgpack(out, event, payload),
+            Self::SocketIo { wire, marked } => put_packet(out, wire, event, payload, marked.then_some(event.offset)),
             Self::Action => put_json(out, action(event, payload)),
             Self::Type => put_json(out, quote(event, payload)),
             Self::Notification => put_json(out, notification(event, payload)),
@@ -61,18 +108,20 @@ impl Encoding {
     pub fn notice(self, name: &str, json: &str) -> Option<Bytes> {
         let mut out = Vec::with_capacity(json.len() + name.len() + 16);
         match self {
-            Self::SocketIo => {
+            Self::SocketIo { wire: Wire::Frame, .. } => {
                 let text = format!("42[\"{name}\",{json}]");
                 put_header(&mut out, Opcode::Text, text.len());
                 out.extend_from_slice(text.as_bytes());
             }
-            Self::SocketIoText => out.extend_from_slice(format!("2[\"{name}\",{json}]").as_bytes()),
-            Self::Msgpack => {
+            Self::SocketIo { wire: Wire::Text, .. } => {
+                out.extend_from_slice(format!("2[\"{name}\",{json}]").as_bytes())
+            }
+            Self::SocketIo { wire: Wire::MsgpackFrame, .. } => {
                 let body = msgpack_event(name, json.as_bytes(), None)?;
                 put_header(&mut out, Opcode::Binary, body.len());
                 out.extend_from_slice(&body);
             }
-            Self::MsgpackPlain => out = msgpack_event(name, json.as_bytes(), None)?,
+            Self::SocketIo { wire: Wire::Msgpack, .. } => out = msgpack_event(name, json.as_bytes(), None)?,
             Self::Sse => put_sse(&mut out, name, None, json.as_bytes()),
             Self::Action | Self::Type | Self::Notification => return None,
         }
@@ -83,47 +132,54 @@ impl Encoding {
     #[must_use]
     pub fn ping(self) -> Option<&'static [u8]> {
         match self {
-            Self::SocketIo | Self::Msgpack => Some(b"\x81\x012"),
+            Self::SocketIo { wire: Wire::Frame | Wire::MsgpackFrame, .. } => Some(b"\x81\x012"),
+            Self::SocketIo { wire: Wire::Text | Wire::Msgpack, .. } => None,
             Self::Action | Self::Type | Self::Notification => Some(b"\x89\x00"),
             Self::Sse => Some(b": still here\n\n"),
-            Self::SocketIoText | Self::MsgpackPlain => None,
         }
     }
 
     /// Whether the client answers [`Self::ping`], so that silence means it is gone.
     #[must_use]
     pub fn answers(self) -> bool {
-        !matches!(self, Self::Sse | Self::SocketIoText | Self::MsgpackPlain)
+        self.ping().is_some() && self != Self::Sse
     }
 }
 
-fn put_text_frame(out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>), length: usize) {
-    put_header(out, Opcode::Text, length);
-    let start = out.len();
-    body(out);
-    debug_assert_eq!(out.len() - start, length, "the header was written before the body");
+fn put_packet(out: &mut Vec<u8>, wire: Wire, event: &Event, payload: &[u8], mark: Option<u64>) {
+    match wire {
+        Wire::Frame => {
+            put_header(out, Opcode::Text, 1 + socketio_length(event, payload, mark));
+            out.push(b'4');
+            put_socketio(out, event, payload, mark);
+        }
+        Wire::Text => put_socketio(out, event, payload, mark),
+        Wire::MsgpackFrame => {
+            let Some(body) = msgpack_event(event.channel.event(), payload, mark) else { return };
+            put_header(out, Opcode::Binary, body.len());
+            out.extend_from_slice(&body);
+        }
+        Wire::Msgpack => out.extend(msgpack_event(event.channel.event(), payload, mark).into_iter().flatten()),
+    }
 }
 
-/// `2["trade",{…},"17"]`. The last element is the offset that connection state recovery gives back.
-fn put_socketio(out: &mut Vec<u8>, engine: &str, event: &Event, payload: &[u8]) {
-    out.extend_from_slice(engine.as_bytes());
+/// `2["trade",{…},"17"]`, or without the mark.
+fn put_socketio(out: &mut Vec<u8>, event: &Event, payload: &[u8], mark: Option<u64>) {
     out.extend_from_slice(b"2[\"");
     out.extend_from_slice(event.channel.event().as_bytes());
     out.extend_from_slice(b"\",");
     out.extend_from_slice(payload);
-    out.extend_from_slice(b",\"");
-    put_decimal(out, event.offset);
-    out.extend_from_slice(b"\"]");
+    if let Some(mark) = mark {
+        out.extend_from_slice(b",\"");
+        put_decimal(out, mark);
+        out.push(b'"');
+    }
+    out.push(b']');
 }
 
-fn socketio_length(event: &Event, payload: &[u8]) -> usize {
-    b"2[\"".len()
-        + event.channel.event().len()
-        + b"\",".len()
-        + payload.len()
-        + b",\"".len()
-        + decimals(event.offset)
-        + b"\"]".len()
+fn socketio_length(event: &Event, payload: &[u8], mark: Option<u64>) -> usize {
+    let mark = mark.map_or(0, |mark| b",\"\"".len() + decimals(mark));
+    b"2[\"".len() + event.channel.event().len() + b"\",".len() + payload.len() + mark + b"]".len()
 }
 
 fn decimals(value: u64) -> usize {
@@ -140,12 +196,6 @@ fn put_decimal(out: &mut Vec<u8>, mut value: u64) {
         }
     }
     out[start..].reverse();
-}
-
-fn put_msgpack(out: &mut Vec<u8>, event: &Event, payload: &[u8]) {
-    if let Some(packet) = msgpack_event(event.channel.event(), payload, Some(event.offset)) {
-        out.extend_from_slice(&packet);
-    }
 }
 
 /// `{type: 2, data: [name, payload, offset], nsp: "/"}` as the JavaScript msgpack parser writes it.
@@ -253,7 +303,7 @@ mod tests {
         let mut out = Vec::new();
         encoding.put_event(&mut out, event, TRADE);
         let header = match (encoding, out.get(1)) {
-            (Encoding::SocketIoText | Encoding::Sse, _) => 0,
+            (Encoding::SocketIo { wire: Wire::Text, .. } | Encoding::Sse, _) => 0,
             (_, Some(126)) => 4,
             _ => 2,
         };
@@ -264,8 +314,9 @@ mod tests {
     fn each_dialect_to_the_letter() {
         let trade = event(Channel::Trades);
         let payload = std::str::from_utf8(TRADE).unwrap();
-        assert_eq!(text(Encoding::SocketIo, &trade), format!(r#"42["trade",{payload},"17"]"#));
-        assert_eq!(text(Encoding::SocketIoText, &trade), format!(r#"2["trade",{payload},"17"]"#));
+        assert_eq!(text(Encoding::DIRECT, &trade), format!(r#"42["trade",{payload}]"#));
+        assert_eq!(text(Encoding::DIRECT.marked(), &trade), format!(r#"42["trade",{payload},"17"]"#));
+        assert_eq!(text(Encoding::ENGINE.marked(), &trade), format!(r#"2["trade",{payload},"17"]"#));
         assert_eq!(
             text(Encoding::Action, &trade),
             r#"{"type":"price_update","symbol":"AAPL","data":{"price":150.250,"volume":100,"timestamp":1700000000123}}"#
@@ -291,6 +342,17 @@ mod tests {
     }
 
     #[test]
+    fn every_encoding_has_a_number_of_its_own() {
+        let socketio =
+            [Encoding::DIRECT, Encoding::ENGINE].into_iter().flat_map(|encoding| [encoding, encoding.msgpack()]);
+        let socketio = socketio.flat_map(|encoding| [encoding, encoding.marked()]);
+        let others = [Encoding::Action, Encoding::Type, Encoding::Notification, Encoding::Sse];
+        let mut numbers: Vec<usize> = socketio.chain(others).map(Encoding::index).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..Encoding::COUNT).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn a_line_break_in_a_payload_does_not_end_a_server_sent_event() {
         let mut out = Vec::new();
         put_sse(&mut out, "trade", None, b"{\n\"symbol\":\"A\"\r\n}");
@@ -300,7 +362,7 @@ mod tests {
     #[test]
     fn msgpack_holds_what_the_json_holds() {
         let mut out = Vec::new();
-        Encoding::MsgpackPlain.put_event(&mut out, &event(Channel::Trades), TRADE);
+        Encoding::ENGINE.msgpack().marked().put_event(&mut out, &event(Channel::Trades), TRADE);
         let packet: serde_json::Value = rmp_serde::from_slice(&out).unwrap();
         let payload: serde_json::Value = serde_json::from_slice(TRADE).unwrap();
         assert_eq!(packet, serde_json::json!({ "type": 2, "data": ["trade", payload, "17"], "nsp": "/" }));
@@ -308,13 +370,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_frame_says_its_own_length(offset: u64, padding in 0_usize..70_000) {
+        fn a_frame_says_its_own_length(offset: u64, marked: bool, padding in 0_usize..70_000) {
             let event = Event { offset, ..event(Channel::Quotes) };
+            let as_marked = |encoding: Encoding| if marked { encoding.marked() } else { encoding };
             let payload = format!(r#"{{"symbol":"A","x":"{}"}}"#, "y".repeat(padding));
             let mut framed = Vec::new();
-            Encoding::SocketIo.put_event(&mut framed, &event, payload.as_bytes());
+            as_marked(Encoding::DIRECT).put_event(&mut framed, &event, payload.as_bytes());
             let mut plain = Vec::new();
-            Encoding::SocketIoText.put_event(&mut plain, &event, payload.as_bytes());
+            as_marked(Encoding::ENGINE).put_event(&mut plain, &event, payload.as_bytes());
             plain.insert(0, b'4');
             prop_assert_eq!(framed, crate::websocket::frame::frame(Opcode::Text, &plain));
         }

@@ -196,7 +196,7 @@ impl Hub {
         let mut made: [Option<Option<Bytes>>; Encoding::COUNT] = [const { None }; Encoding::COUNT];
         for client in clients {
             let encoding = client.encoding();
-            let message = made[encoding as usize].get_or_insert_with(|| encoding.notice(name, json));
+            let message = made[encoding.index()].get_or_insert_with(|| encoding.notice(name, json));
             let Some(message) = message.clone() else { continue };
             if fleeting {
                 client.outbox().push_fleeting(message, Instant::now());

@@ -352,7 +352,7 @@ mod tests {
     #[test]
     fn records_of_one_batch_go_out_as_one_slice() {
         let batch = Arc::new(batch(&[("A", Channel::Trades, 1), ("A", Channel::Trades, 2), ("B", Channel::Trades, 3)]));
-        let mut outbox = Outbox::new(Encoding::SocketIoText, LIMITS);
+        let mut outbox = Outbox::new(Encoding::ENGINE.marked(), LIMITS);
         for index in 0..3 {
             outbox.push(&batch, index, Instant::now()).unwrap();
         }
@@ -367,7 +367,7 @@ mod tests {
         let records: Vec<_> =
             (1..=20).map(|n| ("A", if n == 12 { Channel::Bars } else { Channel::Trades }, n)).collect();
         let batch = Arc::new(batch(&records));
-        let mut outbox = Outbox::new(Encoding::SocketIoText, LIMITS);
+        let mut outbox = Outbox::new(Encoding::ENGINE.marked(), LIMITS);
         for index in 0..20 {
             outbox.push(&batch, index, Instant::now()).unwrap();
         }
@@ -382,7 +382,7 @@ mod tests {
     #[test]
     fn a_client_that_wants_all_or_nothing_is_cut_instead() {
         let batch = Arc::new(batch(&[("A", Channel::Trades, 1); 20]));
-        let mut outbox = Outbox::new(Encoding::SocketIoText, LIMITS);
+        let mut outbox = Outbox::new(Encoding::ENGINE.marked(), LIMITS);
         outbox.set_lossless(true);
         let refused = (0..20).find_map(|index| outbox.push(&batch, index, Instant::now()).err());
         assert_eq!(refused, Some(Overflow::Lossless));
@@ -392,10 +392,10 @@ mod tests {
     fn bars_and_answers_have_a_bound_too() {
         let records: Vec<_> = (1..=100).map(|n| ("A", Channel::Bars, n)).collect();
         let batch = Arc::new(batch(&records));
-        let mut outbox = Outbox::new(Encoding::SocketIoText, LIMITS);
+        let mut outbox = Outbox::new(Encoding::ENGINE.marked(), LIMITS);
         let refused = (0..100).find_map(|index| outbox.push(&batch, index, Instant::now()).err());
         assert_eq!(refused, Some(Overflow::Unread));
-        let mut outbox = Outbox::new(Encoding::SocketIoText, LIMITS);
+        let mut outbox = Outbox::new(Encoding::ENGINE.marked(), LIMITS);
         let answer = Bytes::from(vec![b'x'; 1000]);
         let refused = (0..2000).find_map(|_| outbox.push_whole(answer.clone(), Instant::now()).err());
         assert_eq!(refused, Some(Overflow::Unread));
@@ -406,7 +406,7 @@ mod tests {
         let records: Vec<_> = (1..=40).map(|n| ("A", Channel::Trades, n)).collect();
         let missed = Arc::new(batch(&records));
         let live = Arc::new(batch(&[("A", Channel::Trades, 41), ("A", Channel::Trades, 42)]));
-        let mut outbox = Outbox::new(Encoding::SocketIoText, LIMITS);
+        let mut outbox = Outbox::new(Encoding::ENGINE.marked(), LIMITS);
         outbox.push_again(&missed, Instant::now());
         outbox.push(&live, 0, Instant::now()).unwrap();
         outbox.push(&live, 1, Instant::now()).unwrap();
@@ -416,7 +416,7 @@ mod tests {
     #[test]
     fn waiting_counts_from_the_last_progress() {
         let batch = Arc::new(batch(&[("A", Channel::Trades, 1); 2]));
-        let mut outbox = Outbox::new(Encoding::SocketIoText, LIMITS);
+        let mut outbox = Outbox::new(Encoding::ENGINE.marked(), LIMITS);
         let start = Instant::now();
         outbox.push(&batch, 0, start).unwrap();
         outbox.push(&batch, 1, start + std::time::Duration::from_secs(1)).unwrap();
@@ -435,7 +435,7 @@ mod tests {
             whole_messages: bool,
         ) {
             let limits = Limits { lossless_bytes: 200, held_max: 10_000 };
-            let mut outbox = Outbox::new(Encoding::SocketIoText, limits);
+            let mut outbox = Outbox::new(Encoding::ENGINE.marked(), limits);
             let (mut offset, mut sent, mut text) = (0, Vec::new(), Vec::new());
             for (_, records, take) in steps {
                 let records: Vec<_> = records.into_iter().map(|(symbol, bar)| {

@@ -6,8 +6,8 @@ use std::time::Instant;
 use axum::extract::Request;
 use axum::response::Response;
 
-use super::session::Session;
-use crate::access::{credential, query_value};
+use super::session::{Arrival, Session};
+use crate::access::query_value;
 use crate::fanout::client::{Client, Cut};
 use crate::fanout::encoding::Encoding;
 use crate::gateway::{Gateway, random_id};
@@ -27,10 +27,10 @@ pub fn is_direct(request: &Request) -> bool {
 /// Takes the connection over.
 pub fn accept(gateway: &Arc<Gateway>, request: Request) -> Response {
     let gateway = Arc::clone(gateway);
-    let credential = credential(request.headers(), request.uri().query());
+    let arrival = Arrival::read(request.headers(), request.uri().query(), false);
     handshake::accept(request, move |socket, early| async move {
-        let client = Client::on_socket(gateway.hub.next_id(), socket, Encoding::SocketIo, gateway.config.outbox);
-        let session = Session::new(&gateway, &client, credential, false);
+        let client = Client::on_socket(gateway.hub.next_id(), socket, Encoding::DIRECT, gateway.config.outbox);
+        let session = Session::new(&gateway, &client, arrival);
         let limits = gateway.config.door;
         let mut engine = Engine { gateway, client: Arc::clone(&client), session };
         connection::serve(&client, &early, &mut engine, &limits).await;

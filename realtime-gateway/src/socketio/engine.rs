@@ -10,15 +10,17 @@ use engineioxide::handler::EngineIoHandler;
 use engineioxide::service::EngineIoService;
 use engineioxide::{DisconnectReason, ProtocolVersion, Socket, Str};
 
-use super::session::Session;
-use crate::access::credential;
+use super::session::{Arrival, Session};
 use crate::door::Bucket;
 use crate::fanout::client::{Client, Cut};
-use crate::fanout::encoding::Encoding;
+use crate::fanout::encoding::{Encoding, Wire};
 use crate::gateway::Gateway;
 
 /// How long to wait before trying again where the engine's queue is full; it does not tell when there is room.
 const RETRY_WAIT: Duration = Duration::from_millis(5);
+
+/// Packets in the engine's queue; what is more waits in the outbox. Enough for [`RETRY_WAIT`] at 100,000 packets a second.
+const QUEUE_PACKETS: usize = 512;
 
 /// What the engine keeps for a connection.
 #[derive(Default)]
@@ -50,6 +52,7 @@ pub fn service(gateway: &Arc<Gateway>) -> EngineIoService<Handler> {
         .req_path("/socket.io")
         .ping_interval(limits.ping_interval)
         .ping_timeout(limits.ping_timeout)
+        .max_buffer_size(QUEUE_PACKETS)
         .max_payload(limits.message_bytes_max as u64)
         .ws_max_message_size(limits.message_bytes_max)
         .ws_max_frame_size(limits.message_bytes_max)
@@ -61,10 +64,10 @@ impl EngineIoHandler for Handler {
     type Data = Slot;
 
     fn on_connect(self: Arc<Self>, socket: Arc<Socket<Slot>>) {
-        let client = Client::on_task(self.gateway.hub.next_id(), Encoding::SocketIoText, self.gateway.config.outbox);
-        let brought = credential(&socket.req_parts.headers, socket.req_parts.uri.query());
+        let client = Client::on_task(self.gateway.hub.next_id(), Encoding::ENGINE, self.gateway.config.outbox);
         let legacy = socket.protocol == ProtocolVersion::V3;
-        let mut session = Session::new(&self.gateway, &client, brought, legacy);
+        let arrival = Arrival::read(&socket.req_parts.headers, socket.req_parts.uri.query(), legacy);
+        let mut session = Session::new(&self.gateway, &client, arrival);
         session.opened();
         let connect_by = session.connect_by();
         let bucket = Bucket::new(self.gateway.config.door.messages_rate, std::time::Instant::now());
@@ -152,7 +155,7 @@ fn next_message(socket: &Socket<Slot>, client: &Client) -> Option<Vec<u8>> {
 }
 
 fn emit(socket: &Socket<Slot>, encoding: Encoding, message: Vec<u8>) -> Option<()> {
-    if encoding == Encoding::MsgpackPlain {
+    if encoding.wire() == Some(Wire::Msgpack) {
         return socket.emit_binary(message).ok();
     }
     socket.emit(String::from_utf8(message).ok()?).ok()

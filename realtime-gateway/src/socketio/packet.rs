@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::fanout::encoding::Encoding;
+use crate::fanout::encoding::{Encoding, Wire};
 use crate::websocket::frame::{Opcode, frame};
 
 /// What a client says.
@@ -129,8 +129,8 @@ pub enum Reply<'a> {
     Connect {
         /// The connection's id.
         sid: &'a str,
-        /// The session's id, by which it can come back.
-        pid: &'a str,
+        /// The session's id, for clients that can come back by it.
+        pid: Option<&'a str>,
     },
     /// Lets a client of protocol 4 in.
     ConnectLegacy,
@@ -158,19 +158,19 @@ impl Reply<'_> {
     /// The packet in a Socket.IO encoding; `None` for the others.
     #[must_use]
     pub fn encode(&self, encoding: Encoding) -> Option<Bytes> {
-        match encoding {
-            Encoding::SocketIo => Some(frame(Opcode::Text, format!("4{}", self.text()).as_bytes()).into()),
-            Encoding::SocketIoText => Some(self.text().into()),
-            Encoding::Msgpack => Some(frame(Opcode::Binary, &self.msgpack()?).into()),
-            Encoding::MsgpackPlain => Some(self.msgpack()?.into()),
-            _ => None,
+        match encoding.wire()? {
+            Wire::Frame => Some(frame(Opcode::Text, format!("4{}", self.text()).as_bytes()).into()),
+            Wire::Text => Some(self.text().into()),
+            Wire::MsgpackFrame => Some(frame(Opcode::Binary, &self.msgpack()?).into()),
+            Wire::Msgpack => Some(self.msgpack()?.into()),
         }
     }
 
     fn text(&self) -> String {
         let quoted = |text: &str| Value::from(text).to_string();
         match self {
-            Self::Connect { sid, pid } => format!(r#"0{{"sid":"{sid}","pid":"{pid}"}}"#),
+            Self::Connect { sid, pid: Some(pid) } => format!(r#"0{{"sid":"{sid}","pid":"{pid}"}}"#),
+            Self::Connect { sid, pid: None } => format!(r#"0{{"sid":"{sid}"}}"#),
             Self::ConnectLegacy => "0".to_owned(),
             Self::ConnectError { namespace, message, legacy } => {
                 let prefix = if *namespace == "/" { String::new() } else { format!("{namespace},") };
@@ -185,7 +185,8 @@ impl Reply<'_> {
     fn msgpack(&self) -> Option<Vec<u8>> {
         use serde_json::json;
         let packet = match self {
-            Self::Connect { sid, pid } => json!({"type": 0, "data": {"sid": sid, "pid": pid}, "nsp": "/"}),
+            Self::Connect { sid, pid: Some(pid) } => json!({"type": 0, "data": {"sid": sid, "pid": pid}, "nsp": "/"}),
+            Self::Connect { sid, pid: None } => json!({"type": 0, "data": {"sid": sid}, "nsp": "/"}),
             Self::ConnectLegacy => json!({"type": 0, "nsp": "/"}),
             Self::ConnectError { namespace, message, .. } => {
                 json!({"type": 4, "data": {"message": message}, "nsp": namespace})
@@ -256,7 +257,7 @@ mod tests {
             &json!({"type": 2, "data": ["subscribe", "AAPL"], "options": {"compress": true}, "nsp": "/", "id": 3}),
         );
         assert_eq!(read_msgpack(&written.unwrap()), Ok(event(Some(3), json!(["subscribe", "AAPL"]), 0)));
-        let ack = Reply::Ack { id: 3, json: r#"{"ok":true}"# }.encode(Encoding::MsgpackPlain).unwrap();
+        let ack = Reply::Ack { id: 3, json: r#"{"ok":true}"# }.encode(Encoding::ENGINE.msgpack()).unwrap();
         let ack: Value = rmp_serde::from_slice(&ack).unwrap();
         assert_eq!(ack, json!({"type": 3, "data": [{"ok": true}], "nsp": "/", "id": 3}));
         assert_eq!(read_msgpack(b"\xc1"), Err(Malformed));
@@ -267,9 +268,8 @@ mod tests {
 
     #[test]
     fn replies_read_as_the_protocol_says() {
-        let text =
-            |reply: Reply<'_>| String::from_utf8(reply.encode(Encoding::SocketIoText).unwrap().to_vec()).unwrap();
-        assert_eq!(text(Reply::Connect { sid: "a", pid: "b" }), r#"0{"sid":"a","pid":"b"}"#);
+        let text = |reply: Reply<'_>| String::from_utf8(reply.encode(Encoding::ENGINE).unwrap().to_vec()).unwrap();
+        assert_eq!(text(Reply::Connect { sid: "a", pid: Some("b") }), r#"0{"sid":"a","pid":"b"}"#);
         assert_eq!(text(Reply::Ack { id: 7, json: "{}" }), "37[{}]");
         let error = |legacy| Reply::ConnectError { namespace: "/x", message: "no", legacy };
         assert_eq!(text(error(false)), r#"4/x,{"message":"no"}"#);

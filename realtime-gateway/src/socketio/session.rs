@@ -6,23 +6,57 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::http::{HeaderMap, header};
 use serde_json::Value;
 
 use super::packet::{Packet, Reply, read_msgpack, read_text};
-use crate::access::{Access, Denied, Grant};
+use crate::access::{Access, Denied, Grant, credential, query_value};
 use crate::fanout::client::{Client, Cut};
 use crate::fanout::contract::{Answer, read_request};
-use crate::fanout::encoding::Encoding;
+use crate::fanout::encoding::Wire;
 use crate::gateway::{Gateway, random_id};
+use crate::websocket::handshake::is_wanted;
+
+/// What the handshake told about a client.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// Token or key; what comes with the connect packet goes before it.
+    credential: Option<String>,
+    /// Whether the client speaks Engine.IO 3 (socket.io-client 1 and 2).
+    legacy: bool,
+    /// Whether it asked for or against connection state recovery (`?recovery=1` or `0`).
+    recovery: Option<bool>,
+    /// Whether it is, by its headers, not the JavaScript client.
+    foreign: bool,
+}
+
+impl Arrival {
+    /// Reads the request that opened the connection.
+    #[must_use]
+    pub fn read(headers: &HeaderMap, query: Option<&str>, legacy: bool) -> Self {
+        let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).map(str::to_ascii_lowercase);
+        // Browsers and Node offer compression on a WebSocket and say who they are elsewhere; Python's clients do neither or admit it.
+        let foreign = match agent {
+            Some(agent) => ["python", "aiohttp", "dart"].iter().any(|name| agent.contains(name)),
+            None => is_wanted(headers) && !headers.contains_key(header::SEC_WEBSOCKET_EXTENSIONS),
+        };
+        let recovery = query_value(query, "recovery").map(|text| text == "1");
+        Self { credential: credential(headers, query), legacy, recovery, foreign }
+    }
+
+    /// Whether the client is to get session ids and marks. There is no negotiation in the protocol: a client either uses them or, with
+    /// handlers of one argument as in Python, chokes on them. Python's clients always send an object with the connect.
+    fn recovers(&self, auth: &Value) -> bool {
+        let empty = auth.as_object().is_some_and(serde_json::Map::is_empty);
+        !self.legacy && self.recovery.unwrap_or(!self.foreign && !empty)
+    }
+}
 
 /// The conversation.
 pub struct Session {
     gateway: Arc<Gateway>,
     client: Arc<Client>,
-    /// What came with the handshake; what comes with the connect packet goes before it.
-    credential: Option<String>,
-    /// Whether the client speaks Engine.IO 3 (socket.io-client 1 and 2).
-    legacy: bool,
+    arrival: Arrival,
     /// Present while the client is in the namespace: the name under which its subscriptions wait after a break.
     session: Option<String>,
     /// Binary messages that still belong to the last packet.
@@ -35,12 +69,11 @@ pub struct Session {
 impl Session {
     /// A client that has not said anything yet.
     #[must_use]
-    pub fn new(gateway: &Arc<Gateway>, client: &Arc<Client>, credential: Option<String>, legacy: bool) -> Self {
+    pub fn new(gateway: &Arc<Gateway>, client: &Arc<Client>, arrival: Arrival) -> Self {
         Self {
             gateway: Arc::clone(gateway),
             client: Arc::clone(client),
-            credential,
-            legacy,
+            arrival,
             session: None,
             attachments: 0,
             connect_by: Instant::now() + gateway.config.door.handshake_max,
@@ -50,7 +83,7 @@ impl Session {
 
     /// The transport is open. Older clients are in the namespace without asking.
     pub fn opened(&mut self) {
-        if self.legacy {
+        if self.arrival.legacy {
             self.connect("/", &Value::Null);
         }
     }
@@ -84,13 +117,10 @@ impl Session {
             return Ok(());
         }
         if std::mem::take(&mut self.first) {
-            let encoding = match self.client.encoding() {
-                Encoding::SocketIo => Encoding::Msgpack,
-                _ => Encoding::MsgpackPlain,
-            };
+            let encoding = self.client.encoding().msgpack();
             self.client.outbox().set_encoding(encoding);
         }
-        if !matches!(self.client.encoding(), Encoding::Msgpack | Encoding::MsgpackPlain) {
+        if !matches!(self.client.encoding().wire(), Some(Wire::MsgpackFrame | Wire::Msgpack)) {
             return Err(Cut::Misuse);
         }
         let packet = read_msgpack(bytes).map_err(|_| Cut::Misuse)?;
@@ -135,7 +165,7 @@ impl Session {
             return;
         }
         let token = auth.get("token").and_then(Value::as_str).map(str::to_owned);
-        match self.gateway.access.admit(token.as_deref().or(self.credential.as_deref())) {
+        match self.gateway.access.admit(token.as_deref().or(self.arrival.credential.as_deref())) {
             Ok(grant) => self.enter(grant, auth),
             Err(denied) => self.refuse("/", &denied.to_string()),
         }
@@ -147,21 +177,29 @@ impl Session {
         if let Some(expires_ms) = grant.expires_ms {
             self.client.set_expiry(expires_ms);
         }
+        let recovers = self.arrival.recovers(auth);
+        if recovers {
+            let marked = self.client.encoding().marked();
+            self.client.outbox().set_encoding(marked);
+        }
         hub.join(&self.client, grant.scope);
         let sid = random_id();
         // Connection state recovery: the client names its session and the offset of the last event that it has.
         let offset = auth.get("offset").and_then(Value::as_str).and_then(|offset| offset.parse().ok());
         if let Some((before, offset)) = auth.get("pid").and_then(Value::as_str).zip(offset) {
             let encoding = self.client.encoding();
-            if hub.resume(id, before, offset, || Reply::Connect { sid: &sid, pid: before }.encode(encoding)) {
-                metrics::counter!("gateway_recoveries_total", "recovered" => "true").increment(1);
+            let hello = || Reply::Connect { sid: &sid, pid: Some(before) }.encode(encoding);
+            let recovered = hub.resume(id, before, offset, hello);
+            let label = if recovered { "true" } else { "false" };
+            metrics::counter!("gateway_recoveries_total", "recovered" => label).increment(1);
+            if recovered {
                 self.session = Some(before.to_owned());
                 return;
             }
-            metrics::counter!("gateway_recoveries_total", "recovered" => "false").increment(1);
         }
         let pid = random_id();
-        self.reply(&if self.legacy { Reply::ConnectLegacy } else { Reply::Connect { sid: &sid, pid: &pid } });
+        let hello = Reply::Connect { sid: &sid, pid: recovers.then_some(&pid) };
+        self.reply(&if self.arrival.legacy { Reply::ConnectLegacy } else { hello });
         self.session = Some(pid);
     }
 
@@ -217,7 +255,7 @@ impl Session {
     }
 
     fn refuse(&self, namespace: &str, message: &str) {
-        self.reply(&Reply::ConnectError { namespace, message, legacy: self.legacy });
+        self.reply(&Reply::ConnectError { namespace, message, legacy: self.arrival.legacy });
     }
 
     fn reply(&self, reply: &Reply<'_>) {

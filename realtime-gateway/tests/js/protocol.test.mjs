@@ -128,6 +128,30 @@ test('namespaces: only the main one, and only once connected', async () => {
   socket.close();
 });
 
+test('clients of other languages get no marks, which their handlers would choke on, unless they ask', async () => {
+  const received = async (query, connect, options) => {
+    const socket = new WebSocket(`${base.replace('http', 'ws')}?EIO=4&transport=websocket${query}`, options);
+    const seen = [];
+    socket.on('message', (data) => seen.push(String(data)));
+    await once(socket, 'open');
+    socket.send(connect);
+    socket.send('421["subscribe","MARK"]');
+    await eventually('the answer', () => seen.some((text) => text.startsWith('431')));
+    await redis.publish('trades', '{"symbol":"MARK"}');
+    const event = await eventually('the event', () => seen.find((text) => text.startsWith('42["trade"')));
+    socket.close();
+    return [seen.some((text) => text.includes('"pid"')), event.replace(/"\d+"/, 'N')];
+  };
+  const marked = [true, '42["trade",{"symbol":"MARK"},N]'];
+  const bare = [false, '42["trade",{"symbol":"MARK"}]'];
+  assert.deepEqual(await received('', '40'), marked, 'the JavaScript client');
+  assert.deepEqual(await received('', '40{}'), bare, 'python-socketio');
+  assert.deepEqual(await received('', '40', { perMessageDeflate: false }), bare, 'a bare WebSocket');
+  assert.deepEqual(await received('', '40', { headers: { 'user-agent': 'Dart/3.5 (dart:io)' } }), bare);
+  assert.deepEqual(await received('&recovery=0', '40'), bare);
+  assert.deepEqual(await received('&recovery=1', '40{}'), marked);
+});
+
 test('binary attachments are swallowed together with their event', async () => {
   const { socket, next } = await websocket();
   socket.send('40');

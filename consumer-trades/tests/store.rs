@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use consumer_trades::config;
 use futures_util::TryFutureExt as _;
-use service::CancellationToken;
+use local_stack::{Folder, Postgres, port, testing};
+use service::postgres::PostgresConfig;
+use service::{CancellationToken, Health};
 use support::{Place, Sender, Sums, encoded, eventually, rows_stored, send_trades, table_hash, trade};
 use tokio::task::JoinHandle;
 
@@ -158,7 +160,11 @@ async fn malformed_records_become_dead_letters_and_the_rest_is_stored() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_record_that_the_table_refuses_among_ten_thousand_costs_few_statements() {
+    let folder = tempfile::tempdir().unwrap();
+    let postgres = Postgres::start(Folder::lasting(folder.path()).unwrap(), port::free().unwrap()).await.unwrap();
+    postgres.create_database("market_data").await.unwrap();
     let mut place = Place::new().await;
+    place.database = testing::of(&postgres, "market_data");
     place.extra = vec![
         ("BATCH_SIZE", "10000".to_owned()),
         ("BATCH_WAIT_MAX_MS", "60000".to_owned()),
@@ -166,18 +172,18 @@ async fn one_record_that_the_table_refuses_among_ten_thousand_costs_few_statemen
     ];
     place.make_topics().await;
     // The table exists before the consumer does, with a rule that only the database knows.
-    let settings = place.vars().load(service::postgres::PostgresConfig::from_vars).unwrap();
-    let health = service::Health::new("test");
-    sink::schema::migrate(&settings, "test", &health.part("postgres"), &CancellationToken::new()).await.unwrap();
-    let client = place.database.connect().await;
-    let day = "SELECT market_data_oltp.ensure_trade_partitions('{2024-06-03}')";
-    client.execute(day, &[]).await.unwrap();
-    client
-        .batch_execute(&format!("ALTER TABLE {TABLE} ADD CONSTRAINT no_lucky_trades CHECK (trade_id <> '7777')"))
-        .await
-        .unwrap();
-    let name = &place.database.name;
-    client.batch_execute(&format!("ALTER DATABASE \"{name}\" SET log_statement = 'all'")).await.unwrap();
+    let settings = place.vars().load(PostgresConfig::from_vars).unwrap();
+    let part = Health::new("test").part("postgres");
+    sink::schema::migrate(&settings, "test", &part, &CancellationToken::new()).await.unwrap();
+    let admin = place.database.connect().await;
+    admin.execute("SELECT market_data_oltp.ensure_trade_partitions('{2024-06-03}')", &[]).await.unwrap();
+    let rule = "ADD CONSTRAINT no_lucky_trades CHECK (trade_id <> '7777')";
+    admin.batch_execute(&format!("ALTER TABLE {TABLE} {rule}")).await.unwrap();
+    // Every statement of the consumer goes to the server's log.
+    for setting in ["log_line_prefix = '%a|'", "log_statement = 'all'"] {
+        admin.batch_execute(&format!("ALTER SYSTEM SET {setting}")).await.unwrap();
+    }
+    admin.execute("SELECT pg_reload_conf()", &[]).await.unwrap();
 
     let sender = Sender::new(&place);
     for number in 0..10_000 {
@@ -194,6 +200,22 @@ async fn one_record_that_the_table_refuses_among_ten_thousand_costs_few_statemen
     assert_eq!(letters.len(), 1, "{letters:#?}");
     assert!(letters[0].reason.contains("no_lucky_trades") && letters[0].reason.contains("23514"), "{letters:#?}");
     assert_eq!(letters[0].payload_bytes(), Some(encoded(&trade(7777), 1)));
+
+    let log = std::fs::read_to_string(folder.path().join("postgres.log")).unwrap();
+    let statements: Vec<&str> = log
+        .lines()
+        .filter(|line| line.starts_with("consumer-trades|"))
+        .filter(|line| line.contains("statement: ") || line.contains("execute "))
+        .collect();
+    let first = statements.windows(3).position(|window| window[2].contains("COPY")).unwrap(); // BEGIN, step, COPY
+    let last = first + statements[first..].iter().position(|line| line.contains("COMMIT")).unwrap();
+    let usual = 4; // BEGIN, step, COPY, COMMIT
+    let extra = last + 1 - first - usual;
+    assert!(
+        extra <= 26,
+        "{extra} extra statements, 2·log2(10,000) = 26.6 allowed:\n{}",
+        statements[first..=last].join("\n")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

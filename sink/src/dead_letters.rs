@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde::{Deserialize, Serialize};
 use service::kafka::KafkaConfig;
 
 use crate::batch::RawRecord;
+use crate::membership::quietly;
 use crate::row::Refusal;
 
 /// One dead letter, as it stands in the topic (JSON). Texts are kept readable where they are UTF-8, and in base64 where not.
@@ -87,9 +90,22 @@ fn text_or_base64(bytes: Option<&[u8]>) -> (Option<String>, Option<String>) {
     }
 }
 
+/// A client whose troubles show as failed deliveries and need no lines of their own.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, _level: RDKafkaLogLevel, _facility: &str, message: &str) {
+        quietly(message);
+    }
+
+    fn error(&self, _error: KafkaError, reason: &str) {
+        quietly(reason);
+    }
+}
+
 /// Sends dead letters.
 pub(crate) struct DeadLetters {
-    producer: FutureProducer,
+    producer: FutureProducer<Quiet>,
     topic: String,
     service: &'static str,
     source_topic: String,
@@ -106,7 +122,7 @@ impl DeadLetters {
             .set("acks", "all")
             .set("compression.type", "lz4")
             .set("message.timeout.ms", DELIVERY_MAX.as_millis().to_string())
-            .create()?;
+            .create_with_context(Quiet)?;
         Ok(Self { producer, topic: kafka.topic_dead_letters.clone(), service, source_topic: source_topic.to_owned() })
     }
 

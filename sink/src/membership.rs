@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::statistics::Statistics;
@@ -76,9 +77,18 @@ impl ClientContext for Membership {
         }
     }
 
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "Kafka client");
+    fn log(&self, _level: RDKafkaLogLevel, _facility: &str, message: &str) {
+        quietly(message);
     }
+
+    fn error(&self, _error: KafkaError, reason: &str) {
+        quietly(reason);
+    }
+}
+
+/// The client library says the same thing many times a second while a broker is away; `/health` and one line of ours say it once.
+pub(crate) fn quietly(message: &str) {
+    tracing::debug!(target: "kafka", "{message}");
 }
 
 impl ConsumerContext for Membership {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use service::Part;
 use service::postgres::PostgresConfig;
+use tokio_postgres::{Client, Error};
 use tokio_util::sync::CancellationToken;
 
 use crate::retry;
@@ -39,28 +40,36 @@ pub(crate) async fn load(
     log: &Log,
     partitions: &HashMap<i32, Extent>,
 ) -> anyhow::Result<Option<HashMap<i32, i64>>> {
-    let (numbers, firsts): (Vec<i32>, Vec<i64>) =
-        partitions.iter().map(|(partition, extent)| (*partition, extent.first)).unzip();
-    let (numbers, firsts) = (&numbers, &firsts);
     retry::with_postgres(config, application, part, stop, move |connection| async move {
+        let stored = stored(&connection, log).await?;
+        let new: Vec<(i32, i64)> = partitions
+            .iter()
+            .filter(|(partition, _)| !stored.contains_key(partition))
+            .map(|(partition, extent)| (*partition, extent.first))
+            .collect();
+        if new.is_empty() {
+            return Ok(stored);
+        }
+        // Only now and only these: an insert would wait for a transaction that holds the row, and that may be a ghost's.
+        let (numbers, firsts): (Vec<i32>, Vec<i64>) = new.into_iter().unzip();
         connection
             .execute(
                 "INSERT INTO market_data_oltp.kafka_offsets (cluster_id, topic, partition, next_offset)
                  SELECT $1, $2, * FROM unnest($3::integer[], $4::bigint[])
                  ON CONFLICT DO NOTHING",
-                &[&log.cluster_id, &log.topic, numbers, firsts],
+                &[&log.cluster_id, &log.topic, &numbers, &firsts],
             )
             .await?;
-        let rows = connection
-            .query(
-                "SELECT partition, next_offset FROM market_data_oltp.kafka_offsets
-                 WHERE cluster_id = $1 AND topic = $2 AND partition = ANY ($3)",
-                &[&log.cluster_id, &log.topic, numbers],
-            )
-            .await?;
-        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+        Ok(self::stored(&connection, log).await?)
     })
     .await
+}
+
+/// The stored positions of all partitions of a topic.
+pub(crate) async fn stored(client: &Client, log: &Log) -> Result<HashMap<i32, i64>, Error> {
+    let sql = "SELECT partition, next_offset FROM market_data_oltp.kafka_offsets WHERE cluster_id = $1 AND topic = $2";
+    let rows = client.query(sql, &[&log.cluster_id, &log.topic]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 /// Checks that Kafka still has what comes next.

@@ -215,8 +215,9 @@ impl Reader {
         }
         let full = self.lanes.iter().find(|lane| lane.batcher.is_full());
         if let Some(lane) = full {
-            let room = tokio::time::timeout(POLL_MAX, lane.batches.reserve());
-            drop(self.runtime.block_on(async { room.await.map(drop) })); // either way the next turn looks again
+            // Either way the next turn looks again.
+            let wait = async { tokio::time::timeout(POLL_MAX, lane.batches.reserve()).await.is_ok() };
+            self.runtime.block_on(wait);
         }
         Ok(())
     }
@@ -310,7 +311,9 @@ impl Reader {
         if !stored && !late {
             return Ok(Some(Answer::GiveBack { partitions, up_to, deadline }));
         }
-        self.commit(CommitMode::Async);
+        if !self.consumer.assignment_lost() {
+            self.commit(CommitMode::Async);
+        }
         for lane in &mut self.lanes {
             lane.batcher.drop_tenures(|tenure| partitions.contains(&tenure.partition));
         }
@@ -492,7 +495,8 @@ fn received(load: &mut Load, log: &positions::Log) -> anyhow::Result<Option<Hash
         Err(oneshot::error::TryRecvError::Empty) => None,
         Err(oneshot::error::TryRecvError::Closed) => bail!("the task that reads positions has ended"),
     };
-    let Some(positions) = positions else { return Ok(None) };
+    let Some(mut positions) = positions else { return Ok(None) };
+    positions.retain(|partition, _| load.extents.contains_key(partition));
     for (partition, extent) in &load.extents {
         let stored =
             positions.get(partition).with_context(|| format!("partition {partition} has no stored position"))?;

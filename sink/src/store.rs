@@ -24,7 +24,7 @@ use crate::dead_letters::DeadLetters;
 use crate::encode::{Day, Encoded};
 use crate::isolate::{Attempt, store_all_but_bad};
 use crate::metrics::SinkMetrics;
-use crate::positions::Log;
+use crate::positions::{self, Log};
 use crate::retry;
 use crate::row::{Refusal, Row, Store};
 use crate::verdict::{Verdict, verdict};
@@ -188,13 +188,9 @@ impl<R: Row> Writer<R> {
     /// lost on the way? If not, which tenures are over?
     async fn find_contested(&mut self, encoded: &Encoded) -> anyhow::Result<Reaction> {
         let Some(session) = self.session.take() else { return Ok(Reaction::Again) };
-        let Log { cluster_id, topic } = &self.shared.log;
-        let sql =
-            "SELECT partition, next_offset FROM market_data_oltp.kafka_offsets WHERE cluster_id = $1 AND topic = $2";
-        let Ok(rows) = session.query(sql, &[cluster_id, topic]).await else { return Ok(Reaction::Again) };
+        let Ok(stored) = positions::stored(&session, &self.shared.log).await else { return Ok(Reaction::Again) };
         self.session = Some(session);
-        let stored_at =
-            |partition: i32| rows.iter().find(|row| row.get::<_, i32>(0) == partition).map(|row| row.get::<_, i64>(1));
+        let stored_at = |partition: i32| stored.get(&partition).copied();
         let spans = encoded.batch.spans();
         if spans.iter().all(|span| stored_at(span.tenure.partition) == Some(span.next)) {
             return Ok(Reaction::End(Outcome::Stored));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::Connection;
@@ -43,10 +44,18 @@ async fn ensure_ahead<R: Row>(connection: &Connection) -> anyhow::Result<()> {
 
 async fn expire<R: Row>(connection: &Connection, retention_days: Option<u32>) -> anyhow::Result<()> {
     let Some(days) = retention_days.map(i32::try_from).transpose()? else { return Ok(()) };
-    // A removal that cannot get its lock soon comes back later instead of holding up the writers that queue behind it.
+    // A removal that cannot get its lock soon is left to the next round, or the writers that queue behind it would wait.
     connection.batch_execute("SET lock_timeout = '2s'").await?;
-    while let Some(removed) = connection.query_one(R::EXPIRE, &[&days]).await?.get::<_, Option<String>>(0) {
+    loop {
+        let removed = match connection.query_one(R::EXPIRE, &[&days]).await {
+            Ok(row) => row.get::<_, Option<String>>(0),
+            Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                tracing::warn!("what is older than RETENTION_DAYS is in use; trying again in an hour");
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let Some(removed) = removed else { return Ok(()) };
         tracing::info!(removed, keep_days = days, "removed what is older than RETENTION_DAYS");
     }
-    Ok(())
 }

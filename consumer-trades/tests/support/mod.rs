@@ -27,11 +27,18 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Partitions of each topic.
 pub(crate) const PARTITIONS: i32 = 6;
 
+struct Topics {
+    trades: String,
+    bars: String,
+}
+
 /// One pipeline of its own on shared servers.
 pub(crate) struct Place {
     pub(crate) kafka: String,
     pub(crate) database: Database,
+    /// Where records are sent.
     pub(crate) topic: String,
+    topics: Topics,
     pub(crate) dead_letters: String,
     group: String,
     /// Further variables for the consumer.
@@ -44,6 +51,12 @@ impl Place {
         Self::on(testing::kafka().await, testing::database().await)
     }
 
+    /// The same for bars.
+    pub(crate) async fn for_bars() -> Self {
+        let place = Self::new().await;
+        Self { topic: place.topics.bars.clone(), ..place }
+    }
+
     /// The same on servers that the test started for itself.
     pub(crate) fn on_own(kafka: &Kafka, postgres: &Postgres, database: &str) -> Self {
         Self::on(kafka.bootstrap(), testing::of(postgres, database))
@@ -53,10 +66,12 @@ impl Place {
         if std::env::var_os("RUST_LOG").is_some() {
             service::telemetry::init_tracing(); // to see what a failing test did
         }
+        let topics = Topics { trades: testing::unique("trades"), bars: testing::unique("bars") };
         Self {
             kafka,
             database,
-            topic: testing::unique("trades"),
+            topic: topics.trades.clone(),
+            topics,
             dead_letters: testing::unique("dead"),
             group: testing::unique("group"),
             extra: Vec::new(),
@@ -68,8 +83,8 @@ impl Place {
         let port = port::free().unwrap().to_string();
         let mut env = vec![
             ("KAFKA_BOOTSTRAP_SERVERS", self.kafka.clone()),
-            ("TOPIC_TRADES", self.topic.clone()),
-            ("TOPIC_BARS", format!("{}_bars", self.topic)),
+            ("TOPIC_TRADES", self.topics.trades.clone()),
+            ("TOPIC_BARS", self.topics.bars.clone()),
             ("TOPIC_DEAD_LETTERS", self.dead_letters.clone()),
             ("TOPIC_PARTITIONS", PARTITIONS.to_string()),
             ("KAFKA_SESSION_TIMEOUT_MS", "6000".to_owned()),

@@ -1,0 +1,194 @@
+//! Bars from a real Kafka into a real PostgreSQL: the newest version of each, in whatever order versions come.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
+#[path = "../../consumer-trades/tests/support/mod.rs"]
+mod support;
+
+use consumer_bars::config;
+use futures_util::TryFutureExt as _;
+use market::{Bar, Position, Source, Symbol, Timeframe, wire};
+use service::CancellationToken;
+use support::{DAY_NS, PATIENCE, Place, Sender, eventually, table_hash};
+use tokio::task::JoinHandle;
+
+const TABLE: &str = "market_data_oltp.stock_bars_staging";
+
+struct Running {
+    stop: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Running {
+    fn start(place: &Place) -> Self {
+        let config = place.vars().load(config::from_vars).unwrap();
+        let stop = CancellationToken::new();
+        let run = consumer_bars::run(config, stop.clone());
+        let task = tokio::spawn(run.inspect_err(|error| eprintln!("the consumer ended: {error:#}")));
+        Self { stop, task }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        tokio::time::timeout(PATIENCE, self.task).await.expect("it stops").unwrap().unwrap();
+    }
+}
+
+/// One version of the bar that starts `minute` minutes after the day's start. The close tells versions apart.
+fn bar(symbol: &str, minute: i64, revision: u32, is_final: bool, close: f64) -> Bar {
+    Bar {
+        symbol: Symbol::new(symbol).unwrap(),
+        timeframe: Timeframe::MINUTE,
+        open: 10.0,
+        high: 12.0,
+        low: 9.0,
+        close,
+        volume: 100.0,
+        trade_count: Some(7),
+        vwap: Some(10.5),
+        start_ms: DAY_NS / 1_000_000 + minute * 60_000,
+        is_final,
+        revision,
+        source: Source::alpaca(),
+    }
+}
+
+fn send(sender: &Sender, bar: &Bar, seq: u64) {
+    let mut out = Vec::new();
+    wire::encode_bar(bar, Position { epoch: 1_717_400_000_000, seq }, &mut out);
+    sender.send(bar.symbol.as_str(), &out);
+}
+
+/// Sends a bar that is surely the last of its symbol's partition, and waits for it: everything before it is stored then.
+async fn settle(place: &Place, sender: &Sender, symbol: &str, at_minute: i64) {
+    send(sender, &bar(symbol, at_minute, 0, true, 1.0), u64::MAX >> 1);
+    sender.flush();
+    let client = place.database.connect().await;
+    eventually("the last bar", async || {
+        let sql = format!("SELECT count(*) FROM {TABLE} WHERE symbol = $1 AND ts_ns = $2");
+        let ts_ns = DAY_NS + at_minute * 60_000_000_000;
+        client.query_one(&sql, &[&symbol, &ts_ns]).await.ok().filter(|row| row.get::<_, i64>(0) == 1).map(drop)
+    })
+    .await;
+}
+
+async fn stored(place: &Place, symbol: &str, minute: i64) -> (i64, bool, f64) {
+    let sql = format!("SELECT revision, is_final, close FROM {TABLE} WHERE symbol = $1 AND ts_ns = $2");
+    let ts_ns = DAY_NS + minute * 60_000_000_000;
+    let row = place.database.connect().await.query_one(&sql, &[&symbol, &ts_ns]).await.unwrap();
+    (row.get(0), row.get(1), row.get(2))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_version_wins_in_every_order() {
+    let place = Place::for_bars().await;
+    place.make_topics().await;
+    let consumer = Running::start(&place);
+    let sender = Sender::new(&place);
+    // (revision, final, close, seq), oldest first.
+    let versions = [(0, false, 1.0, 1), (0, false, 2.0, 2), (0, true, 3.0, 3), (1, false, 4.0, 4), (1, true, 5.0, 5)];
+    let mut minute = 0;
+    for order in orders(versions.len()) {
+        for at in &order {
+            let (revision, is_final, close, seq) = versions[*at];
+            send(&sender, &bar("AAPL", minute, revision, is_final, close), seq);
+        }
+        minute += 1;
+    }
+    settle(&place, &sender, "AAPL", minute).await;
+    for at in 0..minute {
+        assert_eq!(stored(&place, "AAPL", at).await, (1, true, 5.0), "order {at}");
+    }
+    consumer.stop().await;
+    assert_eq!(place.letters().await, []);
+}
+
+/// All orders of `count` things.
+fn orders(count: usize) -> Vec<Vec<usize>> {
+    match count {
+        0 => vec![Vec::new()],
+        _ => orders(count - 1)
+            .into_iter()
+            .flat_map(|order| {
+                (0..count).map(move |at| {
+                    let mut order = order.clone();
+                    order.insert(at, count - 1);
+                    order
+                })
+            })
+            .collect(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_version_grows_with_every_change_and_with_nothing_else() {
+    let place = Place::for_bars().await;
+    place.make_topics().await;
+    let consumer = Running::start(&place);
+    let sender = Sender::new(&place);
+    settle(&place, &sender, "MSFT", 0).await;
+    let version = async |symbol: &str| -> i64 {
+        let sql = "SELECT version FROM market_data_oltp.stock_bar_versions WHERE symbol = $1 AND timeframe = '1Min'";
+        place.database.connect().await.query_one(sql, &[&symbol]).await.unwrap().get(0)
+    };
+    let first = version("MSFT").await;
+
+    // The same record once more changes nothing; another symbol's bar shows that it has passed.
+    send(&sender, &bar("MSFT", 0, 0, true, 1.0), u64::MAX >> 1);
+    settle(&place, &sender, "MSFT", 1).await;
+    assert_eq!(version("MSFT").await, first + 1, "only the new bar counts");
+
+    send(&sender, &bar("MSFT", 0, 1, true, 2.0), 1);
+    settle(&place, &sender, "MSFT", 2).await;
+    assert!(version("MSFT").await > first + 1);
+    let latest = "SELECT ts_ns FROM market_data_oltp.stock_bars_latest WHERE symbol = 'MSFT' AND timeframe = '1Min'";
+    let newest: i64 = place.database.connect().await.query_one(latest, &[]).await.unwrap().get(0);
+    assert_eq!(newest, DAY_NS + 2 * 60_000_000_000);
+    consumer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_records_repeated_three_times_and_shuffled_leave_the_table_as_it_was() {
+    let place = Place::for_bars().await;
+    place.make_topics().await;
+    let consumer = Running::start(&place);
+    let sender = Sender::new(&place);
+    let version = |number: u32| {
+        let minute = i64::from(number / 4);
+        let revision = number % 2;
+        (bar("IBM", minute, revision, number % 4 > 1, f64::from(1 + number)), u64::from(number))
+    };
+    for number in 0..2_000 {
+        let (bar, seq) = version(number);
+        send(&sender, &bar, seq);
+    }
+    settle(&place, &sender, "IBM", 10_000).await;
+    let before = table_hash(&place.database, TABLE).await;
+    for round in 0..3 {
+        for step in 0..2_000 {
+            let (bar, seq) = version((step * 1_237 + round * 911) % 2_000);
+            send(&sender, &bar, seq);
+        }
+    }
+    settle(&place, &sender, "IBM", 10_001).await;
+    let client = place.database.connect().await;
+    let last = DAY_NS + 10_001 * 60_000_000_000;
+    client.execute(&format!("DELETE FROM {TABLE} WHERE ts_ns = $1"), &[&last]).await.unwrap();
+    assert_eq!(table_hash(&place.database, TABLE).await, before);
+    consumer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_bars_become_dead_letters_and_the_rest_is_stored() {
+    let place = Place::for_bars().await;
+    place.make_topics().await;
+    let consumer = Running::start(&place);
+    let sender = Sender::new(&place);
+    sender.send("SPY", b"{}");
+    sender.send("SPY", br#"{"symbol":"SPY","timeframe":"1Min","open":1,"high":1,"low":1,"close":1,"volume":1,"timestamp":61000,"source":"alpaca"}"#);
+    settle(&place, &sender, "SPY", 0).await;
+    let letters = place.letters().await;
+    assert_eq!(letters.len(), 2, "{letters:#?}");
+    assert!(letters.iter().all(|letter| letter.service == "consumer-bars" && letter.key.as_deref() == Some("SPY")));
+    consumer.stop().await;
+}

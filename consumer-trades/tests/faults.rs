@@ -1,0 +1,206 @@
+//! The consumer as a program of its own, killed, frozen, multiplied and cut off: the table holds every trade once all the same.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
+mod support;
+
+use std::time::Duration;
+
+use local_stack::{Kafka, Postgres};
+use support::{PATIENCE, Place, Sums, eventually, rows_stored, send_trades};
+
+const CONSUMER: &str = env!("CARGO_BIN_EXE_consumer-trades");
+
+/// Everything is there once, and nothing was taken for a bad record.
+async fn assert_stored_once(place: &Place, trades: u32) {
+    rows_stored(&place.database, i64::from(trades)).await;
+    assert_eq!(Sums::stored(&place.database).await, Sums::of_trades(0..trades));
+    assert_eq!(place.letters().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_again_and_again_in_the_middle_it_loses_and_doubles_nothing() {
+    const TRADES: u32 = 60_000;
+    let mut place = Place::new().await;
+    place.extra = vec![("BATCH_SIZE", "500".to_owned())]; // many transactions to be killed in
+    place.make_topics().await;
+    send_trades(&place, 0..TRADES).await;
+    for part in 1..=4 {
+        let consumer = place.start(CONSUMER);
+        rows_stored(&place.database, i64::from(TRADES) * part / 5).await;
+        consumer.kill().await;
+    }
+    let consumer = place.start(CONSUMER);
+    assert_stored_once(&place, TRADES).await;
+    assert_eq!(consumer.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_sleeps_through_losing_its_partitions_cannot_write_one_row() {
+    const TRADES: u32 = 20_000;
+    let mut place = Place::new().await;
+    place.extra = vec![("SINK_CONNECTIONS", "1".to_owned())];
+    place.make_topics().await;
+    let sleeper = place.start(CONSUMER);
+    send_trades(&place, 0..1_000).await;
+    rows_stored(&place.database, 1_000).await;
+
+    // The sleeper's next transaction is on its way, waits for a lock that the test holds, and then its client sleeps.
+    let gate = place.database.connect().await;
+    gate.batch_execute("BEGIN; SELECT FROM market_data_oltp.kafka_offsets FOR UPDATE").await.unwrap();
+    send_trades(&place, 1_000..TRADES).await;
+    let watch = place.database.connect().await;
+    eventually("a transaction that waits at the gate", async || {
+        let sql =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        (watch.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) > 0).then_some(())
+    })
+    .await;
+    sleeper.freeze();
+    gate.batch_execute("COMMIT").await.unwrap();
+
+    // Another one takes over, although the sleeper's transaction is open and holds the rows it needs.
+    let successor = place.start(CONSUMER);
+    assert_stored_once(&place, TRADES).await;
+    sleeper.thaw();
+    eventually("the sleeper's rollback", async || {
+        (sleeper.metric("consumer_trades_batches_contested_total").await >= 1.0).then_some(())
+    })
+    .await;
+    assert_stored_once(&place, TRADES).await;
+    assert_eq!(successor.stop().await, Some(0));
+    assert_eq!(sleeper.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn consumers_come_and_go_under_load() {
+    const TRADES: u32 = 60_000;
+    let mut place = Place::new().await;
+    place.extra = vec![("BATCH_SIZE", "500".to_owned())];
+    place.make_topics().await;
+    let first = place.start(CONSUMER);
+    send_trades(&place, 0..TRADES / 3).await;
+    rows_stored(&place.database, 5_000).await;
+    let second = place.start(CONSUMER);
+    let third = place.start(CONSUMER);
+    send_trades(&place, TRADES / 3..TRADES).await;
+    eventually("all three at work", async || {
+        for consumer in [&first, &second, &third] {
+            if consumer.metric("consumer_trades_partitions").await < 1.0 {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await;
+    for consumer in [&first, &second, &third] {
+        let contested = consumer.metric("consumer_trades_batches_contested_total").await;
+        assert_eq!(contested, 0.0, "who gives a partition back has stored all of it before");
+    }
+    assert_eq!(first.stop().await, Some(0));
+    assert_eq!(second.stop().await, Some(0));
+    assert_stored_once(&place, TRADES).await;
+    assert_eq!(third.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_postgresql_or_kafka_is_away_it_waits_and_says_so() {
+    const TRADES: u32 = 30_000;
+    let (mut kafka, mut postgres) =
+        (Kafka::start_temporary().await.unwrap(), Postgres::start_temporary().await.unwrap());
+    postgres.create_database("market_data").await.unwrap();
+    let mut place = Place::on_own(&kafka, &postgres, "market_data");
+    place.extra = vec![("BATCH_SIZE", "500".to_owned())];
+    place.make_topics().await;
+
+    postgres.stop().await; // away at the start
+    let consumer = place.start(CONSUMER);
+    let says = async |part: &str| {
+        eventually(part, async || {
+            let page = consumer.page("/health").await?;
+            (page.starts_with("HTTP/1.1 503") && page.contains(part)).then_some(())
+        })
+        .await;
+    };
+    says(r#""postgres":{"status":"down""#).await;
+    postgres.restart().await.unwrap();
+    send_trades(&place, 0..TRADES / 3).await;
+    rows_stored(&place.database, 1_000).await;
+
+    postgres.kill().await; // away in the middle
+    send_trades(&place, TRADES / 3..TRADES / 2).await;
+    says(r#""postgres":{"status":"down""#).await;
+    postgres.restart().await.unwrap();
+    rows_stored(&place.database, i64::from(TRADES / 2)).await;
+
+    kafka.kill().await;
+    says(r#""kafka":{"status":"down""#).await;
+    kafka.restart().await.unwrap();
+    send_trades(&place, TRADES / 2..TRADES).await;
+    assert_stored_once(&place, TRADES).await;
+
+    eventually("health", async || {
+        consumer.page("/health").await.filter(|page| page.starts_with("HTTP/1.1 200")).map(drop)
+    })
+    .await;
+    assert_eq!(consumer.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_read_only_makes_it_wait_and_no_dead_letter() {
+    let place = Place::new().await;
+    place.make_topics().await;
+    let consumer = place.start(CONSUMER);
+    send_trades(&place, 0..1_000).await;
+    rows_stored(&place.database, 1_000).await;
+
+    let admin = place.database.connect().await;
+    let name = &place.database.name;
+    let end_sessions = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    admin.batch_execute(&format!("ALTER DATABASE \"{name}\" SET default_transaction_read_only = on")).await.unwrap();
+    admin.execute(end_sessions, &[]).await.unwrap();
+    send_trades(&place, 1_000..2_000).await;
+    eventually("the reason in /health", async || {
+        consumer.page("/health").await.filter(|page| page.contains("25006")).map(drop)
+    })
+    .await;
+    admin.batch_execute("SET default_transaction_read_only = off").await.unwrap();
+    admin.batch_execute(&format!("ALTER DATABASE \"{name}\" RESET default_transaction_read_only")).await.unwrap();
+    admin.execute(end_sessions, &[]).await.unwrap();
+    assert_stored_once(&place, 2_000).await;
+    assert_eq!(consumer.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_stops_in_time_while_postgresql_is_away_and_goes_on_later() {
+    let mut postgres = Postgres::start_temporary().await.unwrap();
+    postgres.create_database("market_data").await.unwrap();
+    let mut place = Place::new().await;
+    place.database = local_stack::testing::of(&postgres, "market_data");
+    place.make_topics().await;
+    let consumer = place.start(CONSUMER);
+    send_trades(&place, 0..1_000).await;
+    rows_stored(&place.database, 1_000).await;
+    postgres.stop().await;
+    send_trades(&place, 1_000..2_000).await;
+    eventually("the reason in /health", async || {
+        consumer.page("/health").await.filter(|page| page.contains(r#""postgres":{"status":"down""#)).map(drop)
+    })
+    .await;
+    let code = tokio::time::timeout(Duration::from_secs(20), consumer.stop()).await.expect("it stops in time");
+    assert_eq!(code, Some(0));
+    postgres.restart().await.unwrap();
+    let consumer = place.start(CONSUMER);
+    assert_stored_once(&place, 2_000).await;
+    assert_eq!(consumer.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_settings_end_it_with_64_before_it_does_anything() {
+    let mut place = Place::new().await;
+    place.extra = vec![("BATCH_SIZE", "many".to_owned()), ("POSTGRES_PORT", "0".to_owned())];
+    let mut consumer = place.start(CONSUMER);
+    let code = tokio::time::timeout(PATIENCE, consumer.exit_code()).await.unwrap();
+    assert_eq!(code, Some(64));
+}

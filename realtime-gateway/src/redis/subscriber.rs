@@ -138,16 +138,19 @@ impl Intake {
     fn add(&mut self, channel: Channel, payload: &[u8]) {
         self.counts[channel as usize] += 1;
         match read_header(payload) {
+            // A status of all symbols, or without any, is about the whole feed and goes to everybody.
+            Ok(header) if channel == Channel::Status && header.symbol.as_str() == "*" => self.announce(payload),
             Ok(header) => {
                 let event = Event { symbol: header.symbol, channel, offset: 0, position: header.position, day: None };
                 self.batch.push(event, payload);
             }
-            // A status without a symbol is about the whole feed and goes to everybody.
-            Err(Refusal::NoSymbol) if channel == Channel::Status => {
-                self.announcements.extend(std::str::from_utf8(payload).ok().map(str::to_owned));
-            }
+            Err(Refusal::NoSymbol) if channel == Channel::Status => self.announce(payload),
             Err(refusal) => self.refused[usize::from(refusal == Refusal::NoSymbol)] += 1,
         }
+    }
+
+    fn announce(&mut self, payload: &[u8]) {
+        self.announcements.extend(std::str::from_utf8(payload).ok().map(str::to_owned));
     }
 
     fn hand_over(self, gateway: &Gateway) {
@@ -181,7 +184,8 @@ mod tests {
         intake.add(Channel::Trades, br#"{"symbol":"A"}"#);
         intake.add(Channel::Trades, br#"{"price":1}"#);
         intake.add(Channel::Status, br#"{"type":"gap"}"#);
+        intake.add(Channel::Status, br#"{"type":"gap","symbol":"*"}"#);
         intake.add(Channel::Status, b"{");
-        assert_eq!((intake.batch.len(), intake.announcements.len(), intake.refused), (1, 1, [1, 1]));
+        assert_eq!((intake.batch.len(), intake.announcements.len(), intake.refused), (1, 2, [1, 1]));
     }
 }

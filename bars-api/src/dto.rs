@@ -73,6 +73,10 @@ pub struct Bars {
     pub next_page_token: Option<String>,
     /// Null where the symbol has no bars from this source.
     pub as_of: Option<AsOf>,
+    /// One value a bar under each name; null until an indicator has seen enough bars. Only where `indicators` asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub indicators: Option<BTreeMap<String, Vec<Option<f64>>>>,
 }
 
 /// The newest bar of each symbol.

@@ -5,6 +5,7 @@ use actix_web::http::header;
 
 use crate::answer::Answer;
 use crate::db::bars::{BarRow, Edge, Series};
+use crate::indicators::Line;
 use crate::render::{self, table};
 
 /// Carries the token of the next page where the body has no place for it.
@@ -65,13 +66,20 @@ impl Format {
 
     /// A page of bars in this form.
     #[must_use]
-    pub fn page(self, series: &Series, bars: &[BarRow], token: Option<&str>, edge: Option<&Edge>) -> Answer {
+    pub fn page(
+        self,
+        series: &Series,
+        bars: &[BarRow],
+        lines: &[Line],
+        token: Option<&str>,
+        edge: Option<&Edge>,
+    ) -> Answer {
         let body = match self {
             Self::Json => {
-                return render::bars(&series.symbol, &series.timeframe.to_string(), bars, token, edge).into();
+                return render::bars(&series.symbol, &series.timeframe.to_string(), bars, lines, token, edge).into();
             }
-            Self::Csv => table::csv(bars),
-            Self::Ndjson => table::ndjson(bars),
+            Self::Csv => table::csv(bars, lines),
+            Self::Ndjson => table::ndjson(bars, lines),
         };
         let as_of = edge.map(|edge| {
             let mut json = Vec::new();

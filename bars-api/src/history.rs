@@ -7,6 +7,7 @@ use market::timeframe::Unit;
 use market::{NS_PER_MS, Timeframe};
 
 use crate::db::bars::{self, BarRow, Edge, Series};
+use crate::indicators::{Indicator, Line};
 use crate::params::Order;
 use crate::problem::Problem;
 use crate::roll_up::{self, RollUp};
@@ -60,6 +61,38 @@ pub async fn page(snapshot: &Transaction<'_>, question: &Question) -> Result<Pag
     let (rolled, cut) = rolled(snapshot, question, &minutes, newest.newest_ms).await?;
     let stored = if cut { within(stored, &rolled, question.order) } else { stored };
     Ok(first_of(roll_up::merge(rolled, stored, question.order), cut, question.limit, edge))
+}
+
+/// The lines of `indicators` over a page's bars, warmed up over what came before them; each line has one value a bar, in the page's order.
+///
+/// # Errors
+/// 503 where the database cannot answer.
+pub async fn indicators(
+    snapshot: &Transaction<'_>,
+    question: &Question,
+    bars: &[BarRow],
+    indicators: &[Indicator],
+) -> Result<Vec<Line>, Problem> {
+    let oldest = bars.iter().map(BarRow::start_ns).min();
+    let (Some(oldest), Some(limit)) = (oldest, indicators.iter().map(|one| one.warm_up()).max()) else {
+        return Ok(Vec::new());
+    };
+    let range_ns = i64::MIN..oldest;
+    let before = Question { range_ns, order: Order::Descending, limit: limit.max(1), ..question.clone() };
+    let mut series = page(snapshot, &before).await?.bars;
+    series.reverse();
+    let warm = series.len();
+    series.extend_from_slice(bars);
+    series[warm..].sort_by_key(|bar| bar.start_ms);
+    let mut lines: Vec<Line> = indicators.iter().flat_map(|one| one.lines(&series)).collect();
+    let newest_first = bars.first().map(BarRow::start_ns) != Some(oldest);
+    for line in &mut lines {
+        line.values.drain(..warm);
+        if newest_first {
+            line.values.reverse();
+        }
+    }
+    Ok(lines)
 }
 
 /// Stored bars of the very timeframe: one more than asked for, to know whether more follow.

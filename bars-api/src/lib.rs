@@ -12,6 +12,7 @@ pub mod db;
 pub mod dto;
 pub mod format;
 pub mod history;
+pub mod indicators;
 pub mod many;
 pub mod middleware;
 pub mod openapi;

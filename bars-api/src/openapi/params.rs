@@ -3,7 +3,9 @@
 
 use utoipa::IntoParams;
 
-use super::schema::{Feed, Moment, Resolution, Sort, Source, Symbol, Symbols, Ticker, Timeframe, Timespan, Token};
+use super::schema::{
+    Feed, Indicators, Moment, Resolution, Sort, Source, Symbol, Symbols, Ticker, Timeframe, Timespan, Token,
+};
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
@@ -25,6 +27,9 @@ pub struct Newest {
     /// The feed whose bars are wanted; the first one in `FEED` by default.
     #[param(inline)]
     pub source: Option<Source>,
+    /// Comma-separated: `ema:20`, `sma:20`, `rsi:14`, `atr:14`, `bollinger:20:2`, `vwap`; at most ten. Warmed up before the first bar.
+    #[param(inline)]
+    pub indicators: Option<Indicators>,
 }
 
 #[derive(IntoParams)]
@@ -48,6 +53,9 @@ pub struct Range {
     /// As in `/bars/{symbol}`.
     #[param(inline)]
     pub source: Option<Source>,
+    /// Comma-separated: `ema:20`, `sma:20`, `rsi:14`, `atr:14`, `bollinger:20:2`, `vwap`; at most ten. Warmed up before the first bar.
+    #[param(inline)]
+    pub indicators: Option<Indicators>,
     /// `next_page_token` of the page before; all other parameters but `limit` must stay as they were.
     #[param(inline)]
     pub page_token: Option<Token>,

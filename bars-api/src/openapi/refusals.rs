@@ -10,6 +10,12 @@ pub enum Refused {
     /// A parameter is wrong; `parameter` and `detail` say which and what would do.
     #[response(status = 400, content_type = "application/problem+json")]
     Parameter(ProblemBody),
+    /// A key is needed (where `AUTH_REQUIRED` is on): `Authorization: Bearer …` or `X-API-Key: …`.
+    #[response(status = 401, content_type = "application/problem+json")]
+    Key(ProblemBody),
+    /// More requests than a caller may send in a minute (where that is limited); `X-RateLimit-Limit`, `-Remaining`, `-Reset` and `Retry-After` say more.
+    #[response(status = 429, content_type = "application/problem+json")]
+    TooMany(ProblemBody),
     /// Busy, or no database: come back after `Retry-After` seconds.
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(ProblemBody),

@@ -44,6 +44,10 @@ text!(
     Resolution, "^([1-9]|[1-5][0-9]|60|120|240|1?D|1?W|1?M|3M)$", "5"
 );
 text!(
+    /// Up to ten indicators.
+    Indicators, "^(vwap|(sma|ema|rsi|atr)(:[1-9][0-9]?)?|bollinger(:[1-9][0-9]?(:[1-9])?)?)(,(vwap|(sma|ema|rsi|atr)(:[1-9][0-9]?)?|bollinger(:[1-9][0-9]?(:[1-9])?)?)){0,9}$", "ema:20,rsi:14"
+);
+text!(
     /// A symbol, with or without its exchange.
     Ticker, "^([A-Za-z ]{1,12}:)?[A-Za-z0-9./]{1,32}$", "NASDAQ:AAPL"
 );

@@ -11,6 +11,7 @@ use market::{Source, Symbol, Timeframe};
 
 pub use page::Cursor;
 
+use crate::indicators::Indicator;
 use crate::problem::Problem;
 
 /// Bars or trades in one answer where the caller says nothing.
@@ -19,6 +20,9 @@ pub const LIMIT_DEFAULT: usize = 1_000;
 pub const LIMIT_MAX: usize = 10_000;
 /// Most symbols in one request.
 pub const SYMBOLS_MAX: usize = 200;
+
+/// Most indicators in one request.
+pub const INDICATORS_MAX: usize = 10;
 
 /// In which order of time bars or trades are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -151,6 +155,26 @@ impl Params {
             return Err(Problem::bad(first, format_args!("must be before {last}")));
         }
         Ok(start.unwrap_or(i64::MIN)..end.unwrap_or(i64::MAX))
+    }
+
+    /// `indicators`: a comma-separated list, each once; empty where it is absent.
+    ///
+    /// # Errors
+    /// 400 for an unknown indicator, or more than ten.
+    pub fn indicators(&self) -> Result<Vec<Indicator>, Problem> {
+        let Some(text) = self.text("indicators") else { return Ok(Vec::new()) };
+        let read = |name: &str| name.trim().parse().map_err(|why| Problem::parameter("indicators", name, why));
+        let mut list: Vec<Indicator> = Vec::new();
+        for indicator in text.split(',').map(read) {
+            let indicator = indicator?;
+            if !list.contains(&indicator) {
+                list.push(indicator);
+            }
+        }
+        if list.len() > INDICATORS_MAX {
+            return Err(Problem::bad("indicators", format_args!("more than {INDICATORS_MAX} indicators")));
+        }
+        Ok(list)
     }
 
     /// `symbols`: a comma-separated list, each once, in alphabetical order; `None` where it is absent.

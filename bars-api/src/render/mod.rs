@@ -6,13 +6,21 @@ pub mod table;
 use market::Symbol;
 
 use crate::db::bars::{BarRow, Edge};
+use crate::indicators::Line;
 
 /// A thousand bars take about 150 kB.
 const BAR_BYTES: usize = 160;
 
 /// `{"symbol":…,"timeframe":…,"bars":[…],"next_page_token":…,"as_of":…}`
 #[must_use]
-pub fn bars(symbol: &Symbol, timeframe: &str, bars: &[BarRow], token: Option<&str>, edge: Option<&Edge>) -> Vec<u8> {
+pub fn bars(
+    symbol: &Symbol,
+    timeframe: &str,
+    bars: &[BarRow],
+    lines: &[Line],
+    token: Option<&str>,
+    edge: Option<&Edge>,
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(256 + bars.len() * BAR_BYTES);
     out.extend_from_slice(b"{\"symbol\":");
     text(&mut out, symbol.as_str());
@@ -26,6 +34,14 @@ pub fn bars(symbol: &Symbol, timeframe: &str, bars: &[BarRow], token: Option<&st
     match edge {
         Some(edge) => as_of(&mut out, edge),
         None => out.extend_from_slice(b"null"),
+    }
+    if !lines.is_empty() {
+        out.extend_from_slice(b",\"indicators\":");
+        map(&mut out, lines, |out, line| {
+            text(out, &line.name);
+            out.push(b':');
+            list(out, &line.values, |out, value| number(out, "", value.unwrap_or(f64::NAN)));
+        });
     }
     out.push(b'}');
     out
@@ -192,7 +208,7 @@ mod tests {
             let symbol = Symbol::new(&name).unwrap();
             let row = row(start_ms, price, count, vwap);
             let edge = Edge { newest_ms: start_ms, position: Some(Position { epoch: 1, seq: 2 }) };
-            let json = bars(&symbol, "1Min", &[row.clone(), row.clone()], Some("next"), Some(&edge));
+            let json = bars(&symbol, "1Min", &[row.clone(), row.clone()], &[], Some("next"), Some(&edge));
             let read: dto::Bars = serde_json::from_slice(&json).unwrap();
             let as_of = dto::AsOf { epoch: Some(1), seq: Some(2), time: start_ms };
             prop_assert_eq!(read, dto::Bars {
@@ -201,6 +217,7 @@ mod tests {
                 bars: vec![documented(&row), documented(&row)],
                 next_page_token: Some("next".to_owned()),
                 as_of: Some(as_of.clone()),
+                indicators: None,
             });
             let json = latest("1Min", &[(symbol, row.clone(), Some(edge))]);
             let read: dto::LatestBars = serde_json::from_slice(&json).unwrap();

@@ -38,16 +38,21 @@ pub async fn newest(
     request: HttpRequest,
     symbol: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let params = Params::strict(request.query_string(), &["timeframe", "limit", "source"])?;
+    let params = Params::strict(request.query_string(), &["timeframe", "limit", "source", "indicators"])?;
     let series = series(&state, &symbol, &params)?;
     let question = Question { series, range_ns: i64::MIN..i64::MAX, order: Order::Descending, limit: params.limit()? };
-    let format = Format::wanted(&request);
-    let ask = ask(&question.series, format, format!("newest|{}|{}", describe(&question.series), question.limit));
+    let (format, indicators) = (Format::wanted(&request), params.indicators()?);
+    let ask = ask(
+        &question.series,
+        format,
+        format!("newest|{}|{}|{indicators:?}", describe(&question.series), question.limit),
+    );
     answer::versioned(&state, &request, ask, async |snapshot| {
         let mut page = history::page(snapshot, &question).await?;
         refuse_unknown(snapshot, &question.series.symbol, &page.bars).await?;
         page.bars.reverse();
-        Ok(format.page(&question.series, &page.bars, None, page.edge.as_ref()))
+        let lines = history::indicators(snapshot, &question, &page.bars, &indicators).await?;
+        Ok(format.page(&question.series, &page.bars, &lines, None, page.edge.as_ref()))
     })
     .await
 }
@@ -68,7 +73,7 @@ pub async fn range(
     request: HttpRequest,
     symbol: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let known = ["start", "end", "timeframe", "limit", "sort", "source", "page_token"];
+    let known = ["start", "end", "timeframe", "limit", "sort", "source", "page_token", "indicators"];
     let params = Params::strict(request.query_string(), &known)?;
     let series = series(&state, &symbol, &params)?;
     let (range_ns, order) = (params.range()?, params.order()?);
@@ -76,7 +81,8 @@ pub async fn range(
     let cursor = Cursor::open(params.text("page_token"), &subject)?;
     let question =
         Question { series, range_ns: rest_of(range_ns, cursor.as_ref(), order), order, limit: params.limit()? };
-    let key = format!("{subject}|{}|{:?}", question.limit, cursor.map(|cursor| cursor.ts_ns));
+    let indicators = params.indicators()?;
+    let key = format!("{subject}|{}|{indicators:?}|{:?}", question.limit, cursor.map(|cursor| cursor.ts_ns));
     let format = Format::wanted(&request);
     answer::versioned(&state, &request, ask(&question.series, format, key), async |snapshot| {
         let page = history::page(snapshot, &question).await?;
@@ -85,7 +91,8 @@ pub async fn range(
             let (symbol, detail) = (question.series.symbol, String::new());
             Cursor { symbol, ts_ns: last.start_ns(), detail }.seal(&subject)
         });
-        Ok(format.page(&question.series, &page.bars, token.as_deref(), page.edge.as_ref()))
+        let lines = history::indicators(snapshot, &question, &page.bars, &indicators).await?;
+        Ok(format.page(&question.series, &page.bars, &lines, token.as_deref(), page.edge.as_ref()))
     })
     .await
 }

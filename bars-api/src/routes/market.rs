@@ -115,7 +115,7 @@ pub async fn historical(
         }
         page.bars.reverse();
         let timeframe = question.series.timeframe.to_string();
-        Ok(render::bars(&question.series.symbol, &timeframe, &page.bars, None, page.edge.as_ref()))
+        Ok(render::bars(&question.series.symbol, &timeframe, &page.bars, &[], None, page.edge.as_ref()))
     })
     .await
 }

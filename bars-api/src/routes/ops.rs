@@ -19,6 +19,11 @@ pub async fn about() -> HttpResponse {
         ("newest bars", "/bars/{symbol}"),
         ("bars of a range", "/bars/{symbol}/range?start=&end="),
         ("newest bar of every symbol", "/bars/latest"),
+        ("bars in Alpaca's shape", "/v2/stocks/bars?symbols=&timeframe="),
+        ("trades in Alpaca's shape", "/v2/stocks/trades?symbols="),
+        ("quote", "/api/market/quote/{symbol}"),
+        ("market status", "/api/market/status"),
+        ("chart feed (UDF)", "/udf/config"),
     ];
     HttpResponse::Ok().json(About {
         service: "bars-api".to_owned(),

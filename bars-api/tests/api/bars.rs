@@ -254,3 +254,36 @@ async fn answers_are_compressed_for_whoever_can_read_it() {
         assert!(packed.body.len() * 4 < plain.body.len(), "{encoding}: {} bytes", packed.body.len());
     }
 }
+
+#[actix_web::test]
+async fn indicators_are_warmed_up_before_the_range_and_do_not_change_from_page_to_page() {
+    let (database, mut client) = database().await;
+    let wavy = |at: i64| Stored { price: 100.0 + 10.0 * (at as f64 / 9.0).sin(), ..Stored::minute("AAPL", at) };
+    store(&mut client, &(0..320).map(wavy).collect::<Vec<_>>()).await;
+    let api = api(on(&database)).await;
+    let list = "indicators=sma:3,ema:20,rsi,atr:14,bollinger:20:2,vwap";
+    let whole = get(&api, &format!("/bars/AAPL?{list}")).await.json();
+    let lines = whole["indicators"].as_object().unwrap();
+    assert_eq!(lines.len(), 8, "{:?}", lines.keys());
+    assert_eq!((&lines["sma:3"][1], lines["sma:3"].as_array().unwrap().len()), (&json!(null), 320));
+    let close = |at: usize| whole["bars"][at]["close"].as_f64().unwrap();
+    assert!((lines["sma:3"][50].as_f64().unwrap() - (close(48) + close(49) + close(50)) / 3.0).abs() < 1e-9);
+    for (path, order) in [("sort=asc", [310, 311]), ("sort=desc", [311, 310])] {
+        let range = "start=2024-06-03T18:40:00Z&end=2024-06-03T18:42:00Z"; // minutes 310 and 311
+        let part = get(&api, &format!("/bars/AAPL/range?{range}&{path}&{list}")).await.json();
+        for (name, line) in part["indicators"].as_object().unwrap() {
+            for (value, at) in line.as_array().unwrap().iter().zip(order) {
+                let (value, expected) = (value.as_f64().unwrap(), lines[name][at].as_f64().unwrap());
+                assert!(
+                    (value - expected).abs() < 1e-6 * expected.abs().max(1.0),
+                    "{name} at {at}: {value}, not {expected}"
+                );
+            }
+        }
+    }
+    let csv = TestRequest::get().uri("/bars/AAPL?limit=1&indicators=sma:2").insert_header(("accept", "text/csv"));
+    let csv = String::from_utf8(send(&api, csv).await.body).unwrap();
+    assert!(csv.starts_with("timestamp,") && csv.lines().next().unwrap().ends_with(",revision,sma:2"), "{csv}");
+    assert_problem(&get(&api, "/bars/AAPL?indicators=macd").await, 400, "indicators");
+    assert_eq!(get(&api, "/bars/AAPL?limit=1").await.json().get("indicators"), None);
+}

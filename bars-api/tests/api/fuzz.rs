@@ -9,7 +9,7 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use crate::common::{Stored, api, database, get, send, store, store_trades, with};
 
-const REQUESTS_DEFAULT: usize = 3_000;
+const REQUESTS_DEFAULT: usize = 2_000;
 
 const PATHS: [&str; 32] = [
     "/",
@@ -184,6 +184,13 @@ async fn no_request_ends_in_a_500() {
 
     let mut fuzz = Fuzz(StdRng::seed_from_u64(seed));
     let (mut tokens, mut answered) = (Vec::new(), 0);
+    for path in [
+        "/bars/AAPL/range?limit=2",
+        "/v2/stocks/bars?symbols=AAPL,MSFT&timeframe=1Min&limit=2",
+        "/v2/stocks/AAPL/trades?limit=2",
+    ] {
+        tokens.push(get(&api, path).await.json()["next_page_token"].as_str().unwrap().to_owned());
+    }
     for _ in 0..requests {
         let path = fuzz.path(&tokens);
         let Ok(uri) = path.parse::<actix_web::http::Uri>() else { continue };
@@ -207,6 +214,5 @@ async fn no_request_ends_in_a_500() {
         }
     }
     assert!(answered > requests / 10, "only {answered} of {requests} were answered: nothing was tried");
-    assert!(!tokens.is_empty(), "no page token was ever tried");
     assert_eq!(get(&api, "/bars/AAPL?limit=1").await.status, 200);
 }

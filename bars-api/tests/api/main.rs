@@ -14,3 +14,4 @@ mod outage;
 mod pages;
 mod paging;
 mod roll_up;
+mod seam;

@@ -12,11 +12,13 @@
 //! | [`calendar`] | sessions, holidays and early closes of the US stock market |
 //! | [`conditions`] | which sale condition lets a trade move which field of a bar |
 //! | [`bar_builder`] | trades to bars |
+//! | [`correction`] | [`Correction`]: a trade that does not hold as it was reported |
 //! | [`gap`] | [`Gap`]: an outage, admitted |
 
 pub mod bar_builder;
 pub mod calendar;
 pub mod conditions;
+pub mod correction;
 pub mod gap;
 pub mod record;
 pub mod symbol;
@@ -24,6 +26,7 @@ pub mod timeframe;
 pub mod wire;
 
 pub use bar_builder::BarBuilder;
+pub use correction::{Correction, Outcome, VoidTrade};
 pub use gap::Gap;
 pub use record::{Bar, Conditions, Position, Quote, Reject, Side, Trade};
 pub use symbol::{Source, Symbol};

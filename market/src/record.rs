@@ -58,6 +58,9 @@ pub enum Reject {
     /// A bar that does not start where a bar of its timeframe starts.
     #[error("a bar's timestamp must be the start of an interval of its timeframe")]
     Unaligned,
+    /// Neither a cancellation nor a correction with the trade that holds instead.
+    #[error("type must be cancel, or correction with the corrected trade")]
+    Correction,
 }
 
 /// A place in the live stream: the `seq`-th record of one symbol and stream in the producer run `epoch`.
@@ -225,10 +228,10 @@ impl Quote {
     }
 }
 
-fn price(value: f64) -> Result<(), Reject> {
+pub(crate) fn price(value: f64) -> Result<(), Reject> {
     (value.is_finite() && value > 0.0 && value <= PRICE_MAX).then_some(()).ok_or(Reject::Price)
 }
 
-fn no_nul(text: &str) -> Result<(), Reject> {
+pub(crate) fn no_nul(text: &str) -> Result<(), Reject> {
     (!text.as_bytes().contains(&0)).then_some(()).ok_or(Reject::Nul)
 }

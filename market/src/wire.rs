@@ -4,6 +4,8 @@
 //! checks every limit again, because a topic is a door that anybody can write to. Unknown fields are ignored, absent ones are left
 //! out (never `null`), numbers are printed in the shortest form that reads back equal.
 
+mod correction;
+
 use std::borrow::Cow;
 
 use compact_str::CompactString;
@@ -12,6 +14,8 @@ use serde::Deserialize;
 use crate::NS_PER_MS;
 use crate::record::{Bar, Conditions, Position, Quote, Reject, Side, Trade};
 use crate::symbol::{Source, Symbol};
+
+pub use correction::{decode_correction, encode_correction};
 
 /// Why bytes are not a record.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,10 @@
 //! Pins the wire format: these files are what Redis, Kafka and browsers see, byte for byte.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use market::wire::{decode_bar, decode_trade, encode_bar, encode_quote, encode_trade};
-use market::{Bar, Position, Quote, Side, Source, Symbol, Timeframe, Trade};
+use market::wire::{
+    decode_bar, decode_correction, decode_trade, encode_bar, encode_correction, encode_quote, encode_trade,
+};
+use market::{Bar, Correction, Outcome, Position, Quote, Side, Source, Symbol, Timeframe, Trade, VoidTrade};
 
 fn position(seq: u64) -> Position {
     Position { epoch: 1_763_700_000_000, seq }
@@ -98,4 +100,32 @@ fn quote_is_pinned() {
     let mut out = Vec::new();
     encode_quote(&quote, position(9), &mut out);
     assert_eq!(String::from_utf8(out).unwrap(), golden(include_str!("golden/quote.json")));
+}
+
+#[test]
+fn corrections_are_pinned_both_ways() {
+    let void = VoidTrade {
+        symbol: aapl(),
+        price: 105.31,
+        size: 300.0,
+        ts_ns: 1_700_000_000_123_456_789,
+        trade_id: Some("465".into()),
+        exchange: Some("D".into()),
+    };
+    for (file, outcome) in [
+        (include_str!("golden/cancel.json"), Outcome::Cancelled("C".into())),
+        (include_str!("golden/correction.json"), Outcome::Corrected(Box::new(trade()))),
+    ] {
+        let correction = Correction { void: void.clone(), outcome, source: Source::alpaca() };
+        let mut out = Vec::new();
+        encode_correction(&correction, position(3), &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), golden(file));
+        assert_eq!(decode_correction(golden(file).as_bytes()).unwrap(), (correction, Some(position(3))));
+    }
+    for text in [
+        r#"{"type":"correction","symbol":"A","price":1,"size":1,"timestamp":1,"source":"alpaca"}"#,
+        r#"{"type":"gap","symbol":"A","price":1,"size":1,"timestamp":1,"source":"alpaca"}"#,
+    ] {
+        assert!(decode_correction(text.as_bytes()).unwrap_err().to_string().contains("type"), "{text}");
+    }
 }

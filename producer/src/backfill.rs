@@ -17,6 +17,7 @@ use crate::alpaca::rest::{History, Pages, Rest};
 use crate::cold::Cold;
 use crate::event::Event;
 use crate::fanout::{Encoded, Stream};
+use crate::feed::Feed;
 use crate::gaps::Herald;
 use crate::journal::Journal;
 
@@ -57,7 +58,7 @@ impl Backfill {
     /// Never; a history that refuses is degraded health.
     pub async fn run(self, mut gaps: mpsc::Receiver<Gap>, stop: CancellationToken) -> anyhow::Result<()> {
         let now = Instant::now();
-        let unhealed = self.journal.gaps().into_iter().filter(|gap| gap.to.is_some());
+        let unhealed = self.journal.gaps(Feed::Alpaca).into_iter().filter(|gap| gap.to.is_some());
         let mut waiting: VecDeque<(Instant, Gap)> = unhealed.map(|gap| (now, gap)).collect();
         self.part.ok();
         loop {
@@ -91,7 +92,7 @@ impl Backfill {
         let margin_ns = i64::try_from(self.settings.margin.as_nanos())?;
         let start_ns = gap.from.saturating_mul(NS_PER_MS).saturating_sub(margin_ns);
         let end_ns = gap.to.unwrap_or(gap.from).saturating_mul(NS_PER_MS).saturating_add(margin_ns);
-        let symbols = self.symbols.clone().unwrap_or_else(|| self.journal.symbols());
+        let symbols = self.symbols.clone().unwrap_or_else(|| self.journal.symbols(Feed::Alpaca));
         let mut handed_on = 0;
         for history in [History::Trades, History::Bars] {
             let mut pages = Pages::new(&self.rest, history, &symbols, (start_ns, end_ns))?;
@@ -131,6 +132,6 @@ fn encode(event: Event) -> Option<Encoded> {
         }
         _ => return None,
     };
-    // No feed time: a backfilled record says nothing about how far the live stream is known.
-    Some(Encoded { stream, symbol, ts_ns: i64::MIN, json: Bytes::from(json) })
+    // No feed and no feed time: a backfilled record says nothing about how far the live stream is known.
+    Some(Encoded { stream, feed: None, symbol, ts_ns: 0, json: Bytes::from(json) })
 }

@@ -9,16 +9,18 @@ use service::Vars;
 use service::kafka::KafkaConfig;
 use service::redis::RedisConfig;
 
-use crate::alpaca::AlpacaSettings;
+use crate::alpaca::{AlpacaSettings, Authentication, Encoding};
 use crate::backfill::BackfillSettings;
+use crate::feed::Feed;
+use crate::feeds::FeedSettings;
+use crate::finnhub::FinnhubSettings;
+use crate::massive::MassiveSettings;
 
 /// Everything that the producer reads from its environment.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Alpaca's stream.
-    pub alpaca: AlpacaSettings,
-    /// Alpaca's REST history, without a path.
-    pub alpaca_rest_url: String,
+    /// The feeds, the most important one first.
+    pub feeds: Vec<FeedSettings>,
     /// When and how gaps are filled.
     pub backfill: BackfillSettings,
     /// Cold path.
@@ -36,17 +38,8 @@ pub struct Config {
 impl Config {
     /// Reads all variables; see `.env.example`.
     pub fn from_vars(vars: &mut Vars) -> Self {
-        let feeds = vars.read_list::<String>("FEED", "alpaca", "alpaca");
-        if let Some(unknown) = feeds.iter().find(|feed| *feed != "alpaca") {
-            vars.problem("FEED", format_args!("`{unknown}` is no feed (expected alpaca)"));
-        }
         Self {
-            alpaca: alpaca(vars),
-            alpaca_rest_url: vars.read(
-                "ALPACA_DATA_REST_URL",
-                "https://data.alpaca.markets".to_owned(),
-                "http:// or https:// address without a path",
-            ),
+            feeds: feeds(vars),
             backfill: BackfillSettings {
                 hold_back: Duration::from_secs(vars.read_within("BACKFILL_HOLD_BACK_S", 60, 0..=3600, "seconds")),
                 margin: Duration::from_secs(vars.read_within("BACKFILL_MARGIN_S", 60, 0..=86_400, "seconds")),
@@ -60,7 +53,23 @@ impl Config {
     }
 }
 
-fn alpaca(vars: &mut Vars) -> AlpacaSettings {
+/// The feeds that `FEED` names, with the variables of each. This is all that the tools for people read.
+pub fn feeds(vars: &mut Vars) -> Vec<FeedSettings> {
+    let chosen = vars.read_list::<Feed>("FEED", "alpaca", "alpaca, finnhub, massive");
+    let twice = chosen.iter().enumerate().any(|(at, feed)| chosen[..at].contains(feed));
+    if chosen.is_empty() || twice {
+        vars.problem("FEED", "name each feed once (expected alpaca, finnhub, massive)");
+    }
+    let symbols = symbols(vars);
+    let settings = |feed: &Feed| match feed {
+        Feed::Alpaca => FeedSettings::Alpaca(alpaca(vars, symbols.clone())),
+        Feed::Finnhub => FeedSettings::Finnhub(finnhub(vars, symbols.clone())),
+        Feed::Massive => FeedSettings::Massive(massive(vars, symbols.clone())),
+    };
+    chosen.iter().map(settings).collect()
+}
+
+fn alpaca(vars: &mut Vars, symbols: Option<Vec<Symbol>>) -> AlpacaSettings {
     AlpacaSettings {
         url: vars.read(
             "ALPACA_DATA_WS_URL",
@@ -70,8 +79,35 @@ fn alpaca(vars: &mut Vars) -> AlpacaSettings {
         key: vars.require_secret("ALPACA_API_KEY", "the key id of your Alpaca account; `make demo` needs none"),
         secret: vars
             .require_secret("ALPACA_API_SECRET", "the secret key of your Alpaca account; `make demo` needs none"),
-        symbols: symbols(vars),
+        symbols,
         channels: vars.read_list("ALPACA_CHANNELS", "trades,quotes,bars,updatedBars", "channel names, comma-separated"),
+        encoding: vars.read("ALPACA_ENCODING", Encoding::Json, "json or msgpack"),
+        authentication: vars.read("ALPACA_AUTH", Authentication::Message, "message or header"),
+        rest_url: vars.read(
+            "ALPACA_DATA_REST_URL",
+            "https://data.alpaca.markets".to_owned(),
+            "http:// or https:// address without a path",
+        ),
+    }
+}
+
+fn finnhub(vars: &mut Vars, symbols: Option<Vec<Symbol>>) -> FinnhubSettings {
+    if symbols.is_none() {
+        vars.problem("SUBSCRIBED_SYMBOLS", "Finnhub does not offer * (expected symbols, comma-separated)");
+    }
+    FinnhubSettings {
+        url: vars.read("FINNHUB_WS_URL", "wss://ws.finnhub.io".to_owned(), "ws:// or wss:// address without the key"),
+        key: vars.require_secret("FINNHUB_API_KEY", "the API key of your Finnhub account"),
+        symbols: symbols.unwrap_or_default(),
+    }
+}
+
+fn massive(vars: &mut Vars, symbols: Option<Vec<Symbol>>) -> MassiveSettings {
+    MassiveSettings {
+        url: vars.read("MASSIVE_WS_URL", "wss://socket.massive.com/stocks".to_owned(), "ws:// or wss:// address"),
+        key: vars.require_secret("MASSIVE_API_KEY", "the API key of your Massive (formerly Polygon) account"),
+        symbols,
+        channels: vars.read_list("MASSIVE_CHANNELS", "T,Q,AM", "channel names, comma-separated"),
     }
 }
 
@@ -80,4 +116,38 @@ fn symbols(vars: &mut Vars) -> Option<Vec<Symbol>> {
     let symbols = vars.read_list::<Symbol>("SUBSCRIBED_SYMBOLS", "AAPL,MSFT,GOOGL", "symbols, comma-separated, or *");
     let all = symbols.iter().any(|symbol| symbol.as_str() == "*");
     (!all).then_some(symbols)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use service::ConfigError;
+
+    fn chosen(pairs: &[(&str, &str)]) -> Result<Vec<Feed>, ConfigError> {
+        let feeds = Vars::from_pairs(pairs).load(feeds)?;
+        Ok(feeds.iter().map(FeedSettings::feed).collect())
+    }
+
+    #[test]
+    fn each_feed_asks_for_its_own_keys_only() {
+        let several = [("FEED", "massive, finnhub"), ("MASSIVE_API_KEY", "m"), ("FINNHUB_API_KEY", "f")];
+        assert_eq!(chosen(&several).unwrap(), [Feed::Massive, Feed::Finnhub]);
+        let error = chosen(&[]).unwrap_err().to_string();
+        assert!(error.contains("ALPACA_API_KEY") && error.contains("ALPACA_API_SECRET") && !error.contains("FINNHUB"));
+    }
+
+    #[test]
+    fn what_cannot_work_is_named() {
+        let finnhub = ("FINNHUB_API_KEY", "f");
+        for (pairs, word) in [
+            (&[("FEED", "reuters")][..], "no such feed"),
+            (&[("FEED", "finnhub,finnhub"), finnhub], "once"),
+            (&[("FEED", ","), finnhub], "once"),
+            (&[("FEED", "finnhub"), finnhub, ("SUBSCRIBED_SYMBOLS", "*")], "does not offer *"),
+            (&[("ALPACA_API_KEY", "k"), ("ALPACA_API_SECRET", "s"), ("ALPACA_ENCODING", "xml")], "json or msgpack"),
+        ] {
+            let error = chosen(pairs).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
 }

@@ -1,33 +1,39 @@
-//! Owns the socket and the clock: keeps one feed connected and hands its frames to the [`Protocol`] and the [`Fanout`].
+//! Owns the socket and the clock: keeps one feed connected and hands its frames to the [`Protocol`] and the [`Outlet`].
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::bail;
 use futures_util::{SinkExt as _, StreamExt as _};
 use service::{Backoff, CancellationToken, Part};
-use tokio::time::{Instant, interval_at, sleep, sleep_until, timeout};
+use tokio::time::{Instant, Interval, interval_at, sleep, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::Utf8Bytes};
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::dial::{Dial, Socket};
-use crate::fanout::Fanout;
-use crate::feed::{Awaited, Frame, Next, Protocol, Step};
-use crate::gaps::Gaps;
+use crate::feed::{Awaited, Endpoint, Frame, Next, Outgoing, Protocol, Step};
+use crate::outlet::Outlet;
 
 /// First and longest wait between two attempts to connect.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+/// The least wait where the server has enough of this client.
+const LATER: Duration = Duration::from_secs(60);
 /// Only a stream that lasted this long makes the next wait short again: a feed may greet a client and then throw it out.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 /// How long a dial with its handshake may take.
 const DIAL_MAX: Duration = Duration::from_secs(10);
 /// A ping goes out this often; the answer must come before the next one.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
-/// A feed that has sent nothing for this long is asked for a sign of life: a socket can stay open and deliver nothing for hours.
-const QUIET_MAX: Duration = Duration::from_secs(15);
+/// A protocol hears the time this often.
+const TICK_INTERVAL: Duration = Duration::from_secs(1);
+/// A farewell is a courtesy; the feed may be gone.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
 
 /// How a connection ended.
 enum Ended {
     Stopped,
     Lost(String),
+    LostForLong(String),
     Fatal(String),
 }
 
@@ -38,34 +44,33 @@ enum Ended {
 pub async fn keep_connected(
     dial: impl Dial,
     mut protocol: Box<dyn Protocol>,
-    mut fanout: Fanout,
-    mut gaps: Gaps,
+    mut outlet: impl Outlet,
     part: Part,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
-    let reconnects = metrics::counter!("producer_feed_reconnects_total");
+    let feed = protocol.feed().name();
+    let reconnects = metrics::counter!("producer_feed_reconnects_total", "feed" => feed);
     loop {
         let mut streaming_since = None;
-        let ended =
-            connect_and_stream(&dial, protocol.as_mut(), &mut fanout, &mut gaps, &part, &mut streaming_since, &stop)
-                .await;
-        fanout.flush();
-        let reason = match ended {
+        let ended = connect_and_stream(&dial, protocol.as_mut(), &mut outlet, &part, &mut streaming_since, &stop).await;
+        let (reason, least) = match ended {
             Ended::Stopped => return Ok(()),
             Ended::Fatal(advice) => {
+                outlet.lost(&advice);
                 part.down(advice.as_str());
                 bail!(advice);
             }
-            Ended::Lost(reason) => reason,
+            Ended::Lost(reason) => (reason, Duration::ZERO),
+            Ended::LostForLong(reason) => (reason, LATER),
         };
-        gaps.lost(*fanout.clock(), &reason);
+        outlet.lost(&reason);
         if streaming_since.is_some_and(|since: Instant| since.elapsed() >= STABLE_AFTER) {
             backoff.reset();
         }
-        let wait = backoff.next_wait(&mut rand::rng());
+        let wait = least + backoff.next_wait(&mut rand::rng());
         reconnects.increment(1);
-        tracing::warn!(reason, wait_ms = wait.as_millis(), "feed lost; connecting again");
+        tracing::warn!(feed, reason, wait_ms = wait.as_millis(), "feed lost; connecting again");
         part.down(reason);
         if stop.run_until_cancelled(sleep(wait)).await.is_none() {
             return Ok(());
@@ -76,8 +81,7 @@ pub async fn keep_connected(
 async fn connect_and_stream<D: Dial>(
     dial: &D,
     protocol: &mut dyn Protocol,
-    fanout: &mut Fanout,
-    gaps: &mut Gaps,
+    outlet: &mut impl Outlet,
     part: &Part,
     streaming_since: &mut Option<Instant>,
     stop: &CancellationToken,
@@ -89,21 +93,28 @@ async fn connect_and_stream<D: Dial>(
     };
     let mut socket = match dialled {
         Ok(Ok(socket)) => socket,
-        Ok(Err(error)) => return refused(&error, &endpoint.shown),
+        Ok(Err(error)) => return refused(&error, &endpoint),
         Err(_) => return Ended::Lost(format!("{} did not answer within {DIAL_MAX:?}", endpoint.shown)),
     };
     tracing::info!(feed = endpoint.shown, "connected");
-    protocol.connected();
-    fanout.clock().resume();
-    let mut pings = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
+    outlet.connected();
+    let step = protocol.connected();
+    if let Some(ended) = answer(&mut socket, step).await {
+        return ended;
+    }
+    let (mut pings, mut ticks) = (every(PING_INTERVAL), every(TICK_INTERVAL));
     let mut pong_owed = false;
     let mut owed = Owed::new(protocol.awaits());
     let mut heard = Instant::now();
     loop {
+        if owed.awaited.is_none() && streaming_since.is_none() {
+            *streaming_since = Some(Instant::now());
+            part.ok();
+        }
         let message = tokio::select! {
             biased;
             () = stop.cancelled() => {
-                let _ = timeout(Duration::from_secs(1), socket.close(None)).await; // a courtesy; the feed may be gone
+                farewell(&mut socket, None).await;
                 return Ended::Stopped;
             }
             _ = pings.tick() => {
@@ -116,9 +127,17 @@ async fn connect_and_stream<D: Dial>(
                     Err(error) => return Ended::Lost(error.to_string()),
                 }
             }
-            () = sleep_until(heard + QUIET_MAX), if owed.awaited.is_none() => {
+            _ = ticks.tick() => {
+                let now_ms = wall_clock_ms();
+                outlet.frame(None, |events| {
+                    protocol.tick(now_ms, events);
+                    Step::default()
+                });
+                continue;
+            }
+            () = sleep_until(heard + protocol.silence_max()), if owed.awaited.is_none() => {
                 heard = Instant::now();
-                let step = protocol.probe().map(Step::send).unwrap_or_default();
+                let step = protocol.probe();
                 if let Some(ended) = answer(&mut socket, step).await {
                     return ended;
                 }
@@ -127,7 +146,7 @@ async fn connect_and_stream<D: Dial>(
             }
             () = sleep_until(owed.deadline), if owed.awaited.is_some() => return Ended::Lost(owed.complaint()),
             // Where the cold path has no room left the socket is not read: the feed slows down, nothing is thrown away.
-            message = async { fanout.room().await; socket.next().await } => message,
+            message = async { outlet.room().await; socket.next().await } => message,
         };
         let frame = match &message {
             Some(Ok(Message::Text(text))) => Frame::Text(text),
@@ -138,22 +157,47 @@ async fn connect_and_stream<D: Dial>(
             }
             Some(Ok(Message::Close(close))) => return Ended::Lost(closed(close.as_ref())),
             Some(Ok(Message::Ping(_) | Message::Frame(_))) => continue,
-            Some(Err(error)) => return Ended::Lost(error.to_string()),
+            Some(Err(error)) => {
+                farewell(&mut socket, complaint(error)).await;
+                return Ended::Lost(error.to_string());
+            }
             None => return Ended::Lost("the feed closed the connection".to_owned()),
         };
         heard = Instant::now();
-        let step = protocol.frame(frame, &mut |event| fanout.event(event));
-        fanout.flush();
-        gaps.heard(*fanout.clock());
+        let step = outlet.frame(Some(frame), |events| protocol.frame(frame, events));
         if let Some(ended) = answer(&mut socket, step).await {
             return ended;
         }
         owed.update(protocol.awaits());
-        if owed.awaited.is_none() && streaming_since.is_none() {
-            *streaming_since = Some(Instant::now());
-            part.ok();
-        }
     }
+}
+
+fn every(period: Duration) -> Interval {
+    interval_at(Instant::now() + period, period)
+}
+
+fn wall_clock_ms() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// What to say to a server that broke the rules of WebSocket; `None` where the connection itself is gone.
+fn complaint(error: &tungstenite::Error) -> Option<CloseFrame> {
+    let code = match error {
+        tungstenite::Error::Utf8(_) => CloseCode::Invalid,
+        tungstenite::Error::Capacity(_) => CloseCode::Size,
+        tungstenite::Error::Protocol(_) => CloseCode::Protocol,
+        _ => return None,
+    };
+    metrics::counter!("producer_feed_violations_total", "code" => u16::from(code).to_string()).increment(1);
+    Some(CloseFrame { code, reason: Utf8Bytes::from_static("") })
+}
+
+async fn farewell<I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
+    socket: &mut Socket<I>,
+    close: Option<CloseFrame>,
+) {
+    let _ = timeout(FAREWELL_MAX, socket.close(close)).await; // whether it was heard changes nothing
 }
 
 /// Sends what the conversation needs; `Some` where it is over.
@@ -162,19 +206,25 @@ async fn answer<I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     step: Step,
 ) -> Option<Ended> {
     for message in step.send {
-        if let Err(error) = socket.send(Message::text(message.0)).await {
+        let message = match message {
+            Outgoing::Text(text) => Message::text(text),
+            Outgoing::Binary(bytes) => Message::binary(bytes),
+        };
+        if let Err(error) = socket.send(message).await {
             return Some(Ended::Lost(error.to_string()));
         }
     }
     match step.next {
         Next::GoOn => None,
         Next::Reconnect(reason) => Some(Ended::Lost(reason)),
+        Next::ReconnectLater(reason) => Some(Ended::LostForLong(reason)),
         Next::Fatal(advice) => Some(Ended::Fatal(advice)),
     }
 }
 
 /// A handshake that was refused: some answers never change by themselves.
-fn refused(error: &tungstenite::Error, shown: &str) -> Ended {
+fn refused(error: &tungstenite::Error, endpoint: &Endpoint) -> Ended {
+    let shown = &endpoint.shown;
     match error {
         tungstenite::Error::Http(response) => {
             let status = response.status().as_u16();
@@ -188,7 +238,10 @@ fn refused(error: &tungstenite::Error, shown: &str) -> Ended {
                 _ => Ended::Lost(format!("{shown} answers HTTP {status}")),
             }
         }
-        tungstenite::Error::Url(error) => Ended::Fatal(format!("{shown} is no WebSocket address: {error}")),
+        // The error's own words may hold the address, and that may hold a token.
+        tungstenite::Error::Url(_) | tungstenite::Error::HttpFormat(_) => {
+            Ended::Fatal(format!("{shown} is no WebSocket address: it must begin with ws:// or wss://"))
+        }
         error => Ended::Lost(format!("cannot connect to {shown}: {error}")),
     }
 }

@@ -3,6 +3,8 @@
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
@@ -31,8 +33,14 @@ impl Dial for Internet {
     type Io = MaybeTlsStream<TcpStream>;
 
     async fn dial(&self, endpoint: &Endpoint) -> Result<Socket<Self::Io>, Error> {
+        let mut request = endpoint.url.expose().into_client_request()?;
+        for (name, value) in &endpoint.headers {
+            let mut value = HeaderValue::from_str(value.expose())?;
+            value.set_sensitive(true);
+            request.headers_mut().insert(*name, value);
+        }
         let no_delay = true;
-        let connected = connect_async_with_config(endpoint.url.expose(), Some(limits()), no_delay).await;
+        let connected = connect_async_with_config(request, Some(limits()), no_delay).await;
         connected.map(|(socket, _)| socket)
     }
 }

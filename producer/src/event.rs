@@ -1,7 +1,6 @@
 //! What a feed adapter makes of a frame: valid records, and a reason for each element that is none.
 
-use compact_str::CompactString;
-use market::{Bar, Quote, Reject, Symbol, Trade};
+use market::{Bar, Correction, Quote, Reject, Trade};
 
 /// One element of a frame, past the only door.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,49 +11,33 @@ pub enum Event {
     Bar(Bar),
     /// Best bid and offer.
     Quote(Quote),
-    /// A trade is void and another holds in its place.
-    Correction(Correction),
-    /// A trade is void.
-    Cancel(Cancel),
+    /// A trade is void, and perhaps another holds in its place. Boxed because it is rare and large.
+    Correction(Box<Correction>),
     /// An element that carries nothing this system stores, such as a trading status; named for the counters.
     Other(&'static str),
     /// An element that could not become a record.
     Skipped(Skip),
 }
 
-/// A trade that was reported wrongly, and what it should have been.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Correction {
-    /// The void trade.
-    pub original: VoidTrade,
-    /// The trade that holds. Its time is that of the message.
-    pub corrected: Trade,
+/// One element of a frame: data for the pipeline, or part of the conversation (`C`, which differs from feed to feed).
+#[derive(Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every element is an event; a box would cost each of them an allocation"
+)]
+pub enum Element<C> {
+    /// Data, or the reason why it is none.
+    Event(Event),
+    /// Part of the conversation.
+    Control(C),
 }
 
-/// A trade that never was.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Cancel {
-    /// The void trade.
-    pub original: VoidTrade,
-    /// `C` cancelled, `E` entered in error; anything else means void too.
-    pub action: CompactString,
-}
-
-/// Enough of a void trade to find it among those of its New York day.
-#[derive(Clone, Debug, PartialEq)]
-pub struct VoidTrade {
-    /// What was traded.
-    pub symbol: Symbol,
-    /// Exchange code.
-    pub exchange: Option<CompactString>,
-    /// Trade id; absent where the feed gave none.
-    pub trade_id: Option<CompactString>,
-    /// Dollars.
-    pub price: f64,
-    /// Shares.
-    pub size: f64,
-    /// Time of the message in Unix nanoseconds, which may not be the trade's.
-    pub ts_ns: i64,
+impl<C> Element<C> {
+    /// An element that was skipped.
+    #[must_use]
+    pub fn skipped(skip: Skip) -> Self {
+        Self::Event(Event::Skipped(skip))
+    }
 }
 
 /// Why an element was skipped. The connection goes on in every case.

@@ -1,14 +1,14 @@
 //! Gives each record its position, encodes it once, and hands the same bytes to both paths.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
-use market::{NS_PER_MS, Position, Symbol};
+use market::{NS_PER_MS, Outcome, Position, Symbol, wire};
 use metrics::Counter;
 
 use crate::cold::Cold;
 use crate::event::Event;
+use crate::feed::{Feed, Step};
 use crate::hot::Hot;
+use crate::positions::{Counters, Positions};
 
 /// The streams that records travel in; each has its channel, and all but quotes their topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,11 +21,23 @@ pub enum Stream {
     Quotes,
     /// Outages; their key is the feed's name.
     Gaps,
+    /// Trades that do not hold as they were reported.
+    Corrections,
 }
 
 impl Stream {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Trades, Self::Bars, Self::Quotes, Self::Gaps];
+    /// All of them, in the order of their numbers, which are also written to disk.
+    pub const ALL: [Self; 5] = [Self::Trades, Self::Bars, Self::Quotes, Self::Gaps, Self::Corrections];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Trades => "trades",
+            Self::Bars => "bars",
+            Self::Quotes => "quotes",
+            Self::Gaps => "gaps",
+            Self::Corrections => "corrections",
+        }
+    }
 }
 
 /// One encoded record. Cloning it copies no data.
@@ -33,6 +45,8 @@ impl Stream {
 pub struct Encoded {
     /// Where it belongs.
     pub stream: Stream,
+    /// Who reported it; `None` where it comes from disk, where that is no matter any more.
+    pub feed: Option<Feed>,
     /// Its Kafka key.
     pub symbol: Symbol,
     /// Feed time in Unix nanoseconds; 0 where it says nothing about how far the feed is known.
@@ -41,42 +55,32 @@ pub struct Encoded {
     pub json: Bytes,
 }
 
-/// The point where the two paths part.
+/// The point where the two paths part. Each feed has its own; the positions are shared.
 pub struct Fanout {
-    epoch: i64,
-    last_seq: [HashMap<Symbol, u64>; 3],
+    feed: Feed,
+    positions: Positions,
     clock: FeedClock,
     buffer: Vec<u8>,
     frame: Vec<Encoded>,
     hot: Hot,
     cold: Cold,
-    counters: Counters,
-}
-
-struct Counters {
-    records: [Counter; 3],
-    corrections: Counter,
-    cancels: Counter,
+    records: [Counter; Stream::ALL.len()],
 }
 
 impl Fanout {
-    /// `epoch`: this run's start in Unix milliseconds.
+    /// Nothing sent yet.
     #[must_use]
-    pub fn new(epoch: i64, hot: Hot, cold: Cold) -> Self {
-        let counter = |stream: &'static str| metrics::counter!("producer_records_total", "stream" => stream);
+    pub fn new(feed: Feed, positions: Positions, hot: Hot, cold: Cold) -> Self {
+        let records = Stream::ALL.map(|stream| metrics::counter!("producer_records_total", "stream" => stream.name()));
         Self {
-            epoch,
-            last_seq: Default::default(),
+            feed,
+            positions,
             clock: FeedClock::default(),
-            buffer: Vec::with_capacity(64 * 1024),
+            buffer: Vec::with_capacity(1024),
             frame: Vec::new(),
             hot,
             cold,
-            counters: Counters {
-                records: [counter("trades"), counter("bars"), counter("quotes")],
-                corrections: metrics::counter!("producer_corrections_total"),
-                cancels: metrics::counter!("producer_cancels_total"),
-            },
+            records,
         }
     }
 
@@ -90,26 +94,43 @@ impl Fanout {
         self.cold.room().await;
     }
 
-    /// Takes one event; records wait for [`Fanout::flush`].
-    pub fn event(&mut self, event: Event) {
-        use market::wire::{encode_bar, encode_quote, encode_trade};
+    /// Takes the events of one frame, and hands their records to both paths: to the hot one first, it is the one in a hurry.
+    pub fn frame(&mut self, decode: impl FnOnce(&mut dyn FnMut(Event)) -> Step) -> Step {
+        let positions = self.positions.clone();
+        let mut counters = positions.lock();
+        let step = decode(&mut |event| self.event(event, &mut counters));
+        if !self.frame.is_empty() {
+            self.hot.publish(&self.frame);
+            self.frame.retain(|record| record.stream != Stream::Quotes);
+            self.cold.accept(&mut self.frame);
+        }
+        step
+    }
+
+    fn event(&mut self, event: Event, counters: &mut Counters) {
         match event {
             Event::Trade(trade) => {
-                self.record(Stream::Trades, trade.symbol, trade.ts_ns, |position, out| {
-                    encode_trade(&trade, position, out)
-                });
+                self.record(counters, (Stream::Trades, trade.symbol, trade.ts_ns), |position, out| {
+                    wire::encode_trade(&trade, position, out)
+                })
             }
-            Event::Bar(bar) => {
-                let ts_ns = bar.start_ms.saturating_mul(NS_PER_MS);
-                self.record(Stream::Bars, bar.symbol, ts_ns, |position, out| encode_bar(&bar, position, out));
-            }
+            Event::Bar(bar) => self.record(
+                counters,
+                (Stream::Bars, bar.symbol, bar.start_ms.saturating_mul(NS_PER_MS)),
+                |position, out| wire::encode_bar(&bar, position, out),
+            ),
             Event::Quote(quote) => {
-                self.record(Stream::Quotes, quote.symbol, quote.ts_ns, |position, out| {
-                    encode_quote(&quote, position, out)
-                });
+                self.record(counters, (Stream::Quotes, quote.symbol, quote.ts_ns), |position, out| {
+                    wire::encode_quote(&quote, position, out)
+                })
             }
-            Event::Correction(_) => self.counters.corrections.increment(1),
-            Event::Cancel(_) => self.counters.cancels.increment(1),
+            Event::Correction(correction) => {
+                let place = (Stream::Corrections, correction.void.symbol, correction.void.ts_ns);
+                self.record(counters, place, |position, out| wire::encode_correction(&correction, position, out));
+                if let Outcome::Corrected(trade) = correction.outcome {
+                    self.event(Event::Trade(*trade), counters);
+                }
+            }
             Event::Other(kind) => metrics::counter!("producer_other_messages_total", "kind" => kind).increment(1),
             Event::Skipped(skip) => {
                 metrics::counter!("producer_skipped_total", "reason" => skip.reason()).increment(1);
@@ -118,27 +139,20 @@ impl Fanout {
         }
     }
 
-    fn record(&mut self, stream: Stream, symbol: Symbol, ts_ns: i64, encode: impl FnOnce(Position, &mut Vec<u8>)) {
-        if stream != Stream::Bars {
+    fn record(
+        &mut self,
+        counters: &mut Counters,
+        (stream, symbol, ts_ns): (Stream, Symbol, i64),
+        encode: impl FnOnce(Position, &mut Vec<u8>),
+    ) {
+        if matches!(stream, Stream::Trades | Stream::Quotes) {
             self.clock.hear(ts_ns);
         }
-        let last = self.last_seq[stream as usize].entry(symbol).or_default();
-        *last += 1;
         self.buffer.clear();
-        encode(Position { epoch: self.epoch, seq: *last }, &mut self.buffer);
-        self.counters.records[stream as usize].increment(1);
-        self.frame.push(Encoded { stream, symbol, ts_ns, json: Bytes::copy_from_slice(&self.buffer) });
-    }
-
-    /// Hands everything since the last flush to both paths: to the hot one first, it is the one in a hurry.
-    pub fn flush(&mut self) {
-        if self.frame.is_empty() {
-            return;
-        }
-        self.hot.publish(&self.frame);
-        self.frame.retain(|record| record.stream != Stream::Quotes);
-        self.cold.accept(&mut self.frame);
-        self.frame.clear();
+        encode(counters.next(stream, symbol), &mut self.buffer);
+        self.records[stream as usize].increment(1);
+        let json = Bytes::copy_from_slice(&self.buffer);
+        self.frame.push(Encoded { stream, feed: Some(self.feed), symbol, ts_ns, json });
     }
 }
 

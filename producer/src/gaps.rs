@@ -1,11 +1,12 @@
 //! Admits outages: opens a gap when a feed is lost, closes it when records come again, and hands it on to be healed.
 
 use bytes::Bytes;
-use market::{Gap, NS_PER_MS, Source, Symbol};
+use market::{Gap, NS_PER_MS, Symbol};
 use tokio::sync::mpsc;
 
 use crate::cold::Cold;
 use crate::fanout::{Encoded, FeedClock, Stream};
+use crate::feed::Feed;
 use crate::hot::Hot;
 use crate::journal::Journal;
 
@@ -28,7 +29,8 @@ impl Herald {
     pub fn announce(&self, gap: &Gap) {
         self.journal.note(gap);
         let Ok(key) = Symbol::new(&gap.source) else { return };
-        let mut record = vec![Encoded { stream: Stream::Gaps, symbol: key, ts_ns: 0, json: Bytes::from(gap.encode()) }];
+        let mut record =
+            vec![Encoded { stream: Stream::Gaps, feed: None, symbol: key, ts_ns: 0, json: Bytes::from(gap.encode()) }];
         self.hot.publish(&record);
         self.cold.accept(&mut record);
     }
@@ -36,20 +38,20 @@ impl Herald {
 
 /// The account of one feed's outages.
 pub struct Gaps {
-    source: Source,
+    feed: Feed,
     herald: Herald,
-    heal: mpsc::Sender<Gap>,
+    heal: Option<mpsc::Sender<Gap>>,
     open: Option<Gap>,
 }
 
 impl Gaps {
-    /// Takes up the account where the last run left it: time that no run has seen is a gap too.
+    /// Takes up the account where the last run left it: time that no run has seen is a gap too. `heal` is `None` for a feed without a
+    /// history, whose gaps stay.
     #[must_use]
-    pub fn resume(source: Source, journal: &Journal, herald: Herald, heal: mpsc::Sender<Gap>) -> Self {
-        let own = |gap: &Gap| gap.source == source.as_str();
-        let open = journal.gaps().into_iter().filter(own).find(|gap| gap.to.is_none());
-        let mut gaps = Self { source, herald, heal, open };
-        if let (None, Some(safe_ns)) = (&gaps.open, journal.safe_ns()) {
+    pub fn resume(feed: Feed, journal: &Journal, herald: Herald, heal: Option<mpsc::Sender<Gap>>) -> Self {
+        let open = journal.gaps(feed).into_iter().find(|gap| gap.to.is_none());
+        let mut gaps = Self { feed, herald, heal, open };
+        if let (None, Some(safe_ns)) = (&gaps.open, journal.safe_ns(feed)) {
             gaps.begin(safe_ns, "the producer was not running");
         }
         gaps
@@ -67,15 +69,16 @@ impl Gaps {
         let Some(first_ns) = clock.first_ns().filter(|_| self.open.is_some()) else { return };
         let Some(mut gap) = self.open.take() else { return };
         gap.to = Some((first_ns.div_euclid(NS_PER_MS) + 1).max(gap.from));
-        tracing::warn!(from = gap.from, to = gap.to, cause = gap.cause, "gap in the feed");
+        tracing::warn!(feed = self.feed.name(), from = gap.from, to = gap.to, cause = gap.cause, "gap in the feed");
         self.herald.announce(&gap);
-        if self.heal.try_send(gap).is_err() {
+        let Some(heal) = &self.heal else { return self.herald.journal.forget(&gap) };
+        if heal.try_send(gap).is_err() {
             tracing::warn!("too many gaps wait to be healed; this one waits for the next start");
         }
     }
 
     fn begin(&mut self, from_ns: i64, cause: &str) {
-        let gap = Gap::open(&self.source, from_ns.div_euclid(NS_PER_MS), cause);
+        let gap = Gap::open(&self.feed.source(), from_ns.div_euclid(NS_PER_MS), cause);
         metrics::counter!("producer_gaps_total").increment(1);
         self.herald.announce(&gap);
         self.open = Some(gap);

@@ -136,7 +136,7 @@ impl Publisher {
             Stream::Trades => &self.redis.channel_trades,
             Stream::Bars => &self.redis.channel_bars,
             Stream::Quotes => &self.redis.channel_quotes,
-            Stream::Gaps => &self.redis.channel_status,
+            Stream::Gaps | Stream::Corrections => &self.redis.channel_status,
         }
     }
 }

@@ -12,6 +12,8 @@ use anyhow::Context as _;
 use market::{Gap, Symbol};
 use serde::{Deserialize, Serialize};
 
+use crate::feed::Feed;
+
 /// The file. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Journal {
@@ -23,12 +25,20 @@ pub struct Journal {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 struct Memory {
+    /// By the feed's name.
+    feeds: BTreeMap<String, Known>,
+    /// Gaps that are not healed, by source and start.
+    gaps: BTreeMap<String, Gap>,
+}
+
+/// What is known of one feed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Known {
     /// Feed time of the newest record that is safe, Unix nanoseconds.
     safe_ns: Option<i64>,
     /// Symbols that had records: what to ask for where the subscription is `*`.
     symbols: BTreeSet<String>,
-    /// Gaps that are not healed, by source and start.
-    gaps: BTreeMap<String, Gap>,
 }
 
 impl Journal {
@@ -49,29 +59,32 @@ impl Journal {
 
     /// Feed time of the newest safe record in Unix nanoseconds; `None` where there never was one.
     #[must_use]
-    pub fn safe_ns(&self) -> Option<i64> {
-        self.lock().safe_ns
+    pub fn safe_ns(&self, feed: Feed) -> Option<i64> {
+        self.lock().feeds.get(feed.name())?.safe_ns
     }
 
     /// Symbols that ever had records.
     #[must_use]
-    pub fn symbols(&self) -> Vec<Symbol> {
-        self.lock().symbols.iter().filter_map(|text| Symbol::new(text).ok()).collect()
+    pub fn symbols(&self, feed: Feed) -> Vec<Symbol> {
+        let memory = self.lock();
+        let symbols = memory.feeds.get(feed.name()).into_iter().flat_map(|known| &known.symbols);
+        symbols.filter_map(|text| Symbol::new(text).ok()).collect()
     }
 
-    /// Gaps that are not healed, oldest first.
+    /// A feed's gaps that are not healed, oldest first.
     #[must_use]
-    pub fn gaps(&self) -> Vec<Gap> {
-        self.lock().gaps.values().cloned().collect()
+    pub fn gaps(&self, feed: Feed) -> Vec<Gap> {
+        self.lock().gaps.values().filter(|gap| gap.source == feed.name()).cloned().collect()
     }
 
-    /// Everything up to `safe_ns` is safe.
-    pub fn advance(&self, safe_ns: i64, symbols: impl IntoIterator<Item = Symbol>) {
+    /// Everything of this feed up to `safe_ns` is safe.
+    pub fn advance(&self, feed: Feed, safe_ns: i64, symbols: impl IntoIterator<Item = Symbol>) {
         let mut memory = self.lock();
-        let before = (memory.safe_ns, memory.symbols.len());
-        memory.safe_ns = memory.safe_ns.max(Some(safe_ns));
-        memory.symbols.extend(symbols.into_iter().map(|symbol| symbol.to_string()));
-        if before != (memory.safe_ns, memory.symbols.len()) {
+        let known = memory.feeds.entry(feed.name().to_owned()).or_default();
+        let before = (known.safe_ns, known.symbols.len());
+        known.safe_ns = known.safe_ns.max(Some(safe_ns));
+        known.symbols.extend(symbols.into_iter().map(|symbol| symbol.to_string()));
+        if before != (known.safe_ns, known.symbols.len()) {
             self.save(&memory);
         }
     }
@@ -79,12 +92,18 @@ impl Journal {
     /// Remembers a gap in its present version; forgets it once it is healed.
     pub fn note(&self, gap: &Gap) {
         let mut memory = self.lock();
-        let key = format!("{:020} {}", gap.from, gap.source);
         if gap.healed_at.is_some() {
-            memory.gaps.remove(&key);
+            memory.gaps.remove(&key(gap));
         } else {
-            memory.gaps.insert(key, gap.clone());
+            memory.gaps.insert(key(gap), gap.clone());
         }
+        self.save(&memory);
+    }
+
+    /// Forgets a gap that nothing can heal: it has been announced, and its feed has no history to fill it from.
+    pub fn forget(&self, gap: &Gap) {
+        let mut memory = self.lock();
+        memory.gaps.remove(&key(gap));
         self.save(&memory);
     }
 
@@ -109,6 +128,10 @@ impl Journal {
     }
 }
 
+fn key(gap: &Gap) -> String {
+    format!("{:020} {}", gap.from, gap.source)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,18 +142,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.json");
         let journal = Journal::open(path.clone()).unwrap();
-        assert_eq!((journal.safe_ns(), journal.gaps().len()), (None, 0));
-        journal.advance(5, [Symbol::new("AAPL").unwrap()]);
-        journal.advance(3, []);
+        let known = |journal: &Journal, feed| (journal.safe_ns(feed), journal.symbols(feed).len(), journal.gaps(feed));
+        assert_eq!(known(&journal, Feed::Alpaca), (None, 0, vec![]));
+        journal.advance(Feed::Alpaca, 5, [Symbol::new("AAPL").unwrap()]);
+        journal.advance(Feed::Alpaca, 3, []);
+        journal.advance(Feed::Finnhub, 9, []);
         let mut first = Gap::open(&Source::alpaca(), 1, "cut");
         let second = Gap::open(&Source::alpaca(), 2, "cut again");
-        journal.note(&first);
-        journal.note(&second);
+        let third = Gap::open(&Source::finnhub(), 2, "cut");
+        for gap in [&first, &second, &third] {
+            journal.note(gap);
+        }
         first.healed_at = Some(9);
         journal.note(&first);
+        journal.forget(&third);
 
         let journal = Journal::open(path.clone()).unwrap();
-        assert_eq!((journal.safe_ns(), journal.symbols().len(), journal.gaps()), (Some(5), 1, vec![second]));
+        assert_eq!(known(&journal, Feed::Alpaca), (Some(5), 1, vec![second]));
+        assert_eq!(known(&journal, Feed::Finnhub), (Some(9), 0, vec![]));
         fs::write(&path, "{").unwrap();
         assert!(Journal::open(path).unwrap_err().to_string().contains("damaged"));
     }

@@ -1,11 +1,13 @@
 //! Feeds in, normalised records out.
 //!
-//! One record's way: [`connection`] reads a frame from the socket, the feed's [`feed::Protocol`] (here [`alpaca`]) makes
-//! [`event::Event`]s of it, [`fanout`] encodes each record once and hands the same bytes to [`hot`] (Redis) and [`cold`] (Kafka). An outage
-//! becomes a gap ([`gaps`]), which [`backfill`] heals from the REST history; [`journal`] is what survives a crash.
+//! One record's way: [`connection`] reads a frame from the socket, the feed's [`feed::Protocol`] ([`alpaca`], [`finnhub`], [`massive`])
+//! takes it apart ([`raw`]) and makes [`event::Event`]s of it, [`fanout`] gives each record its place ([`positions`]), encodes it once and
+//! hands the same bytes to [`hot`] (Redis) and [`cold`] (Kafka). An outage becomes a gap ([`gaps`]), which [`backfill`] heals from the
+//! REST history; [`journal`] is what survives a crash. [`tools`] are the subcommands for people.
 
 pub mod alpaca;
 pub mod backfill;
+pub mod bars;
 pub mod cold;
 pub mod config;
 pub mod connection;
@@ -13,17 +15,25 @@ pub mod dial;
 pub mod event;
 pub mod fanout;
 pub mod feed;
+pub mod feeds;
+pub mod fields;
+pub mod finnhub;
 pub mod gaps;
 pub mod hot;
 pub mod journal;
+pub mod massive;
+pub mod outlet;
+pub mod positions;
+pub mod raw;
+pub mod revisions;
 pub mod time;
+pub mod tools;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use market::Source;
 use service::kafka::KafkaConfig;
 use service::telemetry::Metrics;
 use service::{CancellationToken, Health, Tasks, ops};
@@ -31,16 +41,17 @@ use tokio::sync::mpsc;
 
 pub use config::Config;
 
+use crate::alpaca::AlpacaSettings;
 use crate::alpaca::rest::Rest;
-use crate::alpaca::{Alpaca, AlpacaSettings};
 use crate::backfill::Backfill;
 use crate::cold::Cold;
 use crate::cold::spool::Spool;
 use crate::cold::writer::Writer;
-use crate::fanout::Fanout;
-use crate::gaps::{Gaps, Herald};
+use crate::feeds::{FeedSettings, Paths};
+use crate::gaps::Herald;
 use crate::hot::Hot;
 use crate::journal::Journal;
+use crate::positions::Positions;
 
 /// How long a graceful stop may take; the cold path needs most of it.
 const DRAIN_MAX: Duration = Duration::from_secs(15);
@@ -79,27 +90,25 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
 
     let herald = Herald::new(hot.clone(), cold.clone(), journal.clone());
     let (heal, gaps_to_heal) = mpsc::channel(GAPS_MAX);
-    let AlpacaSettings { url, key, secret, symbols, .. } = config.alpaca.clone();
-    let backfill = Backfill {
-        rest: Rest::new(&config.alpaca_rest_url, &url, key, secret)?,
-        symbols,
-        settings: config.backfill,
-        cold: cold.clone(),
-        herald: herald.clone(),
-        journal: journal.clone(),
-        part: health.part("backfill"),
-    };
-    tasks.spawn("backfill", backfill.run(gaps_to_heal, stopping.clone()));
-
-    let gaps = Gaps::resume(Source::alpaca(), &journal, herald, heal);
-    let fanout = Fanout::new(epoch_now(), hot, cold.clone());
-    let alpaca = Box::new(Alpaca::new(config.alpaca));
-    let feed = connection::keep_connected(dial::Internet, alpaca, fanout, gaps, health.part("feed"), stopping.clone());
-    tasks.spawn("feed", async move {
-        let ended = feed.await;
-        cold.close(); // nothing more will come: the writer may finish
-        ended
+    let alpaca = config.feeds.iter().find_map(|feed| match feed {
+        FeedSettings::Alpaca(settings) => Some(settings.clone()),
+        _ => None,
     });
+    if let Some(AlpacaSettings { url, key, secret, symbols, rest_url, .. }) = alpaca {
+        let backfill = Backfill {
+            rest: Rest::new(&rest_url, &url, key, secret)?,
+            symbols,
+            settings: config.backfill,
+            cold: cold.clone(),
+            herald: herald.clone(),
+            journal: journal.clone(),
+            part: health.part("backfill"),
+        };
+        tasks.spawn("backfill", backfill.run(gaps_to_heal, stopping.clone()));
+    }
+
+    let paths = Paths { positions: Positions::new(epoch_now()), hot, cold, journal, herald, heal };
+    feeds::spawn(&config.feeds, &paths, &health, &mut tasks, &stopping);
     tasks.spawn("health", ops::serve(config.ops, health, metrics, stopping));
     tasks.run(DRAIN_MAX).await
 }

@@ -1,4 +1,28 @@
-//! RFC 3339 to nanoseconds, fast: the one text format that is read for every record.
+//! Times to nanoseconds: RFC 3339, fast, because it is read for every record, and msgpack's timestamps.
+
+/// The type of msgpack's timestamp extension.
+pub const MSGPACK_TIMESTAMP: i8 = -1;
+
+/// Reads msgpack's timestamp of 4, 8 or 12 bytes into Unix nanoseconds. `None` for anything else, and for times that do not fit
+/// 64 bits of nanoseconds.
+#[must_use]
+pub fn timestamp_ns(bytes: &[u8]) -> Option<i64> {
+    let (seconds, fraction_ns) = match *bytes {
+        [a, b, c, d] => (i64::from(u32::from_be_bytes([a, b, c, d])), 0),
+        [a, b, c, d, e, f, g, h] => {
+            let both = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+            (i64::try_from(both & ((1 << 34) - 1)).ok()?, u32::try_from(both >> 34).ok()?)
+        }
+        [a, b, c, d, ref seconds @ ..] => {
+            (i64::from_be_bytes(seconds.try_into().ok()?), u32::from_be_bytes([a, b, c, d]))
+        }
+        _ => return None,
+    };
+    if fraction_ns >= 1_000_000_000 {
+        return None;
+    }
+    i64::try_from(i128::from(seconds) * 1_000_000_000 + i128::from(fraction_ns)).ok()
+}
 
 /// Reads `2023-04-06T11:54:26.838232225Z` into Unix nanoseconds.
 ///

@@ -1,15 +1,15 @@
 //! One element of a frame into an event: Alpaca's field names and types live here and nowhere else.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use compact_str::CompactString;
-use market::{Bar, Conditions, NS_PER_MS, Quote, Reject, Side, Source, Symbol, Timeframe, Trade};
+use market::{Bar, Correction, NS_PER_MS, Outcome, Quote, Reject, Side, Source, Symbol, Timeframe, Trade, VoidTrade};
 use serde::Deserialize;
-use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde::de::Deserializer;
 
-use crate::event::{Cancel, Correction, Event, Skip, VoidTrade};
-use crate::time::rfc3339_ns;
+use crate::event::{Event, Skip};
+use crate::fields::{Codes, Id, Time};
+use crate::raw::{Json, Raw};
 
 use super::frame::Element;
 use super::rest::Update;
@@ -55,12 +55,12 @@ fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Strin
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// Reads one JSON element.
-pub fn decode(raw: &str) -> Element {
-    if !raw.starts_with('{') {
-        return skipped(Skip::NotAnObject);
+/// Reads one element.
+pub fn decode<'a>(raw: impl Raw<'a>) -> Element {
+    if !raw.is_object() {
+        return Element::skipped(Skip::NotAnObject);
     }
-    let event = match kind(raw).as_deref() {
+    let event = match raw.text_field("T").as_deref() {
         Some("t") => parse::<WireTrade<'_>, _>(raw, WireTrade::into_event),
         Some("q") => parse::<WireQuote<'_>, _>(raw, WireQuote::into_event),
         Some("b") => parse::<WireBar<'_>, _>(raw, |bar| bar.into_event(Timeframe::MINUTE, true, 0)),
@@ -73,65 +73,39 @@ pub fn decode(raw: &str) -> Element {
         Some("l") => Ok(Event::Other("luld")),
         Some("i") => Ok(Event::Other("imbalance")),
         Some("n") => Ok(Event::Other("news")),
-        Some("success" | "error" | "subscription") => return control(raw),
+        Some(kind @ ("success" | "error" | "subscription")) => {
+            return control(raw, kind).map_or_else(Element::skipped, Element::Control);
+        }
         Some(other) => Err(Skip::UnknownType(other.chars().take(32).collect())),
         None => Err(Skip::Field("missing field `T`".to_owned())),
     };
     Element::Event(event.unwrap_or_else(Event::Skipped))
 }
 
-fn skipped(skip: Skip) -> Element {
-    Element::Event(Event::Skipped(skip))
-}
-
-/// The element's `T`. It nearly always comes first, so look there before reading everything.
-fn kind(raw: &str) -> Option<Cow<'_, str>> {
-    #[derive(Deserialize)]
-    struct Kind<'a> {
-        #[serde(rename = "T", borrow)]
-        kind: Cow<'a, str>,
-    }
-    let first = raw.strip_prefix(r#"{"T":""#).and_then(|rest| rest.split_once('"')).map(|(kind, _)| kind);
-    match first {
-        Some(kind) if !kind.contains('\\') => Some(Cow::Borrowed(kind)),
-        _ => serde_json::from_str::<Kind<'_>>(raw).ok().map(|wire| wire.kind),
-    }
-}
-
-fn parse<'a, W: Deserialize<'a>, E>(raw: &'a str, make: impl FnOnce(W) -> Result<Event, E>) -> Result<Event, Skip>
+fn parse<'a, W: Deserialize<'a>, E>(raw: impl Raw<'a>, make: impl FnOnce(W) -> Result<Event, E>) -> Result<Event, Skip>
 where
     Skip: From<E>,
 {
-    let wire = serde_json::from_str(raw).map_err(|error| Skip::Field(error.to_string()))?;
-    Ok(make(wire)?)
+    Ok(make(raw.parse()?)?)
 }
 
-fn control(raw: &str) -> Element {
+fn control<'a>(raw: impl Raw<'a>, kind: &str) -> Result<Control, Skip> {
     #[derive(Deserialize)]
-    struct Wire<'a> {
-        #[serde(rename = "T", borrow)]
-        kind: Cow<'a, str>,
+    struct Wire {
         #[serde(default)]
         code: serde_json::Value,
         #[serde(default)]
         msg: serde_json::Value,
     }
-    let control = match serde_json::from_str::<Wire<'_>>(raw) {
-        Err(error) => return skipped(Skip::Field(error.to_string())),
-        Ok(wire) if wire.kind == "subscription" => match serde_json::from_str(raw) {
-            Ok(subscriptions) => Control::Subscription(subscriptions),
-            Err(error) => return skipped(Skip::Field(error.to_string())),
-        },
-        Ok(wire) => {
-            let message = wire.msg.as_str().unwrap_or_default().to_owned();
-            if wire.kind == "success" {
-                Control::Success(message)
-            } else {
-                Control::Error { code: wire.code.as_i64(), message }
-            }
-        }
-    };
-    Element::Control(control)
+    if kind == "subscription" {
+        return raw.parse().map(Control::Subscription);
+    }
+    let wire: Wire = raw.parse()?;
+    let message = wire.msg.as_str().unwrap_or_default().to_owned();
+    Ok(match kind {
+        "success" => Control::Success(message),
+        _ => Control::Error { code: wire.code.as_i64(), message },
+    })
 }
 
 /// Reads a trade of the REST history, which names the symbol once for all.
@@ -142,7 +116,7 @@ pub fn rest_trade(symbol: &str, raw: &str) -> Result<Event, Skip> {
     if Update::is_void(raw)? {
         return Ok(Event::Other("void_trade"));
     }
-    parse::<WireTrade<'_>, _>(raw, |wire| WireTrade { symbol: Cow::Borrowed(symbol), ..wire }.into_event())
+    parse::<WireTrade<'_>, _>(Json(raw), |wire| WireTrade { symbol: Cow::Borrowed(symbol), ..wire }.into_event())
 }
 
 /// Reads a one-minute bar of the REST history.
@@ -151,7 +125,7 @@ pub fn rest_trade(symbol: &str, raw: &str) -> Result<Event, Skip> {
 /// Why it is none.
 pub fn rest_bar(symbol: &str, raw: &str) -> Result<Event, Skip> {
     // History is what the market settled on: it is newer than the first version that the stream sent.
-    parse::<WireBar<'_>, _>(raw, |wire| {
+    parse::<WireBar<'_>, _>(Json(raw), |wire| {
         WireBar { symbol: Cow::Borrowed(symbol), ..wire }.into_event(Timeframe::MINUTE, true, 1)
     })
 }
@@ -309,7 +283,7 @@ struct WireCorrection<'a> {
 impl WireCorrection<'_> {
     fn into_event(self) -> Result<Event, Reject> {
         let symbol = Symbol::new(&self.symbol)?;
-        let original = VoidTrade {
+        let void = VoidTrade {
             symbol,
             exchange: Some(self.exchange.clone()),
             trade_id: self.original_id.map(|id| id.0),
@@ -328,7 +302,9 @@ impl WireCorrection<'_> {
             tape: self.tape,
             source: Source::alpaca(),
         };
-        Ok(Event::Correction(Correction { original, corrected: corrected.checked()? }))
+        let outcome = Outcome::Corrected(Box::new(corrected));
+        let correction = Correction { void, outcome, source: Source::alpaca() };
+        Ok(Event::Correction(Box::new(correction.checked()?)))
     }
 }
 
@@ -352,7 +328,7 @@ struct WireCancel<'a> {
 
 impl WireCancel<'_> {
     fn into_event(self) -> Result<Event, Reject> {
-        let original = VoidTrade {
+        let void = VoidTrade {
             symbol: Symbol::new(&self.symbol)?,
             exchange: self.exchange,
             trade_id: self.id.map(|id| id.0),
@@ -360,75 +336,9 @@ impl WireCancel<'_> {
             size: self.size,
             ts_ns: self.time.0,
         };
-        Ok(Event::Cancel(Cancel { original, action: self.action.unwrap_or_default() }))
-    }
-}
-
-/// A trade id: any integer from −2⁶³ to 2⁶⁴−1, kept as decimal text because JavaScript cannot hold it.
-struct Id(CompactString);
-
-impl<'de> Deserialize<'de> for Id {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Digits;
-        impl Visitor<'_> for Digits {
-            type Value = Id;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an integer id")
-            }
-            fn visit_i64<E: de::Error>(self, id: i64) -> Result<Id, E> {
-                Ok(Id(itoa::Buffer::new().format(id).into()))
-            }
-            fn visit_u64<E: de::Error>(self, id: u64) -> Result<Id, E> {
-                Ok(Id(itoa::Buffer::new().format(id).into()))
-            }
-        }
-        deserializer.deserialize_any(Digits)
-    }
-}
-
-/// A list of codes, or a single one.
-#[derive(Default)]
-struct Codes(Conditions);
-
-impl<'de> Deserialize<'de> for Codes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct List;
-        impl<'de> Visitor<'de> for List {
-            type Value = Codes;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of condition codes")
-            }
-            fn visit_str<E: de::Error>(self, code: &str) -> Result<Codes, E> {
-                Ok(Codes(Conditions::from_iter([code.into()])))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Codes, A::Error> {
-                let mut codes = Conditions::new();
-                while let Some(code) = list.next_element()? {
-                    codes.push(code);
-                }
-                Ok(Codes(codes))
-            }
-        }
-        deserializer.deserialize_any(List)
-    }
-}
-
-/// A moment in Unix nanoseconds.
-struct Time(i64);
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Rfc3339;
-        impl Visitor<'_> for Rfc3339 {
-            type Value = Time;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an RFC 3339 time between 1678 and 2262")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Time, E> {
-                rfc3339_ns(text).map(Time).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
-            }
-        }
-        deserializer.deserialize_any(Rfc3339)
+        let outcome = Outcome::Cancelled(self.action.unwrap_or_default());
+        let correction = Correction { void, outcome, source: Source::alpaca() };
+        Ok(Event::Correction(Box::new(correction.checked()?)))
     }
 }
 
@@ -437,7 +347,7 @@ mod tests {
     use super::*;
 
     fn event(raw: &str) -> Event {
-        match decode(raw) {
+        match decode(Json(raw)) {
             Element::Event(event) => event,
             Element::Control(control) => panic!("{control:?} is no event"),
         }
@@ -507,16 +417,17 @@ mod tests {
     fn corrections_and_cancels_name_the_void_trade() {
         let raw = r#"{"T":"c","S":"EEM","x":"M","oi":52983525033527,"op":39.1582,"os":440000,"oc":[" ","7"],"ci":52983525034326,"cp":39.1809,"cs":440000,"cc":[" ","7"],"z":"B","t":"2023-04-06T14:25:06.542305024Z"}"#;
         let Event::Correction(correction) = event(raw) else { panic!("not a correction") };
-        assert_eq!(correction.original.trade_id.as_deref(), Some("52983525033527"));
-        assert_eq!((correction.corrected.price, correction.corrected.conditions[0].as_str()), (39.1809, " "));
+        assert_eq!(correction.void.trade_id.as_deref(), Some("52983525033527"));
+        let Outcome::Corrected(trade) = correction.outcome else { panic!("not corrected") };
+        assert_eq!((trade.price, trade.conditions[0].as_str()), (39.1809, " "));
         let raw = r#"{"T":"x","S":"GOOGL","i":465,"x":"D","p":105.31,"s":300,"a":"C","z":"C","t":"2023-04-06T13:15:42.83540958Z"}"#;
-        let Event::Cancel(cancel) = event(raw) else { panic!("not a cancel") };
-        assert_eq!((cancel.original.trade_id.as_deref(), cancel.action.as_str()), (Some("465"), "C"));
+        let Event::Correction(cancel) = event(raw) else { panic!("not a cancel") };
+        assert_eq!((cancel.void.trade_id.as_deref(), cancel.outcome), (Some("465"), Outcome::Cancelled("C".into())));
     }
 
     #[test]
     fn the_conversation_is_told_from_the_market() {
-        let control = |raw: &str| match decode(raw) {
+        let control = |raw: &str| match decode(Json(raw)) {
             Element::Control(control) => control,
             Element::Event(event) => panic!("{event:?}"),
         };

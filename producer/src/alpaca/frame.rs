@@ -1,78 +1,67 @@
-//! A frame into its elements. Server frames are arrays; one bad element never costs its neighbours.
+//! A frame into its elements.
 
 use serde_json::value::RawValue;
 
-use crate::event::{Event, Skip};
+use crate::event;
+use crate::event::Skip;
+use crate::feed::Frame;
+use crate::raw::{Json, Msgpack, json, msgpack};
 
-use super::element::{self, Control};
+use super::element::{Control, decode};
 
-/// Deepest nesting that is believed; deeper frames are malformed.
-const DEPTH_MAX: usize = 32;
+/// What one element is.
+pub type Element = event::Element<Control>;
 
-/// What one element is: data for the pipeline, or part of the conversation.
-#[derive(Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly every element is an event; a box would cost each of them an allocation"
-)]
-pub enum Element {
-    /// Data, or the reason why it is none.
-    Event(Event),
-    /// `success`, `error` or `subscription`.
-    Control(Control),
+/// How messages are written, both ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Encoding {
+    /// Text.
+    #[default]
+    Json,
+    /// Bytes.
+    Msgpack,
 }
 
-/// Takes a JSON frame apart and hands each element to `each`, in order.
-pub fn decode_json(frame: &[u8], each: &mut dyn FnMut(Element)) {
-    let mut skip = |what: &str| each(Element::Event(Event::Skipped(Skip::Frame(what.to_owned()))));
-    if frame.is_empty() {
-        return skip("it is empty");
-    }
-    if nested_too_deep(frame) {
-        return skip("it nests deeper than 32 levels");
-    }
-    match serde_json::from_slice::<Vec<&RawValue>>(frame) {
-        Ok(elements) => elements.iter().for_each(|raw| each(element::decode(raw.get()))),
-        Err(error) if error.is_data() => skip("it is not an array"),
-        Err(error) => skip(&error.to_string()),
-    }
-}
-
-/// Counts brackets outside strings, but only where there are enough of them to matter: an ordinary element has four.
-fn nested_too_deep(frame: &[u8]) -> bool {
-    let opening = |byte: &u8| matches!(byte, b'[' | b'{');
-    if frame.iter().filter(|byte| opening(byte)).count() <= DEPTH_MAX {
-        return false;
-    }
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for byte in frame {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
-            b'[' | b'{' => {
-                depth += 1;
-                if depth > DEPTH_MAX {
-                    return true;
-                }
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
+impl std::str::FromStr for Encoding {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "json" => Ok(Self::Json),
+            "msgpack" => Ok(Self::Msgpack),
+            _ => Err("no such encoding"),
         }
     }
-    false
+}
+
+/// Takes a frame apart and hands each element to `each`, in order. A text frame is JSON in either encoding.
+pub fn decode_frame(frame: Frame<'_>, encoding: Encoding, each: &mut dyn FnMut(Element)) {
+    let whole: Result<(), Skip> = match (frame, encoding) {
+        (Frame::Binary(bytes), Encoding::Msgpack) => {
+            msgpack::split(bytes).map(|elements| elements.iter().for_each(|raw| each(decode(Msgpack(raw)))))
+        }
+        (frame, _) => json::split(frame.bytes())
+            .map(|elements| elements.iter().copied().map(RawValue::get).for_each(|raw| each(decode(Json(raw))))),
+    };
+    if let Err(skip) = whole {
+        each(Element::skipped(skip));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Event;
     use proptest::prelude::*;
+    use serde_json::Value;
 
-    fn elements(frame: &str) -> Vec<Element> {
+    fn elements(frame: Frame<'_>, encoding: Encoding) -> Vec<Element> {
         let mut elements = Vec::new();
-        decode_json(frame.as_bytes(), &mut |element| elements.push(element));
+        decode_frame(frame, encoding, &mut |element| elements.push(element));
         elements
+    }
+
+    fn json_elements(frame: &str) -> Vec<Element> {
+        elements(Frame::Text(frame), Encoding::Json)
     }
 
     fn skip_of(element: &Element) -> &Skip {
@@ -87,37 +76,100 @@ mod tests {
     #[test]
     fn a_bad_element_does_not_cost_its_neighbours() {
         let frame = format!(r#"[{TRADE},{{"T":"t","S":"AAPL"}},7,null,{{"T":"?","p":{{"a":[1]}}}},{TRADE}]"#);
-        let elements = elements(&frame);
-        assert_eq!(elements.len(), 6);
-        assert!(matches!(elements[0], Element::Event(Event::Trade(_))));
-        let reasons: Vec<_> = elements[1..5].iter().map(|element| skip_of(element).reason()).collect();
-        assert_eq!(reasons, ["bad_field", "not_an_object", "not_an_object", "unknown_type"]);
-        assert!(matches!(elements[5], Element::Event(Event::Trade(_))));
+        let value: Value = serde_json::from_str(&frame).unwrap();
+        let packed = rmp_serde::to_vec_named(&value).unwrap();
+        for elements in [json_elements(&frame), elements(Frame::Binary(&packed), Encoding::Msgpack)] {
+            assert_eq!(elements.len(), 6);
+            assert!(matches!(elements[0], Element::Event(Event::Trade(_))));
+            let reasons: Vec<_> = elements[1..5].iter().map(|element| skip_of(element).reason()).collect();
+            assert_eq!(reasons, ["bad_field", "not_an_object", "not_an_object", "unknown_type"]);
+            assert_eq!(elements[5], elements[0]);
+        }
     }
 
     #[test]
     fn what_is_not_an_array_is_one_skip_and_an_empty_array_is_nothing() {
-        assert!(elements("[]").is_empty());
+        assert!(json_elements("[]").is_empty());
         let deep = format!("[{}1{}]", "[".repeat(40), "]".repeat(40));
         for frame in ["", "{}", "[1", "[1]x", "nonsense", "[NaN]", "3", &deep] {
-            let elements = elements(frame);
+            let elements = json_elements(frame);
             assert_eq!(elements.len(), 1, "{frame}");
             assert_eq!(skip_of(&elements[0]).reason(), "malformed_frame", "{frame}");
         }
     }
 
+    #[test]
+    fn json_is_taken_from_a_binary_frame_too_and_text_while_msgpack_was_asked_for() {
+        let frame = format!("[{TRADE}]");
+        let taken = json_elements(&frame);
+        assert_eq!(elements(Frame::Binary(frame.as_bytes()), Encoding::Json), taken);
+        assert_eq!(elements(Frame::Text(&frame), Encoding::Msgpack), taken);
+    }
+
+    /// The trade above, packed, with `time` and `conditions` as given.
+    fn packed(time: &[u8], conditions: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0x91, 0x86];
+        frame.extend_from_slice(b"\xa1T\xa1t\xa1S\xa4AAPL\xa1p\xcb\x40\x64\x5d\x70\xa3\xd7\x0a\x3d\xa1s\x03\xa1c");
+        frame.extend_from_slice(conditions);
+        frame.extend_from_slice(b"\xa1t");
+        frame.extend_from_slice(time);
+        frame
+    }
+
+    #[test]
+    fn msgpack_times_come_in_three_sizes() {
+        let none: &[u8] = b"\xc0";
+        for (time, ns) in [
+            (&b"\xd6\xff\x64\x2e\xb3\x12"[..], 1_680_782_098_000_000_000),
+            (b"\xd7\xff\x00\x00\x00\x04\x64\x2e\xb3\x12", 1_680_782_098_000_000_001),
+            (b"\xc7\x0c\xff\x00\x00\x00\x07\xff\xff\xff\xff\xff\xff\xff\xff", -999_999_993),
+        ] {
+            let elements = elements(Frame::Binary(&packed(time, none)), Encoding::Msgpack);
+            let Element::Event(Event::Trade(trade)) = &elements[0] else { panic!("{elements:?}") };
+            assert_eq!((trade.ts_ns, trade.price, trade.size), (ns, 162.92, 3.0));
+        }
+        for time in [
+            &b"\xd6\x01\x64\x2e\xb3\x12"[..],                                // another extension
+            b"\xd5\xff\x00\x00",                                             // of no timestamp's size
+            b"\xd7\xff\xff\xff\xff\xfc\x64\x2e\xb3\x12",                     // a second has 10⁹ nanoseconds
+            b"\xc7\x0c\xff\x00\x00\x00\x00\x7f\xff\xff\xff\xff\xff\xff\xff", // in a far future
+            b"\x01",
+        ] {
+            let elements = elements(Frame::Binary(&packed(time, none)), Encoding::Msgpack);
+            assert_eq!(skip_of(&elements[0]).reason(), "bad_field", "{time:02x?}");
+        }
+    }
+
+    #[test]
+    fn msgpack_conditions_may_be_one_text_and_foreign_text_costs_its_element_only() {
+        let time = b"\xd6\xff\x64\x2e\xb3\x12";
+        let elements_of = |conditions: &[u8]| elements(Frame::Binary(&packed(time, conditions)), Encoding::Msgpack);
+        let one = elements_of(b"\xa1I");
+        let Element::Event(Event::Trade(trade)) = &one[0] else { panic!("{one:?}") };
+        assert_eq!(trade.conditions.as_slice(), ["I"]);
+        assert!(skip_of(&elements_of(b"\xa1\xff")[0]).to_string().contains("UTF-8"));
+        assert!(skip_of(&elements_of(b"\x91\xa1\xff")[0]).to_string().contains("UTF-8"));
+        assert_eq!(skip_of(&elements_of(b"\x07")[0]).reason(), "bad_field");
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            decode_json(&bytes, &mut |_| {});
+            decode_frame(Frame::Binary(&bytes), Encoding::Json, &mut |_| {});
+            decode_frame(Frame::Binary(&bytes), Encoding::Msgpack, &mut |_| {});
         }
 
         #[test]
         fn no_broken_frame_makes_it_panic(cut in 0_usize..140, byte in any::<u8>()) {
-            let mut frame = format!("[{TRADE},{TRADE}]").into_bytes();
-            frame[cut] = byte;
-            decode_json(&frame, &mut |_| {});
-            decode_json(&frame[..cut], &mut |_| {});
+            let json = format!("[{TRADE},{TRADE}]").into_bytes();
+            let value: Value = serde_json::from_slice(&json).unwrap();
+            let packed = rmp_serde::to_vec_named(&value).unwrap();
+            for (mut frame, encoding) in [(json, Encoding::Json), (packed, Encoding::Msgpack)] {
+                let cut = cut.min(frame.len() - 1);
+                frame[cut] = byte;
+                decode_frame(Frame::Binary(&frame), encoding, &mut |_| {});
+                decode_frame(Frame::Binary(&frame[..cut]), encoding, &mut |_| {});
+            }
         }
     }
 }

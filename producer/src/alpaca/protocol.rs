@@ -3,20 +3,24 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use market::{Source, Symbol};
-use serde_json::json;
+use market::{Bar, Symbol};
+use serde_json::{Value, json};
 use service::Secret;
 
 use crate::event::Event;
-use crate::feed::{Awaited, Endpoint, Frame, Next, Outgoing, Protocol, Step};
+use crate::feed::{Awaited, Endpoint, Feed, Frame, Next, Outgoing, Protocol, Step};
+use crate::revisions::Revisions;
 
 use super::element::{Control, Subscriptions};
 use super::errors::{Remedy, remedy};
-use super::frame::{Element, decode_json};
-use super::revisions::Revisions;
+use super::frame::{Element, Encoding, decode_frame};
 
 /// How long the server may take for each answer; what Alpaca's own clients allow.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
+/// A server that has sent nothing for this long is asked for a sign of life.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// A late trade may change a bar for this many minutes after it began.
+const REVISED_MINUTES: usize = 4;
 /// Longest message that is sent; more symbols go into further messages.
 const MESSAGE_BYTES_MAX: usize = 32 * 1024;
 
@@ -31,8 +35,35 @@ pub struct AlpacaSettings {
     pub secret: Secret,
     /// Symbols; `None` asks for all (`*`).
     pub symbols: Option<Vec<Symbol>>,
+    /// Encoding of both sides' messages.
+    pub encoding: Encoding,
+    /// Where the keys go.
+    pub authentication: Authentication,
+    /// REST history without a path, e.g. `https://data.alpaca.markets`.
+    pub rest_url: String,
     /// Names of channels: `trades`, `quotes`, `bars`, `updatedBars`, `dailyBars`, `statuses`, `lulds`.
     pub channels: Vec<String>,
+}
+
+/// Where the keys go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Authentication {
+    /// Into a message after the welcome.
+    #[default]
+    Message,
+    /// Into the headers of the handshake.
+    Header,
+}
+
+impl std::str::FromStr for Authentication {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "message" => Ok(Self::Message),
+            "header" => Ok(Self::Header),
+            _ => Err("no way to authenticate"),
+        }
+    }
 }
 
 /// The state of one connection.
@@ -66,7 +97,7 @@ impl Alpaca {
             step: 0,
             authenticated_again: false,
             unsent: VecDeque::new(),
-            revisions: Revisions::default(),
+            revisions: Revisions::new(REVISED_MINUTES),
         }
     }
 
@@ -77,7 +108,14 @@ impl Alpaca {
 
     fn control(&mut self, control: Control) -> Step {
         match (control, self.phase) {
-            (Control::Success(message), Phase::Welcome) if message == "connected" => self.authenticate(),
+            (Control::Success(message), Phase::Welcome) if message == "connected" => match self.settings.authentication
+            {
+                Authentication::Message => self.authenticate(),
+                Authentication::Header => {
+                    self.enter(Phase::Authentication); // the server says by itself whether the keys were good
+                    Step::default()
+                }
+            },
             (Control::Success(message), Phase::Authentication) if message == "authenticated" => self.subscribe(),
             (Control::Success(message), _) => {
                 metrics::counter!("producer_feed_notes_total").increment(1);
@@ -85,10 +123,6 @@ impl Alpaca {
                 Step::default()
             }
             (Control::Subscription(set), Phase::Subscription) => self.acknowledged(&set),
-            (Control::Subscription(_), Phase::Probing) => {
-                self.enter(Phase::Streaming);
-                Step::default()
-            }
             (Control::Subscription(_), _) => Step::default(),
             (Control::Error { code, message }, _) => self.error(code, &message),
         }
@@ -98,11 +132,18 @@ impl Alpaca {
         self.enter(Phase::Authentication);
         let message =
             json!({"action": "auth", "key": self.settings.key.expose(), "secret": self.settings.secret.expose()});
-        Step::send(Outgoing(message.to_string()))
+        Step::send(self.outgoing(&message))
+    }
+
+    fn outgoing(&self, message: &Value) -> Outgoing {
+        match self.settings.encoding {
+            Encoding::Json => Outgoing::Text(message.to_string()),
+            Encoding::Msgpack => Outgoing::Binary(rmp_serde::to_vec_named(message).unwrap_or_default()), // texts and lists always encode
+        }
     }
 
     fn subscribe(&mut self) -> Step {
-        self.unsent = subscriptions(&self.settings);
+        self.unsent = subscriptions(&self.settings).iter().map(|message| self.outgoing(message)).collect();
         self.next_subscription()
     }
 
@@ -173,40 +214,47 @@ impl Alpaca {
 }
 
 impl Protocol for Alpaca {
-    fn source(&self) -> Source {
-        Source::alpaca()
+    fn feed(&self) -> Feed {
+        Feed::Alpaca
     }
 
     fn endpoint(&self) -> Endpoint {
-        Endpoint { url: Secret::new(&self.settings.url), shown: self.settings.url.clone() }
+        let AlpacaSettings { url, key, secret, encoding, authentication, .. } = &self.settings;
+        let mut headers = Vec::new();
+        if *encoding == Encoding::Msgpack {
+            headers.push(("Content-Type", Secret::new("application/msgpack")));
+        }
+        if *authentication == Authentication::Header {
+            headers.extend([("APCA-API-KEY-ID", key.clone()), ("APCA-API-SECRET-KEY", secret.clone())]);
+        }
+        Endpoint { url: Secret::new(url), shown: url.clone(), headers }
     }
 
-    fn connected(&mut self) {
+    fn connected(&mut self) -> Step {
         self.authenticated_again = false;
         self.unsent.clear();
         self.enter(Phase::Welcome);
+        Step::default()
     }
 
     fn frame(&mut self, frame: Frame<'_>, events: &mut dyn FnMut(Event)) -> Step {
-        let bytes = match frame {
-            Frame::Text(text) => text.as_bytes(),
-            Frame::Binary(bytes) => bytes,
-        };
+        if self.phase == Phase::Probing {
+            self.enter(Phase::Streaming); // whatever it says, it lives
+        }
         let mut step = Step::default();
         let mut elements = 0_u32;
-        decode_json(bytes, &mut |element| {
+        decode_frame(frame, self.settings.encoding, &mut |element| {
             elements += 1;
             if step.next != Next::GoOn {
                 return; // the connection is over; what follows an error in the same frame is not ours any more
             }
             match element {
-                Element::Event(Event::Bar(bar)) => events(Event::Bar(self.revisions.apply(bar))),
-                Element::Event(event) => events(event),
-                Element::Control(control) => {
-                    let Step { send, next } = self.control(control);
-                    step.send.extend(send);
-                    step.next = next;
+                Element::Event(Event::Bar(bar)) if bar.revision > 0 => {
+                    let revision = self.revisions.next(bar.symbol, bar.start_ms, 1);
+                    events(Event::Bar(Bar { revision, ..bar }));
                 }
+                Element::Event(event) => events(event),
+                Element::Control(control) => step.and(self.control(control)),
             }
         });
         if self.phase == Phase::Welcome && elements > 0 && step.next == Next::GoOn {
@@ -216,14 +264,18 @@ impl Protocol for Alpaca {
         step
     }
 
+    fn silence_max(&self) -> Duration {
+        SILENCE_MAX
+    }
+
     /// Asks for one symbol that is subscribed already: that changes nothing, and the server acknowledges it.
-    fn probe(&mut self) -> Option<Outgoing> {
+    fn probe(&mut self) -> Step {
         let symbols = self.settings.symbols.as_deref();
         let first = symbols.map_or("*", |symbols| symbols.first().map_or("*", Symbol::as_str));
-        let channel = self.settings.channels.first()?;
-        let message = Outgoing(json!({"action": "subscribe", channel: [first]}).to_string());
+        let Some(channel) = self.settings.channels.first() else { return Step::default() };
+        let message = self.outgoing(&json!({"action": "subscribe", channel: [first]}));
         self.enter(Phase::Probing);
-        Some(message)
+        Step::send(message)
     }
 
     fn awaits(&self) -> Option<Awaited> {
@@ -239,30 +291,30 @@ impl Protocol for Alpaca {
 }
 
 /// The subscribe messages, each short enough.
-fn subscriptions(settings: &AlpacaSettings) -> VecDeque<Outgoing> {
+fn subscriptions(settings: &AlpacaSettings) -> Vec<Value> {
     let subscribe = |symbols: &[&str]| {
         let mut message = json!({"action": "subscribe"});
         for channel in &settings.channels {
             message[channel] = json!(symbols);
         }
-        Outgoing(message.to_string())
+        message
     };
     let Some(symbols) = &settings.symbols else {
-        return VecDeque::from([subscribe(&["*"])]);
+        return vec![subscribe(&["*"])];
     };
     let room = MESSAGE_BYTES_MAX / settings.channels.len().max(1) - 64;
-    let mut messages = VecDeque::new();
+    let mut messages = Vec::new();
     let (mut chunk, mut bytes) = (Vec::new(), 0);
     for symbol in symbols.iter().map(Symbol::as_str) {
         if bytes + symbol.len() + 3 > room {
-            messages.push_back(subscribe(&std::mem::take(&mut chunk)));
+            messages.push(subscribe(&std::mem::take(&mut chunk)));
             bytes = 0;
         }
         chunk.push(symbol);
         bytes += symbol.len() + 3;
     }
     if !chunk.is_empty() {
-        messages.push_back(subscribe(&chunk));
+        messages.push(subscribe(&chunk));
     }
     messages
 }
@@ -277,8 +329,18 @@ mod tests {
             key: Secret::new("k"),
             secret: Secret::new("s"),
             symbols: symbols.map(|all| all.iter().map(|text| Symbol::new(text).unwrap()).collect()),
+            encoding: Encoding::Json,
+            authentication: Authentication::Message,
+            rest_url: String::new(),
             channels: ["trades", "bars"].map(str::to_owned).to_vec(),
         })
+    }
+
+    fn text(message: &Outgoing) -> &str {
+        match message {
+            Outgoing::Text(text) => text,
+            Outgoing::Binary(_) => panic!("not a text"),
+        }
     }
 
     fn hear(alpaca: &mut Alpaca, frame: &str) -> Step {
@@ -303,11 +365,31 @@ mod tests {
         let mut alpaca = alpaca(Some(&["AAPL", "MSFT"]));
         assert_eq!(alpaca.awaits().unwrap().what, "the welcome");
         let step = hear(&mut alpaca, r#"[{"T":"success","msg":"connected"}]"#);
-        assert_eq!(step.send[0].0, r#"{"action":"auth","key":"k","secret":"s"}"#);
+        assert_eq!(text(&step.send[0]), r#"{"action":"auth","key":"k","secret":"s"}"#);
         assert!(!format!("{step:?}").contains("\"k\""), "keys do not show");
         let step = hear(&mut alpaca, r#"[{"T":"success","msg":"authenticated"}]"#);
-        assert_eq!(step.send[0].0, r#"{"action":"subscribe","bars":["AAPL","MSFT"],"trades":["AAPL","MSFT"]}"#);
+        assert_eq!(text(&step.send[0]), r#"{"action":"subscribe","bars":["AAPL","MSFT"],"trades":["AAPL","MSFT"]}"#);
         hear(&mut alpaca, r#"[{"T":"subscription","trades":["AAPL","MSFT"]}]"#);
+        assert_eq!(alpaca.awaits(), None);
+    }
+
+    #[test]
+    fn msgpack_is_spoken_both_ways_and_keys_may_go_into_the_headers() {
+        let mut alpaca = alpaca(Some(&["AAPL"]));
+        alpaca.settings.encoding = Encoding::Msgpack;
+        alpaca.settings.authentication = Authentication::Header;
+        let names: Vec<_> = alpaca.endpoint().headers.into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["Content-Type", "APCA-API-KEY-ID", "APCA-API-SECRET-KEY"]);
+        let mut hear = |message: Value| {
+            let frame = rmp_serde::to_vec_named(&message).unwrap();
+            alpaca.frame(Frame::Binary(&frame), &mut |event| panic!("{event:?}"))
+        };
+        assert_eq!(hear(json!([{"T": "success", "msg": "connected"}])), Step::default());
+        let step = hear(json!([{"T": "success", "msg": "authenticated"}]));
+        let Outgoing::Binary(bytes) = &step.send[0] else { panic!("not binary") };
+        let wanted = json!({"action": "subscribe", "bars": ["AAPL"], "trades": ["AAPL"]});
+        assert_eq!(rmp_serde::from_slice::<Value>(bytes).unwrap(), wanted);
+        hear(json!([{"T": "subscription", "trades": ["AAPL"], "bars": ["AAPL"]}]));
         assert_eq!(alpaca.awaits(), None);
     }
 
@@ -326,8 +408,8 @@ mod tests {
         let mut step = hear(&mut alpaca, r#"[{"T":"success","msg":"authenticated"}]"#);
         let mut asked = 0;
         while let [message] = step.send.as_slice() {
-            assert!(message.0.len() <= MESSAGE_BYTES_MAX);
-            asked += message.0.matches("SYM").count();
+            assert!(text(message).len() <= MESSAGE_BYTES_MAX);
+            asked += text(message).matches("SYM").count();
             step = hear(&mut alpaca, r#"[{"T":"subscription","trades":["*"],"bars":["*"]}]"#);
         }
         assert_eq!((asked, alpaca.awaits()), (12_000, None));

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use market::Symbol;
 
 use crate::fanout::{Encoded, Stream};
+use crate::feed::Feed;
 use crate::journal::Journal;
 
 use super::window::Window;
@@ -18,41 +19,49 @@ const AHEAD_MAX_NS: i64 = 3600 * 1_000_000_000;
 /// Follows the records that were taken and writes the journal once all of them are safe.
 pub struct Progress {
     journal: Journal,
-    newest_ns: Option<i64>,
-    symbols: HashSet<Symbol>,
-    unwritten_symbols: Vec<Symbol>,
+    taken: [Taken; Feed::ALL.len()],
     mark: Option<Mark>,
     settled_at: Option<Instant>,
 }
 
-/// When every record below `index` has been acknowledged, the feed is safe up to `newest_ns`.
+/// What was taken from one feed.
+#[derive(Default)]
+struct Taken {
+    newest_ns: Option<i64>,
+    symbols: HashSet<Symbol>,
+    unwritten_symbols: Vec<Symbol>,
+}
+
+/// How far each feed has come.
+type Newest = [Option<i64>; Feed::ALL.len()];
+
+/// When every record below `index` has been acknowledged, the feeds are safe up to `newest`.
 struct Mark {
     index: usize,
-    newest_ns: i64,
+    newest: Newest,
 }
 
 impl Progress {
     /// Nothing taken yet.
     #[must_use]
     pub fn new(journal: Journal) -> Self {
-        Self {
-            journal,
-            newest_ns: None,
-            symbols: HashSet::new(),
-            unwritten_symbols: Vec::new(),
-            mark: None,
-            settled_at: None,
-        }
+        Self { journal, taken: Default::default(), mark: None, settled_at: None }
     }
 
     /// These records are with Kafka's client or on disk now.
     pub fn taken(&mut self, records: &[Encoded]) {
         for record in records.iter().filter(|record| record.stream == Stream::Trades) {
-            self.newest_ns = self.newest_ns.max(Some(record.ts_ns));
-            if self.symbols.insert(record.symbol) {
-                self.unwritten_symbols.push(record.symbol);
+            let Some(feed) = record.feed else { continue };
+            let taken = &mut self.taken[feed as usize];
+            taken.newest_ns = taken.newest_ns.max(Some(record.ts_ns));
+            if taken.symbols.insert(record.symbol) {
+                taken.unwritten_symbols.push(record.symbol);
             }
         }
+    }
+
+    fn newest(&self) -> Newest {
+        std::array::from_fn(|at| self.taken[at].newest_ns)
     }
 
     /// Writes the journal where a second has passed and something more is safe.
@@ -64,33 +73,34 @@ impl Progress {
         if on_disk {
             // What is in flight has copies on disk too, so all that was taken is safe.
             self.mark = None;
-            self.write(self.newest_ns);
+            self.write(self.newest());
             return;
         }
-        if self.mark.as_ref().is_some_and(|mark| window.is_past(mark.index)) {
-            let newest_ns = self.mark.take().map(|mark| mark.newest_ns);
-            self.write(newest_ns);
+        if let Some(mark) = self.mark.take_if(|mark| window.is_past(mark.index)) {
+            self.write(mark.newest);
         }
         if self.mark.is_none() {
-            self.mark = self.newest_ns.map(|newest_ns| Mark { index: window.next_index(), newest_ns });
+            self.mark = Some(Mark { index: window.next_index(), newest: self.newest() });
         }
     }
 
     /// Writes what is safe at the end of a run.
     pub fn finish(&mut self, window: &Window, on_disk: bool) {
         if on_disk || window.is_empty() {
-            self.write(self.newest_ns);
+            self.write(self.newest());
         }
     }
 
-    fn write(&mut self, newest_ns: Option<i64>) {
+    fn write(&mut self, newest: Newest) {
         let wall_ns = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .ok()
             .and_then(|since| i64::try_from(since.as_nanos()).ok())
             .unwrap_or(i64::MAX - AHEAD_MAX_NS);
-        if let Some(newest_ns) = newest_ns.filter(|newest_ns| *newest_ns <= wall_ns + AHEAD_MAX_NS) {
-            self.journal.advance(newest_ns, self.unwritten_symbols.drain(..));
+        for (feed, newest_ns) in Feed::ALL.into_iter().zip(newest) {
+            if let Some(newest_ns) = newest_ns.filter(|newest_ns| *newest_ns <= wall_ns + AHEAD_MAX_NS) {
+                self.journal.advance(feed, newest_ns, self.taken[feed as usize].unwritten_symbols.drain(..));
+            }
         }
     }
 }

@@ -244,7 +244,7 @@ fn parse_body(body: &[u8]) -> Option<Encoded> {
     let (symbol, json) = rest.split_at_checked(usize::from(symbol_length))?;
     let stream = Stream::ALL.into_iter().find(|known| *known as u8 == stream)?;
     let symbol = Symbol::new(std::str::from_utf8(symbol).ok()?).ok()?;
-    Some(Encoded { stream, symbol, ts_ns: 0, json: bytes::Bytes::copy_from_slice(json) })
+    Some(Encoded { stream, feed: None, symbol, ts_ns: 0, json: bytes::Bytes::copy_from_slice(json) })
 }
 
 /// Fills the buffer; `false` where the file ends first.
@@ -262,7 +262,13 @@ mod tests {
 
     fn record(at: usize) -> Encoded {
         let stream = if at.is_multiple_of(3) { Stream::Bars } else { Stream::Trades };
-        Encoded { stream, symbol: Symbol::new("AAPL").unwrap(), ts_ns: 0, json: format!(r#"{{"at":{at}}}"#).into() }
+        Encoded {
+            stream,
+            feed: None,
+            symbol: Symbol::new("AAPL").unwrap(),
+            ts_ns: 0,
+            json: format!(r#"{{"at":{at}}}"#).into(),
+        }
     }
 
     fn texts(records: &[Encoded]) -> Vec<String> {

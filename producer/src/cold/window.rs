@@ -77,7 +77,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn record(text: String) -> Encoded {
-        Encoded { stream: Stream::Trades, symbol: Symbol::new("A").unwrap(), ts_ns: 0, json: text.into() }
+        Encoded { stream: Stream::Trades, feed: None, symbol: Symbol::new("A").unwrap(), ts_ns: 0, json: text.into() }
     }
 
     proptest! {

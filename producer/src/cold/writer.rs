@@ -213,6 +213,7 @@ impl Writer {
             Stream::Trades => &self.kafka.topic_trades,
             Stream::Bars => &self.kafka.topic_bars,
             Stream::Gaps => &self.kafka.topic_gaps,
+            Stream::Corrections => &self.kafka.topic_corrections,
             Stream::Quotes => return true, // quotes travel the hot way only
         };
         let index = self.deliveries.window().push(Instant::now(), record.clone());

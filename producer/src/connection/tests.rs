@@ -12,12 +12,21 @@ use tokio_tungstenite::tungstenite::http::Response;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::*;
-use crate::alpaca::{Alpaca, AlpacaSettings};
+use crate::alpaca::{AlpacaSettings, Authentication, Encoding};
 use crate::cold::Cold;
+use crate::fanout::Fanout;
 use crate::feed::Endpoint;
-use crate::gaps::Herald;
+use crate::feeds::FeedSettings;
+use crate::finnhub::FinnhubSettings;
+use crate::gaps::{Gaps, Herald};
 use crate::hot::Hot;
 use crate::journal::Journal;
+use crate::massive::MassiveSettings;
+use crate::outlet::Pipeline;
+use crate::positions::Positions;
+
+mod other_feeds;
+mod rules;
 
 type Peer = WebSocketStream<DuplexStream>;
 
@@ -53,30 +62,58 @@ struct Running {
 }
 
 fn start(refusals: &[u16]) -> Running {
+    start_feed(alpaca(), refusals)
+}
+
+fn symbols() -> Vec<Symbol> {
+    vec![Symbol::new("AAPL").unwrap()]
+}
+
+fn alpaca() -> FeedSettings {
+    FeedSettings::Alpaca(AlpacaSettings {
+        url: "ws://script".to_owned(),
+        key: Secret::new("k"),
+        secret: Secret::new("s"),
+        symbols: Some(symbols()),
+        encoding: Encoding::Json,
+        authentication: Authentication::Message,
+        rest_url: String::new(),
+        channels: vec!["trades".to_owned()],
+    })
+}
+
+fn finnhub() -> FeedSettings {
+    let url = "ws://script".to_owned();
+    FeedSettings::Finnhub(FinnhubSettings { url, key: Secret::new("swordfish"), symbols: symbols() })
+}
+
+fn massive() -> FeedSettings {
+    FeedSettings::Massive(MassiveSettings {
+        url: "ws://script".to_owned(),
+        key: Secret::new("k"),
+        symbols: Some(symbols()),
+        channels: vec!["T".to_owned()],
+    })
+}
+
+fn start_feed(settings: FeedSettings, refusals: &[u16]) -> Running {
     let health = Health::new("test");
     let redis = Vars::from_pairs(&[]).load(RedisConfig::from_vars).unwrap();
     let (hot, _) = Hot::new(redis, health.part("redis"));
     let cold = Cold::default();
-    let settings = AlpacaSettings {
-        url: "ws://script".to_owned(),
-        key: Secret::new("k"),
-        secret: Secret::new("s"),
-        symbols: Some(vec![Symbol::new("AAPL").unwrap()]),
-        channels: vec!["trades".to_owned()],
-    };
     let folder = tempfile::tempdir().unwrap();
     let journal = Journal::open(folder.path().join("journal.json")).unwrap();
     let (heal_sender, heal) = mpsc::channel(8);
     let herald = Herald::new(hot.clone(), cold.clone(), journal.clone());
-    let gaps = Gaps::resume(market::Source::alpaca(), &journal, herald, heal_sender);
+    let gaps = Gaps::resume(settings.feed(), &journal, herald, Some(heal_sender));
+    let fanout = Fanout::new(settings.feed(), Positions::new(1), hot, cold.clone());
     let (sender, peers) = mpsc::channel(1);
     let refusals = Arc::new(Mutex::new(refusals.iter().rev().copied().collect()));
     let stop = CancellationToken::new();
     let task = tokio::spawn(keep_connected(
         Script { peers: sender, refusals },
-        Box::new(Alpaca::new(settings)),
-        Fanout::new(1, hot, cold.clone()),
-        gaps,
+        settings.protocol(),
+        Pipeline::new(fanout, gaps),
         health.part("feed"),
         stop.clone(),
     ));

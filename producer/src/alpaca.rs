@@ -8,6 +8,6 @@ pub mod errors;
 pub mod frame;
 pub mod protocol;
 pub mod rest;
-pub mod revisions;
 
-pub use protocol::{Alpaca, AlpacaSettings};
+pub use frame::Encoding;
+pub use protocol::{Alpaca, AlpacaSettings, Authentication};

@@ -1,0 +1,72 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use service::CancellationToken;
+
+use crate::alpaca::Encoding;
+use crate::feed::Feed;
+use crate::{Config, config};
+
+use super::{check, decode, record};
+
+/// Exit code for a command line that is wrong, as for settings.
+const EXIT_USAGE: u8 = 64;
+
+/// Carries records from market-data feeds to Redis and Kafka. Without a subcommand the service runs; its settings are
+/// environment variables, see .env.example.
+#[derive(Debug, Parser)]
+#[command(name = "producer", version)]
+struct Cli {
+    #[command(subcommand)]
+    tool: Option<Tool>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Tool {
+    /// Print what a feed's raw frames mean, one JSON line a record, and one for each element that was skipped with the reason
+    Decode(DecodeOptions),
+    /// Connect to the feeds as set up, listen for ten seconds, and say what came and what is wrong
+    Check,
+    /// Keep a feed's raw frames in a file, one a line, until Ctrl-C
+    Record {
+        /// A file that does not exist yet
+        file: PathBuf,
+    },
+}
+
+/// What to decode.
+#[derive(Debug, clap::Args)]
+pub struct DecodeOptions {
+    /// Whose frames these are
+    #[arg(long, value_enum)]
+    pub feed: Feed,
+    /// How they are encoded; msgpack is Alpaca's
+    #[arg(long, value_enum, default_value_t)]
+    pub encoding: Encoding,
+    /// Frames, one a line, binary ones in hex; standard input where no file is named
+    pub file: Option<PathBuf>,
+}
+
+/// Runs what the command line asks for.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print(); // nothing can be said where this cannot
+            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match cli.tool {
+        None => service::main("producer", Config::from_vars, crate::run),
+        Some(Tool::Decode(options)) => decode::main(&options),
+        Some(Tool::Check) => service::main("producer", config::feeds, check::run),
+        Some(Tool::Record { file }) => {
+            service::main("producer", config::feeds, move |feeds, stop: CancellationToken| {
+                record::run(feeds, file, stop)
+            })
+        }
+    }
+}

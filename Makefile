@@ -9,7 +9,10 @@ MAKEFLAGS += --no-print-directory
 # Options of `make demo`, for example ARGS="--replay ../days --pace 20x" (see `local-stack demo --help`).
 ARGS ?=
 
-.PHONY: help demo test deps infra dashboard build fmt clean-data
+# Sections of `make bench`, and its options: SECTIONS="cold ingest", see `target/release/bench --help`.
+SECTIONS ?=
+
+.PHONY: help demo test bench deps infra dashboard build fmt clean-data
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +24,11 @@ demo: deps dashboard ## Start the whole pipeline on a simulated market; Ctrl-C s
 
 test: ## Run every test there is: formatting, lints, docs, dashboard, services on real servers, the page in Chromium
 	@exec local-stack/scripts/test.sh
+
+bench: deps ## Measure the pipeline beside its peers (SECTIONS="cold ingest latency gateway api")
+	@echo "== building everything for production"
+	@cargo build --release --workspace --bins --examples
+	@exec target/release/bench $(SECTIONS)
 
 deps: ## Install what is missing: Redis, PostgreSQL, Java, Maven, Node, a C compiler
 	@local-stack/scripts/deps.sh

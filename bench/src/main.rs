@@ -1,0 +1,60 @@
+//! `make bench`: every section starts the real parts it needs, measures ours beside a peer in the same run, and reports medians and ratios.
+//!
+//! Absolute numbers belong to the machine they were taken on; the ratios are what can be compared.
+
+mod cold;
+mod feed;
+mod ingest;
+mod latency;
+mod report;
+mod stack;
+mod tape;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+
+use report::Report;
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Section {
+    /// Kafka → PostgreSQL, beside raw COPY and an ordinary consumer.
+    Cold,
+    /// Socket frame → Kafka and Redis, and a burst.
+    Ingest,
+    /// Feed → client, and feed → visible in PostgreSQL, at 1,000 trades a second.
+    Latency,
+}
+
+/// Measures the pipeline on this machine. Build with `--release`.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Sections to run; all where none is named.
+    sections: Vec<Section>,
+    /// Trades in the cold and ingest sections.
+    #[arg(long, default_value_t = 1_000_000)]
+    trades: usize,
+    /// Repetitions of each figure; the median counts.
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// Seconds of the latency section.
+    #[arg(long, default_value_t = 20)]
+    seconds: u64,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let mut options = Options::parse();
+    if options.sections.is_empty() {
+        options.sections = Section::value_variants().to_vec();
+    }
+    let mut report = Report::new();
+    for section in options.sections {
+        match section {
+            Section::Cold => cold::measure(&mut report, options.trades, options.runs).await?,
+            Section::Ingest => ingest::measure(&mut report, options.trades, options.runs).await?,
+            Section::Latency => latency::measure(&mut report, options.seconds).await?,
+        }
+    }
+    report.finish()
+}

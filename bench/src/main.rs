@@ -2,8 +2,10 @@
 //!
 //! Absolute numbers belong to the machine they were taken on; the ratios are what can be compared.
 
+mod api;
 mod cold;
 mod feed;
+mod gateway;
 mod ingest;
 mod latency;
 mod report;
@@ -24,6 +26,10 @@ enum Section {
     Ingest,
     /// Feed → client, and feed → visible in PostgreSQL, at 1,000 trades a second.
     Latency,
+    /// Redis → clients, beside Express + socket.io.
+    Gateway,
+    /// History over HTTP, beside FastAPI + asyncpg.
+    Api,
 }
 
 /// Measures the pipeline on this machine. Build with `--release`.
@@ -37,7 +43,7 @@ struct Options {
     /// Repetitions of each figure; the median counts.
     #[arg(long, default_value_t = 3)]
     runs: usize,
-    /// Seconds of the latency section.
+    /// Seconds of the latency section; a figure of the API takes a quarter of it.
     #[arg(long, default_value_t = 20)]
     seconds: u64,
 }
@@ -54,6 +60,8 @@ async fn main() -> Result<()> {
             Section::Cold => cold::measure(&mut report, options.trades, options.runs).await?,
             Section::Ingest => ingest::measure(&mut report, options.trades, options.runs).await?,
             Section::Latency => latency::measure(&mut report, options.seconds).await?,
+            Section::Gateway => gateway::measure(&mut report).await?,
+            Section::Api => api::measure(&mut report, options.seconds.div_ceil(4)).await?,
         }
     }
     report.finish()

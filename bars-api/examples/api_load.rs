@@ -1,8 +1,8 @@
 //! Asks an HTTP server for the same paths again and again, and says how fast it answered.
 //!
 //! ```text
-//! cargo run --release -p bars-api --example load -- http://127.0.0.1:8000 --connections 16 --seconds 5 /bars/AAPL /bars/MSFT
-//! cargo run --release -p bars-api --example load -- http://127.0.0.1:8000 --rate 1000 --seconds 10 /bars/AAPL
+//! cargo run --release -p bars-api --example api_load -- http://127.0.0.1:8000 --connections 16 --seconds 5 /bars/AAPL /bars/MSFT
+//! cargo run --release -p bars-api --example api_load -- http://127.0.0.1:8000 --rate 1000 --seconds 10 /bars/AAPL
 //! ```
 //!
 //! Without `--rate` each connection asks as soon as it has its answer (closed loop). With it, requests have fixed times and an answer's

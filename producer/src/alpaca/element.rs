@@ -131,28 +131,28 @@ pub fn rest_bar(symbol: &str, raw: &str) -> Result<Event, Skip> {
 }
 
 #[derive(Deserialize)]
-struct WireTrade<'a> {
+pub(super) struct WireTrade<'a> {
     /// Absent in REST, which names it outside.
     #[serde(rename = "S", borrow, default)]
-    symbol: Cow<'a, str>,
+    pub(super) symbol: Cow<'a, str>,
     #[serde(rename = "i")]
-    id: Option<Id>,
+    pub(super) id: Option<Id>,
     #[serde(rename = "x")]
-    exchange: Option<CompactString>,
+    pub(super) exchange: Option<CompactString>,
     #[serde(rename = "p")]
-    price: f64,
+    pub(super) price: f64,
     #[serde(rename = "s")]
-    size: f64,
+    pub(super) size: f64,
     #[serde(rename = "c")]
-    conditions: Option<Codes>,
+    pub(super) conditions: Option<Codes>,
     #[serde(rename = "t")]
-    time: Time,
+    pub(super) time: Time,
     #[serde(rename = "z")]
-    tape: Option<CompactString>,
+    pub(super) tape: Option<CompactString>,
 }
 
 impl WireTrade<'_> {
-    fn into_event(self) -> Result<Event, Reject> {
+    pub(super) fn into_event(self) -> Result<Event, Reject> {
         let trade = Trade {
             symbol: Symbol::new(&self.symbol)?,
             price: self.price,
@@ -169,31 +169,31 @@ impl WireTrade<'_> {
 }
 
 #[derive(Deserialize)]
-struct WireQuote<'a> {
+pub(super) struct WireQuote<'a> {
     #[serde(rename = "S", borrow)]
-    symbol: Cow<'a, str>,
+    pub(super) symbol: Cow<'a, str>,
     #[serde(rename = "bx")]
-    bid_exchange: Option<CompactString>,
+    pub(super) bid_exchange: Option<CompactString>,
     #[serde(rename = "bp")]
-    bid_price: f64,
+    pub(super) bid_price: f64,
     #[serde(rename = "bs")]
-    bid_size: f64,
+    pub(super) bid_size: f64,
     #[serde(rename = "ax")]
-    ask_exchange: Option<CompactString>,
+    pub(super) ask_exchange: Option<CompactString>,
     #[serde(rename = "ap")]
-    ask_price: f64,
+    pub(super) ask_price: f64,
     #[serde(rename = "as")]
-    ask_size: f64,
+    pub(super) ask_size: f64,
     #[serde(rename = "c")]
-    conditions: Option<Codes>,
+    pub(super) conditions: Option<Codes>,
     #[serde(rename = "t")]
-    time: Time,
+    pub(super) time: Time,
     #[serde(rename = "z")]
-    tape: Option<CompactString>,
+    pub(super) tape: Option<CompactString>,
 }
 
 impl WireQuote<'_> {
-    fn into_event(self) -> Result<Event, Reject> {
+    pub(super) fn into_event(self) -> Result<Event, Reject> {
         let quote = Quote {
             symbol: Symbol::new(&self.symbol)?,
             bid: Side { price: self.bid_price, size: self.bid_size, exchange: self.bid_exchange },

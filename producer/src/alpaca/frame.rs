@@ -2,12 +2,15 @@
 
 use serde_json::value::RawValue;
 
-use crate::event;
-use crate::event::Skip;
+use crate::event::{self, Event, Skip};
 use crate::feed::Frame;
 use crate::raw::{Json, Msgpack, json, msgpack};
 
 use super::element::{Control, decode};
+use super::scan::Scan;
+
+/// About as long as a trade or quote is: a guess at how many a frame holds.
+const ELEMENT_BYTES: usize = 110;
 
 /// What one element is.
 pub type Element = event::Element<Control>;
@@ -35,22 +38,61 @@ impl std::str::FromStr for Encoding {
 
 /// Takes a frame apart and hands each element to `each`, in order. A text frame is JSON in either encoding.
 pub fn decode_frame(frame: Frame<'_>, encoding: Encoding, each: &mut dyn FnMut(Element)) {
-    let whole: Result<(), Skip> = match (frame, encoding) {
+    let whole = match (frame, encoding) {
         (Frame::Binary(bytes), Encoding::Msgpack) => {
             msgpack::split(bytes).map(|elements| elements.iter().for_each(|raw| each(decode(Msgpack(raw)))))
         }
-        (frame, _) => json::split(frame.bytes())
-            .map(|elements| elements.iter().copied().map(RawValue::get).for_each(|raw| each(decode(Json(raw))))),
+        (Frame::Binary(bytes), Encoding::Json) => match std::str::from_utf8(bytes) {
+            Ok(text) => decode_json(text, each),
+            Err(_) => Err(Skip::Frame("it is not UTF-8".to_owned())),
+        },
+        (Frame::Text(text), _) => decode_json(text, each),
     };
     if let Err(skip) = whole {
         each(Element::skipped(skip));
     }
 }
 
+/// Reads ordinary elements in one pass and leaves the others to serde, each by itself. Nothing is handed on before the frame's end has
+/// been seen, because nothing of a malformed frame may be used.
+fn decode_json(text: &str, each: &mut dyn FnMut(Element)) -> Result<(), Skip> {
+    let mut scan = Scan::new(text);
+    if scan.take(b'[').is_none() || scan.peek() == Some(b']') {
+        return decode_slowly(text, each); // not an array, empty, or written with white space
+    }
+    let mut elements = Vec::with_capacity(text.len() / ELEMENT_BYTES + 1);
+    loop {
+        elements.push(match scan.event() {
+            Some(event) => Element::Event(event.unwrap_or_else(|reject| Event::Skipped(reject.into()))),
+            None => match json::first(scan.rest()) {
+                Ok(raw) => {
+                    scan.pass(raw.len());
+                    decode(Json(raw))
+                }
+                Err(_) => return decode_slowly(text, each), // it will say what is wrong
+            },
+        });
+        if scan.take(b',').is_none() {
+            break;
+        }
+    }
+    if scan.rest() != "]" {
+        return decode_slowly(text, each);
+    }
+    elements.into_iter().for_each(each);
+    Ok(())
+}
+
+/// The way for every frame that is not ordinary, and the measure of the fast one.
+fn decode_slowly(text: &str, each: &mut dyn FnMut(Element)) -> Result<(), Skip> {
+    let elements = json::split(text.as_bytes())?;
+    elements.iter().copied().map(RawValue::get).for_each(|raw| each(decode(Json(raw))));
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Event;
     use proptest::prelude::*;
     use serde_json::Value;
 
@@ -150,6 +192,95 @@ mod tests {
         assert!(skip_of(&elements_of(b"\xa1\xff")[0]).to_string().contains("UTF-8"));
         assert!(skip_of(&elements_of(b"\x91\xa1\xff")[0]).to_string().contains("UTF-8"));
         assert_eq!(skip_of(&elements_of(b"\x07")[0]).reason(), "bad_field");
+    }
+
+    /// Pieces of JSON as it comes and as it should not.
+    fn piece() -> impl Strategy<Value = String> {
+        let fields = [
+            r#""S":"AAPL""#,
+            r#""S":"BRK.B""#,
+            r#""S":"""#,
+            r#""S":"\u0041""#,
+            r#""S":7"#,
+            r#""i":628"#,
+            r#""i":0"#,
+            r#""i":007"#,
+            r#""i":-5"#,
+            r#""i":18446744073709551615"#,
+            r#""i":18446744073709551616"#,
+            r#""i":1.5"#,
+            r#""x":"K""#,
+            r#""x":null"#,
+            r#""p":162.92"#,
+            r#""p":0.1"#,
+            r#""p":00.1"#,
+            r#""p":1."#,
+            r#""p":.5"#,
+            r#""p":1e2"#,
+            r#""p":9007199254740993"#,
+            r#""p":0.12345678901234567"#,
+            r#""p":123456789.123456789"#,
+            r#""p":-1"#,
+            r#""p":0"#,
+            r#""p":"1""#,
+            r#""s":3"#,
+            r#""s":0.5"#,
+            r#""s":1e400"#,
+            r#""c":["@","I"]"#,
+            r#""c":[]"#,
+            r#""c":[" "]"#,
+            r#""c":"I""#,
+            r#""c":["@",]"#,
+            r#""c":[7]"#,
+            r#""c":null"#,
+            r#""z":"C""#,
+            r#""z":"\u0000""#,
+            r#""t":"2023-04-06T11:54:26.838232225Z""#,
+            r#""t":"2023-04-06T11:54:26Z""#,
+            r#""t":"0001-01-01T00:00:00Z""#,
+            r#""t":5"#,
+            r#""bx":"V""#,
+            r#""bp":1.25"#,
+            r#""bs":100"#,
+            r#""ax":"Q""#,
+            r#""ap":0"#,
+            r#""as":200"#,
+            r#""u":{"a":[1]}"#,
+            r#""new":"x""#,
+            r#" "S": "A""#,
+            r#""S""#,
+            "",
+            "7",
+        ];
+        let kinds = [r#""T":"t""#, r#""T":"q""#, r#""T":"b""#, r#""T":"success""#, r#""T":"?""#, r#""S":"A""#];
+        let fields = prop::collection::vec(prop::sample::select(fields.to_vec()), 0..9);
+        let full = (prop::sample::select(kinds.to_vec()), fields, any::<bool>()).prop_map(|(kind, fields, valid)| {
+            let base = match (valid, kind) {
+                (true, r#""T":"t""#) => r#","S":"AAPL","p":1.5,"s":2,"t":"2023-04-06T11:54:26Z""#,
+                (true, r#""T":"q""#) => r#","S":"A","bp":1,"bs":2,"ap":3,"as":4,"t":"2023-04-06T11:54:26Z""#,
+                _ => "",
+            };
+            let fields: String = fields.iter().take(if valid { 2 } else { 9 }).flat_map(|field| [",", field]).collect();
+            format!("{{{kind}{base}{fields}}}")
+        });
+        let odd = prop::sample::select(vec!["7", "null", "[]", "{}", "{", "NaN", " ", ""]).prop_map(str::to_owned);
+        prop_oneof![9 => full, 1 => odd]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+        #[test]
+        fn the_fast_way_and_the_slow_one_agree(
+            pieces in prop::collection::vec(piece(), 0..4),
+            end in prop::sample::select(vec!["]", "]", "]", "] ", "", ",]", "]]"]),
+        ) {
+            let frame = format!("[{}{end}", pieces.join(","));
+            let mut slow = Vec::new();
+            if let Err(skip) = decode_slowly(&frame, &mut |element| slow.push(element)) {
+                slow.push(Element::skipped(skip));
+            }
+            prop_assert_eq!(json_elements(&frame), slow, "{}", frame);
+        }
     }
 
     proptest! {

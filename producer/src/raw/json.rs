@@ -56,10 +56,21 @@ pub fn split(frame: &[u8]) -> Result<Vec<&RawValue>, Skip> {
     })
 }
 
+/// The first element of what is left of an array.
+///
+/// # Errors
+/// [`Skip::Frame`] where it is no JSON or nests too deep.
+pub fn first(rest: &str) -> Result<&str, Skip> {
+    let mut values = serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>();
+    let raw = values.next().and_then(Result::ok).ok_or_else(|| Skip::Frame("it is not JSON".to_owned()))?.get();
+    // The array around it is one level already. White space in front of it is not in `raw`, so the caller sees that it cannot go on.
+    let too_deep = brackets(raw.as_bytes()) >= DEPTH_MAX && nested_too_deep(format!("[{raw}]").as_bytes());
+    if too_deep || !rest.starts_with(raw) { Err(Skip::Frame("it is not ordinary".to_owned())) } else { Ok(raw) }
+}
+
 /// Counts brackets outside strings, but only where there are enough of them to matter: an ordinary element has four.
 pub fn nested_too_deep(frame: &[u8]) -> bool {
-    let opening = |byte: &u8| matches!(byte, b'[' | b'{');
-    if frame.iter().filter(|byte| opening(byte)).count() <= DEPTH_MAX {
+    if brackets(frame) <= DEPTH_MAX {
         return false;
     }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
@@ -80,4 +91,9 @@ pub fn nested_too_deep(frame: &[u8]) -> bool {
         }
     }
     false
+}
+
+/// Opening brackets, also those in texts.
+fn brackets(frame: &[u8]) -> usize {
+    frame.iter().filter(|byte| matches!(byte, b'[' | b'{')).count()
 }

@@ -16,17 +16,14 @@ use crate::feed::{Frame, Step};
 use crate::feeds::{FeedSettings, part_name};
 use crate::outlet::Outlet;
 
-/// How long to listen.
-const LISTEN: Duration = Duration::from_secs(10);
-
-/// Connects to every feed, listens, and prints what came.
+/// Connects to one feed after the other, listens to each for `time`, and prints what came.
 ///
 /// # Errors
 /// Where a feed is not as it should be; what is wrong has been printed.
-pub async fn run(feeds: Vec<FeedSettings>, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(feeds: Vec<FeedSettings>, time: Duration, stop: CancellationToken) -> anyhow::Result<()> {
     let mut wrong = 0;
     for settings in feeds {
-        let (report, good) = listen(Internet, &settings, LISTEN, &stop).await;
+        let (report, good) = listen(Internet, &settings, time, &stop).await;
         println!("{report}");
         wrong += u32::from(!good);
     }

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use service::CancellationToken;
 
 use crate::alpaca::Encoding;
 use crate::feed::Feed;
@@ -28,8 +28,12 @@ struct Cli {
 enum Tool {
     /// Print what a feed's raw frames mean, one JSON line a record, and one for each element that was skipped with the reason
     Decode(DecodeOptions),
-    /// Connect to the feeds as set up, listen for ten seconds, and say what came and what is wrong
-    Check,
+    /// Connect to the feeds as set up, listen for a while, and say what came and what is wrong
+    Check {
+        /// How long to listen to each feed
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        seconds: u64,
+    },
     /// Keep a feed's raw frames in a file, one a line, until Ctrl-C
     Record {
         /// A file that does not exist yet
@@ -62,11 +66,11 @@ pub fn main() -> ExitCode {
     match cli.tool {
         None => service::main("producer", Config::from_vars, crate::run),
         Some(Tool::Decode(options)) => decode::main(&options),
-        Some(Tool::Check) => service::main("producer", config::feeds, check::run),
+        Some(Tool::Check { seconds }) => service::main("producer", config::feeds, move |feeds, stop| {
+            check::run(feeds, Duration::from_secs(seconds), stop)
+        }),
         Some(Tool::Record { file }) => {
-            service::main("producer", config::feeds, move |feeds, stop: CancellationToken| {
-                record::run(feeds, file, stop)
-            })
+            service::main("producer", config::feeds, move |feeds, stop| record::run(feeds, file, stop))
         }
     }
 }

@@ -186,3 +186,90 @@ impl FeedClock {
         self.first_ns = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use market::{Correction, Source, Trade, VoidTrade};
+    use service::redis::RedisConfig;
+    use service::{Health, Vars};
+
+    use super::*;
+
+    fn trade(symbol: &str, source: Source) -> Trade {
+        Trade {
+            symbol: Symbol::new(symbol).unwrap(),
+            price: 1.0,
+            size: 1.0,
+            ts_ns: 1_700_000_000_000_000_000,
+            trade_id: None,
+            exchange: None,
+            conditions: Default::default(),
+            tape: None,
+            source,
+        }
+    }
+
+    fn fanouts() -> (Fanout, Fanout, Cold) {
+        let redis = Vars::from_pairs(&[]).load(RedisConfig::from_vars).unwrap();
+        let (hot, _) = Hot::new(redis, Health::new("test").part("redis"));
+        let (cold, positions) = (Cold::default(), Positions::new(7));
+        let fanout = |feed| Fanout::new(feed, positions.clone(), hot.clone(), cold.clone());
+        (fanout(Feed::Alpaca), fanout(Feed::Finnhub), cold)
+    }
+
+    fn taken(cold: &Cold) -> Vec<Encoded> {
+        let mut records = Vec::new();
+        cold.take(&mut records, usize::MAX, Duration::ZERO);
+        records
+    }
+
+    fn send(fanout: &mut Fanout, events: Vec<Event>) {
+        fanout.frame(|each| {
+            events.into_iter().for_each(each);
+            Step::default()
+        });
+    }
+
+    #[test]
+    fn feeds_share_the_count_of_each_symbol_and_stream() {
+        let (mut alpaca, mut finnhub, cold) = fanouts();
+        for _ in 0..2 {
+            send(&mut alpaca, vec![Event::Trade(trade("AAPL", Source::alpaca()))]);
+            send(&mut finnhub, vec![Event::Trade(trade("AAPL", Source::finnhub()))]);
+        }
+        send(&mut finnhub, vec![Event::Trade(trade("MSFT", Source::finnhub()))]);
+        let places = taken(&cold).into_iter().map(|record| {
+            let (trade, position) = wire::decode_trade(&record.json).unwrap();
+            assert_eq!(record.feed.unwrap().source(), trade.source);
+            position.unwrap().seq
+        });
+        assert_eq!(places.collect::<Vec<_>>(), [1, 2, 3, 4, 1]);
+    }
+
+    #[test]
+    fn a_correction_is_a_record_of_its_own_and_the_corrected_trade_an_ordinary_one() {
+        let (mut alpaca, _, cold) = fanouts();
+        let held = trade("AAPL", Source::alpaca());
+        let void = VoidTrade {
+            symbol: held.symbol,
+            price: 2.0,
+            size: 1.0,
+            ts_ns: held.ts_ns,
+            trade_id: Some("1".into()),
+            exchange: None,
+        };
+        let correction = |outcome| {
+            let source = Source::alpaca();
+            Event::Correction(Box::new(Correction { void: void.clone(), outcome, source }))
+        };
+        let corrected = Outcome::Corrected(Box::new(held.clone()));
+        send(&mut alpaca, vec![correction(corrected), correction(Outcome::Cancelled("C".into()))]);
+        let records = taken(&cold);
+        let streams: Vec<_> = records.iter().map(|record| record.stream).collect();
+        assert_eq!(streams, [Stream::Corrections, Stream::Trades, Stream::Corrections]);
+        assert_eq!(wire::decode_trade(&records[1].json).unwrap().0, held);
+        assert_eq!(wire::decode_correction(&records[2].json).unwrap().1.unwrap().seq, 2);
+    }
+}

@@ -55,6 +55,7 @@ async fn producer(simulator: &Simulator, kafka: &Kafka, folder: &Path) -> Servic
         .env("SPOOL_DIR", folder.join("spool").display())
         .env("BACKFILL_HOLD_BACK_S", 1)
         .env("BACKFILL_MARGIN_S", 15)
+        .env("PAST_BARS_DAYS", 0)
         .env("PRODUCER_PORT", health)
         .ready_at(health, "/health");
     Service::launch(kind).await.unwrap()
@@ -207,7 +208,7 @@ async fn a_killed_producer_admits_the_gap_and_heals_it() {
     let journal = folder.path().join("spool/journal.json");
     let safe_ns = || {
         let text = std::fs::read(&journal).ok()?;
-        serde_json::from_slice::<Value>(&text).ok()?["safe_ns"].as_i64()
+        serde_json::from_slice::<Value>(&text).ok()?["feeds"]["alpaca"]["safe_ns"].as_i64()
     };
     let mut last_safe_ns = None;
     for _ in 0..2 {

@@ -1,8 +1,10 @@
 //! Gives each record its position, encodes it once, and hands the same bytes to both paths.
 
+use std::time::{Duration, SystemTime};
+
 use bytes::Bytes;
 use market::{NS_PER_MS, Outcome, Position, Symbol, wire};
-use metrics::Counter;
+use metrics::{Counter, Histogram};
 
 use crate::cold::Cold;
 use crate::event::Event;
@@ -65,6 +67,7 @@ pub struct Fanout {
     hot: Hot,
     cold: Cold,
     records: [Counter; Stream::ALL.len()],
+    lag: Histogram,
 }
 
 impl Fanout {
@@ -81,6 +84,7 @@ impl Fanout {
             hot,
             cold,
             records,
+            lag: metrics::histogram!("producer_feed_lag_seconds", "feed" => feed.name()),
         }
     }
 
@@ -100,11 +104,22 @@ impl Fanout {
         let mut counters = positions.lock();
         let step = decode(&mut |event| self.event(event, &mut counters));
         if !self.frame.is_empty() {
+            self.measure_lag();
             self.hot.publish(&self.frame);
             self.frame.retain(|record| record.stream != Stream::Quotes);
             self.cold.accept(&mut self.frame);
         }
         step
+    }
+
+    /// How old a frame's last trade or quote is when it comes: a feed lets a slow reader fall minutes behind before it says a word.
+    fn measure_lag(&self) {
+        let timed = |record: &&Encoded| matches!(record.stream, Stream::Trades | Stream::Quotes);
+        let Some(last) = self.frame.iter().rev().find(timed) else { return };
+        let since_1970 = Duration::from_nanos(u64::try_from(last.ts_ns).unwrap_or_default());
+        if let Ok(lag) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + since_1970) {
+            self.lag.record(lag);
+        }
     }
 
     fn event(&mut self, event: Event, counters: &mut Counters) {
@@ -189,8 +204,6 @@ impl FeedClock {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use market::{Correction, Source, Trade, VoidTrade};
     use service::redis::RedisConfig;
     use service::{Health, Vars};

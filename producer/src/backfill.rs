@@ -115,7 +115,8 @@ impl Backfill {
     }
 }
 
-fn encode(event: Event) -> Option<Encoded> {
+/// A record of the history for the cold path; `None` for what is none.
+pub(crate) fn encode(event: Event) -> Option<Encoded> {
     let mut json = Vec::with_capacity(256);
     let (stream, symbol) = match event {
         Event::Trade(trade) => {

@@ -23,6 +23,8 @@ pub struct Config {
     pub feeds: Vec<FeedSettings>,
     /// When and how gaps are filled.
     pub backfill: BackfillSettings,
+    /// How many days of bars a symbol gets when it has its first records.
+    pub past_days: u32,
     /// Cold path.
     pub kafka: KafkaConfig,
     /// Hot path.
@@ -44,6 +46,7 @@ impl Config {
                 hold_back: Duration::from_secs(vars.read_within("BACKFILL_HOLD_BACK_S", 60, 0..=3600, "seconds")),
                 margin: Duration::from_secs(vars.read_within("BACKFILL_MARGIN_S", 60, 0..=86_400, "seconds")),
             },
+            past_days: vars.read_within("PAST_BARS_DAYS", 5, 0..=3650, "days"),
             kafka: KafkaConfig::from_vars(vars),
             redis: RedisConfig::from_vars(vars),
             spool_dir: vars.read("SPOOL_DIR", PathBuf::from(".spool"), "folder"),

@@ -39,6 +39,8 @@ struct Known {
     safe_ns: Option<i64>,
     /// Symbols that had records: what to ask for where the subscription is `*`.
     symbols: BTreeSet<String>,
+    /// Those of them whose bars from before the first record were fetched.
+    with_past: BTreeSet<String>,
 }
 
 impl Journal {
@@ -69,6 +71,23 @@ impl Journal {
         let memory = self.lock();
         let symbols = memory.feeds.get(feed.name()).into_iter().flat_map(|known| &known.symbols);
         symbols.filter_map(|text| Symbol::new(text).ok()).collect()
+    }
+
+    /// Up to `max` symbols whose past was not fetched as yet; no more than `max` symbols ever get one.
+    #[must_use]
+    pub fn symbols_without_past(&self, feed: Feed, max: usize) -> Vec<Symbol> {
+        let memory = self.lock();
+        let Some(known) = memory.feeds.get(feed.name()) else { return Vec::new() };
+        let room = max.saturating_sub(known.with_past.len());
+        known.symbols.difference(&known.with_past).take(room).filter_map(|text| Symbol::new(text).ok()).collect()
+    }
+
+    /// The past of these symbols is on its way down the cold path.
+    pub fn note_past(&self, feed: Feed, symbols: &[Symbol]) {
+        let mut memory = self.lock();
+        let known = memory.feeds.entry(feed.name().to_owned()).or_default();
+        known.with_past.extend(symbols.iter().map(ToString::to_string));
+        self.save(&memory);
     }
 
     /// A feed's gaps that are not healed, oldest first.

@@ -19,6 +19,7 @@ pub mod feeds;
 pub mod fields;
 pub mod finnhub;
 pub mod gaps;
+pub mod history;
 pub mod hot;
 pub mod journal;
 pub mod massive;
@@ -49,6 +50,7 @@ use crate::cold::spool::Spool;
 use crate::cold::writer::Writer;
 use crate::feeds::{FeedSettings, Paths};
 use crate::gaps::Herald;
+use crate::history::PastBars;
 use crate::hot::Hot;
 use crate::journal::Journal;
 use crate::positions::Positions;
@@ -95,8 +97,12 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         _ => None,
     });
     if let Some(AlpacaSettings { url, key, secret, symbols, rest_url, .. }) = alpaca {
+        let rest = Rest::new(&rest_url, &url, key, secret)?;
+        let past =
+            PastBars { rest: rest.clone(), days: config.past_days, cold: cold.clone(), journal: journal.clone() };
+        tasks.spawn("past", past.run(stopping.clone()));
         let backfill = Backfill {
-            rest: Rest::new(&rest_url, &url, key, secret)?,
+            rest,
             symbols,
             settings: config.backfill,
             cold: cold.clone(),

@@ -1,0 +1,81 @@
+//! A chart needs a past: the first time a symbol has records, its bars of the last days are fetched from the REST history.
+//!
+//! They go down the cold path like backfilled ones. The journal remembers which symbols have theirs, so a restart fetches nothing twice;
+//! what is missed later is a gap, and [`crate::backfill`]'s business.
+
+use std::time::Duration;
+
+use market::Symbol;
+use service::CancellationToken;
+use tokio::time::sleep;
+
+use crate::alpaca::rest::{History, Pages, Rest};
+use crate::backfill::encode;
+use crate::cold::Cold;
+use crate::fanout::Encoded;
+use crate::feed::Feed;
+use crate::journal::Journal;
+
+/// Symbols that are given a past; with more, only the first ones, because a whole market's would take hours.
+const SYMBOLS_MAX: usize = 500;
+/// How often new symbols are looked for.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Pause before a history that was refused is asked for again.
+const RETRY_PAUSE: Duration = Duration::from_secs(60);
+const NS_PER_DAY: i64 = 86_400_000_000_000;
+
+/// The task that fetches pasts.
+pub struct PastBars {
+    /// History of the feed.
+    pub rest: Rest,
+    /// How many days back; 0 fetches nothing.
+    pub days: u32,
+    /// Where records go.
+    pub cold: Cold,
+    /// Which symbols there are, and which have their past.
+    pub journal: Journal,
+}
+
+impl PastBars {
+    /// Fetches until `stop`.
+    ///
+    /// # Errors
+    /// Never: a chart with a short past is better than a producer that stops.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let fetching = async {
+            loop {
+                let symbols = self.journal.symbols_without_past(Feed::Alpaca, SYMBOLS_MAX);
+                let wait = match self.fetch(&symbols).await {
+                    Ok(()) => LOOK_INTERVAL,
+                    Err(error) => {
+                        tracing::warn!("the past of {} symbols could not be fetched: {error:#}", symbols.len());
+                        RETRY_PAUSE
+                    }
+                };
+                sleep(wait).await;
+            }
+        };
+        if self.days == 0 {
+            stop.cancelled().await;
+        } else {
+            stop.run_until_cancelled(fetching).await;
+        }
+        Ok(())
+    }
+
+    async fn fetch(&self, symbols: &[Symbol]) -> anyhow::Result<()> {
+        let Some(now_ns) = self.journal.safe_ns(Feed::Alpaca).filter(|_| !symbols.is_empty()) else { return Ok(()) };
+        let start_ns = now_ns.saturating_sub(i64::from(self.days) * NS_PER_DAY);
+        let mut pages = Pages::new(&self.rest, History::Bars, symbols, (start_ns, now_ns))?;
+        let mut bars = 0;
+        while let Some(events) = pages.next().await? {
+            let mut records: Vec<Encoded> = events.into_iter().filter_map(encode).collect();
+            bars += records.len();
+            self.cold.room().await;
+            self.cold.accept(&mut records);
+        }
+        tracing::info!(symbols = symbols.len(), bars, days = self.days, "fetched the past");
+        self.journal.note_past(Feed::Alpaca, symbols);
+        Ok(())
+    }
+}

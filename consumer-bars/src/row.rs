@@ -9,7 +9,8 @@ use sink::{Coordinates, Refusal, Row, StartRow, Store};
 pub struct BarRow;
 
 /// Of two versions of one bar the greater wins, in any order of arrival: the higher revision; then a final bar over a forming one; then the
-/// one that was sent later; and where all that is equal, any fixed order, so that the result never depends on who came first.
+/// one that was sent later; and where all that is equal, any fixed order, so that the result never depends on who came first. A bar that
+/// was made of minutes is above all that the feed sends of its length.
 macro_rules! rank {
     ($bar:literal) => {
         concat!(
@@ -66,7 +67,7 @@ impl Row for BarRow {
              SET (ts, open, high, low, close, volume, vwap, trade_count, revision, epoch, seq, is_final)
                = (excluded.ts, excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume, excluded.vwap,
                   excluded.trade_count, excluded.revision, excluded.epoch, excluded.seq, excluded.is_final)
-             WHERE ", rank!("excluded"), " > ", rank!("bar"), "
+             WHERE NOT bar.rolled AND ", rank!("excluded"), " > ", rank!("bar"), "
              RETURNING symbol, timeframe
          ), bumped AS (
              INSERT INTO market_data_oltp.stock_bar_versions AS known (symbol, timeframe)
@@ -75,6 +76,11 @@ impl Row for BarRow {
          )
          SELECT count(*) FROM stored"
     ));
+    const FOLLOW_UP: Option<&'static str> = Some(
+        "SELECT market_data_oltp.roll_up_bars(array_agg(symbol), array_agg(source), array_agg(ts_ns))
+         FROM pg_temp.batch WHERE timeframe = '1Min'
+         HAVING count(*) > 0",
+    );
     const ENSURE_PARTITIONS: Option<&'static str> = None;
     const EXPIRE: &'static str = "SELECT market_data_oltp.delete_oldest_bars($1)";
 

@@ -33,6 +33,7 @@ impl Row for TradeRow {
          )
          SELECT count(*) FROM stored",
     );
+    const FOLLOW_UP: Option<&'static str> = None;
     const ENSURE_PARTITIONS: Option<&'static str> = Some("SELECT market_data_oltp.ensure_trade_partitions($1)");
     const EXPIRE: &'static str = "SELECT market_data_oltp.drop_oldest_trade_partition($1)";
 

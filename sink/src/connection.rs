@@ -52,6 +52,8 @@ pub(crate) struct Session {
     pub(crate) copy_aside: Statement,
     /// From the temporary table into the table.
     pub(crate) merge: Statement,
+    /// After rows were merged.
+    pub(crate) follow_up: Option<Statement>,
 }
 
 /// The compare-and-set of all positions of a batch.
@@ -83,7 +85,11 @@ impl Session {
             connection.prepare(&copy_aside),
             connection.prepare(R::STORE.merge_sql()),
         )?;
-        Ok(Self { connection, backend_pid, step, copy, copy_aside, merge })
+        let follow_up = match R::FOLLOW_UP {
+            Some(sql) => Some(connection.prepare(sql).await?),
+            None => None,
+        };
+        Ok(Self { connection, backend_pid, step, copy, copy_aside, merge, follow_up })
     }
 }
 

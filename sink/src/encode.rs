@@ -92,24 +92,26 @@ pub struct Encoded {
 
 impl Encoded {
     /// Makes rows of all records of a batch; those that are none end in [`Encoded::refused`].
+    ///
+    /// Rows are put in the order of their keys, those of one key staying in the order in which they came: neighbours in the table's
+    /// index are then written together, which saves PostgreSQL a fifth of its work (docs/decisions/0010).
     #[must_use]
     pub fn new<R: Row>(batch: Batch, window: Window) -> Self {
         let mut rows = Vec::with_capacity(batch.bytes()); // a row is shorter than its JSON
-        let mut ends = Vec::with_capacity(batch.len());
-        let mut records = Vec::with_capacity(batch.len());
+        let mut places = Vec::with_capacity(batch.len());
         let mut days = BTreeSet::new();
         let mut refused = Vec::new();
         let mut newest_day = None;
         for index in 0..batch.len() {
             let start = rows.len();
-            match encode_one::<R>(&batch.record(index), window, &mut rows) {
+            let record = batch.record(index);
+            match encode_one::<R>(&record, window, &mut rows) {
                 Ok(day) => {
                     if newest_day != Some(day) {
                         days.insert(day);
                         newest_day = Some(day);
                     }
-                    ends.push(rows.len());
-                    records.push(index);
+                    places.push(Place { key: key_prefix(record.key), record: index, start, end: rows.len() });
                 }
                 Err(refusal) => {
                     rows.truncate(start);
@@ -117,7 +119,26 @@ impl Encoded {
                 }
             }
         }
-        Self { batch, rows: rows.into(), ends, records, days, refused }
+        if !places.is_sorted_by_key(|place| place.key) {
+            places.sort_unstable_by_key(|place| (place.key, place.record));
+            rows = places.iter().fold(Vec::with_capacity(rows.len()), |mut sorted, place| {
+                sorted.extend_from_slice(&rows[place.start..place.end]);
+                sorted
+            });
+        }
+        let mut end = 0;
+        let ends = places.iter().map(|place| {
+            end += place.end - place.start;
+            end
+        });
+        Self {
+            ends: ends.collect(),
+            records: places.iter().map(|place| place.record).collect(),
+            rows: rows.into(),
+            batch,
+            days,
+            refused,
+        }
     }
 
     /// Number of rows.
@@ -146,10 +167,99 @@ impl Encoded {
     }
 }
 
+/// Where a row was written, before rows are put in order.
+struct Place {
+    key: u64,
+    record: usize,
+    start: usize,
+    end: usize,
+}
+
+/// The first bytes of a key as a number of the same order. Keys that differ later stay mixed, which costs speed and nothing else.
+fn key_prefix(key: Option<&[u8]>) -> u64 {
+    let key = key.unwrap_or_default();
+    let mut prefix = [0; 8];
+    let length = key.len().min(8);
+    prefix[..length].copy_from_slice(&key[..length]);
+    u64::from_be_bytes(prefix)
+}
+
 fn encode_one<R: Row>(record: &RawRecord<'_>, window: Window, rows: &mut Vec<u8>) -> Result<Day, Refusal> {
     let payload = record.payload.ok_or_else(|| Refusal("it has no value".to_owned()))?;
     let ts_ns = R::encode(payload, record.at, StartRow { out: rows, fields: R::COLUMNS.len() })?;
     let day = Day::of_ns(ts_ns);
     window.check(day)?;
     Ok(day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{Coordinates, Tenure};
+    use crate::row::Store;
+    use proptest::prelude::*;
+
+    /// A row that is its payload, one byte; a zero is refused.
+    struct Byte;
+
+    impl Row for Byte {
+        const TABLE: &'static str = "bytes";
+        const COLUMNS: &'static [&'static str] = &["byte"];
+        const STORE: Store = Store::Merge("");
+        const FOLLOW_UP: Option<&'static str> = None;
+        const ENSURE_PARTITIONS: Option<&'static str> = None;
+        const EXPIRE: &'static str = "";
+
+        fn encode(payload: &[u8], _at: Coordinates, row: StartRow<'_>) -> Result<i64, Refusal> {
+            match payload {
+                [0] => Err(Refusal("zero".to_owned())),
+                [byte] => {
+                    row.start().int8(i64::from(*byte));
+                    Ok(i64::from(*byte) * DAY_NS)
+                }
+                _ => Err(Refusal("not one byte".to_owned())),
+            }
+        }
+    }
+
+    const EVER: Window = Window { first: Day(0), last: Day(200) };
+
+    fn encode(records: &[(String, u8)]) -> Encoded {
+        let mut batch = Batch::default();
+        for (offset, (key, byte)) in (0..).zip(records) {
+            let at = Coordinates { partition: 0, offset };
+            let record = RawRecord { at, sent_ms: None, key: Some(key.as_bytes()), payload: Some(&[*byte]) };
+            batch.push(record, Tenure { partition: 0, number: 0 }, offset);
+        }
+        Encoded::new::<Byte>(batch, EVER)
+    }
+
+    #[test]
+    fn a_day_outside_the_window_is_refused_with_a_sentence() {
+        let today = Day::of_second(1_717_423_200);
+        let window = Window::on(today, Some(30));
+        assert_eq!(today.to_string(), "2024-06-03");
+        assert!(window.check(Day(today.0 + 7)).is_ok() && window.check(Day(today.0 - 30)).is_ok());
+        assert!(window.check(Day(today.0 + 8)).unwrap_err().0.contains("7 days ahead"));
+        assert!(window.check(Day(today.0 - 31)).unwrap_err().0.contains("2024-05-04"));
+        assert!(Window::on(today, None).check(Day(-1)).is_err(), "nothing is older than 1970");
+    }
+
+    proptest! {
+        #[test]
+        fn every_record_is_one_row_or_one_refusal_and_a_row_knows_its_record(
+            records in prop::collection::vec(("[A-C]{1,2}", 0_u8..=255), 0..60),
+        ) {
+            let encoded = encode(&records);
+            prop_assert_eq!(encoded.len() + encoded.refused.len(), records.len());
+            prop_assert!(encoded.refused.iter().all(|(record, _)| matches!(records[*record].1, 0 | 201..)));
+            for row in 0..encoded.len() {
+                let bytes = encoded.bytes_of(row..row + 1);
+                prop_assert_eq!(bytes.last(), Some(&records[encoded.record_of(row)].1));
+            }
+            let order: Vec<_> = (0..encoded.len()).map(|row| (&records[encoded.record_of(row)].0, encoded.record_of(row))).collect();
+            prop_assert!(order.is_sorted(), "by key, then as they came");
+            prop_assert_eq!(encoded.bytes_of(0..encoded.len()).len(), encoded.len() * (2 + 4 + 8));
+        }
+    }
 }

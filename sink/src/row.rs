@@ -23,6 +23,8 @@ pub trait Row: Send + Sync + 'static {
     const COLUMNS: &'static [&'static str];
     /// How rows get into the table.
     const STORE: Store;
+    /// What has to be brought in line with the merged rows, in the same transaction; it may look at the temporary table `batch`.
+    const FOLLOW_UP: Option<&'static str>;
     /// Makes the partitions of the days in `$1` (`date[]`), where the table has one a day.
     const ENSURE_PARTITIONS: Option<&'static str>;
     /// Removes a part of what is older than `$1` days and says in one `text` what it was; NULL when nothing is left.

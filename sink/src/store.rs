@@ -404,6 +404,9 @@ async fn store_rows(
     }
     copy_in(session, &session.copy_aside, parts).await?;
     let stored: i64 = session.query_one(&session.merge, &[]).await?.get(0);
+    if let Some(follow_up) = session.follow_up.as_ref().filter(|_| stored > 0) {
+        session.execute(follow_up, &[]).await?;
+    }
     Ok(stored.unsigned_abs())
 }
 

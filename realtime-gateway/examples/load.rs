@@ -267,7 +267,6 @@ async fn listen(options: &Options, shared: &Shared, client: &Client, stalled: bo
     let end = input.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or_default() + 4;
     input.drain(..end);
     socket.write_all(&masked(b"40")).await?;
-    socket.write_all(&masked(br#"420["subscribe","LOAD"]"#)).await?;
     let mut latencies = Vec::new();
     let mut tick = interval(Duration::from_millis(500));
     let mut ready = false;
@@ -278,6 +277,9 @@ async fn listen(options: &Options, shared: &Shared, client: &Client, stalled: bo
             at += end;
             if body == b"2" {
                 socket.write_all(&masked(b"3")).await?;
+            } else if body.starts_with(b"40{") {
+                // Not before: an Express gateway closes a connection whose first event comes together with the connect.
+                socket.write_all(&masked(br#"420["subscribe","LOAD"]"#)).await?;
             } else if body.starts_with(b"430") && !ready {
                 ready = true;
                 shared.subscribed.fetch_add(1, Ordering::Relaxed);

@@ -14,7 +14,7 @@ import path from 'node:path';
 const root = path.join(import.meta.dirname, '..');
 const target = process.env.CARGO_TARGET_DIR ?? path.join(root, 'target');
 const ours = path.join(target, 'release/realtime-gateway');
-const load = path.join(target, 'release/examples/load');
+const load = path.join(target, 'release/examples/gateway_load');
 const peer = path.join(root, 'bench/peers/node-gateway');
 for (const [file, how] of [[ours, 'cargo build --release -p realtime-gateway'], [load, 'cargo build --release -p realtime-gateway --examples'], [path.join(peer, 'node_modules'), 'npm ci in bench/peers/node-gateway']]) {
   if (!existsSync(file)) throw new Error(`${file} is missing: ${how}`);

@@ -2,7 +2,8 @@
 
 use compact_str::CompactString;
 
-use crate::record::{Reject, SIZE_MAX, TRADE_ID_BYTES_MAX, Trade, no_nul, price};
+use crate::record::{SIZE_MAX, TRADE_ID_BYTES_MAX, Trade, no_nul, price};
+use crate::reject::Reject;
 use crate::symbol::{Source, Symbol};
 
 /// Says that a trade is void, and what holds in its place. The stored trade is changed by this record, never silently removed.

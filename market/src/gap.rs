@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::Reject;
+use crate::reject::Reject;
 use crate::symbol::Source;
 
 /// A stretch of time in which a feed may have sent records that did not arrive. Times are Unix milliseconds of the feed's clock.

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`symbol`] | [`Symbol`], [`Source`]: names of instruments and of feeds |
 //! | [`record`] | [`Trade`], [`Bar`], [`Quote`], [`Position`] and the limits they keep |
+//! | [`reject`] | [`Reject`]: why a value is refused |
 //! | [`wire`] | records to and from the JSON that Redis, Kafka and the browser see |
 //! | [`timeframe`] | [`Timeframe`] and where its bars start |
 //! | [`calendar`] | sessions, holidays and early closes of the US stock market |
@@ -21,6 +22,7 @@ pub mod conditions;
 pub mod correction;
 pub mod gap;
 pub mod record;
+pub mod reject;
 pub mod symbol;
 pub mod timeframe;
 pub mod wire;
@@ -28,7 +30,8 @@ pub mod wire;
 pub use bar_builder::BarBuilder;
 pub use correction::{Correction, Outcome, VoidTrade};
 pub use gap::Gap;
-pub use record::{Bar, Conditions, Position, Quote, Reject, Side, Trade};
+pub use record::{Bar, Conditions, Position, Quote, Side, Trade};
+pub use reject::Reject;
 pub use symbol::{Source, Symbol};
 pub use timeframe::Timeframe;
 

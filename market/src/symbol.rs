@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use crate::record::Reject;
+use crate::reject::Reject;
 
 /// Longest symbol in bytes.
 pub const SYMBOL_BYTES_MAX: usize = 32;

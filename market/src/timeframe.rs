@@ -9,7 +9,7 @@ use jiff::{Timestamp, ToSpan as _};
 
 use crate::MS_PER_MINUTE;
 use crate::calendar::new_york;
-use crate::record::Reject;
+use crate::reject::Reject;
 
 /// Unit of a [`Timeframe`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

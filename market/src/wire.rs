@@ -12,7 +12,8 @@ use compact_str::CompactString;
 use serde::Deserialize;
 
 use crate::NS_PER_MS;
-use crate::record::{Bar, Conditions, Position, Quote, Reject, Side, Trade};
+use crate::record::{Bar, Conditions, Position, Quote, Side, Trade};
+use crate::reject::Reject;
 use crate::symbol::{Source, Symbol};
 
 pub use correction::{decode_correction, encode_correction};

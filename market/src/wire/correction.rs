@@ -11,7 +11,8 @@ use super::{
     time_ns,
 };
 use crate::correction::{Correction, Outcome, VoidTrade};
-use crate::record::{Position, Reject};
+use crate::record::Position;
+use crate::reject::Reject;
 use crate::symbol::{Source, Symbol};
 
 /// Appends a correction as one JSON object; its position as in [`encode_trade`]. The corrected trade stands inside without a

@@ -23,6 +23,7 @@ COPY bars-api/ bars-api/
 COPY realtime-gateway/ realtime-gateway/
 COPY feed-simulator/ feed-simulator/
 COPY local-stack/ local-stack/
+COPY bench/ bench/
 COPY sql/ sql/
 # The caches outlive the layer, so that a changed file compiles its own crate and those above it, not the world.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \

@@ -1,9 +1,9 @@
-//! Starts the consumer.
+//! Starts the consumer, or one of its commands.
 
 use std::process::ExitCode;
 
-use consumer_bars::config;
+use consumer_bars::{BarRow, config};
 
 fn main() -> ExitCode {
-    service::main(config::SERVICE, config::from_vars, consumer_bars::run)
+    sink::main::<BarRow>(config::IDENTITY)
 }

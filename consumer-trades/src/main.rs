@@ -1,9 +1,9 @@
-//! Starts the consumer.
+//! Starts the consumer, or one of its commands.
 
 use std::process::ExitCode;
 
-use consumer_trades::config;
+use consumer_trades::{TradeRow, config};
 
 fn main() -> ExitCode {
-    service::main(config::SERVICE, config::from_vars, consumer_trades::run)
+    sink::main::<TradeRow>(config::IDENTITY)
 }

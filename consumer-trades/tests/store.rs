@@ -14,6 +14,7 @@ use service::{CancellationToken, Health};
 use support::{Place, Sender, Sums, encoded, eventually, rows_stored, send_trades, table_hash, trade};
 use tokio::task::JoinHandle;
 
+const CONSUMER: &str = env!("CARGO_BIN_EXE_consumer-trades");
 const TABLE: &str = "market_data_oltp.stock_trades_realtime";
 
 /// A consumer in this process.
@@ -296,4 +297,101 @@ async fn every_table_and_column_says_what_it_holds() {
         .get(0);
     assert_eq!(silent, 0);
     consumer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_listed_shown_and_replayed_once() {
+    let place = Place::new().await;
+    let consumer = Running::start(&place);
+    place.make_topics().await;
+    send_trades(&place, 0..10).await;
+    rows_stored(&place.database, 10).await;
+    let admin = place.database.connect().await;
+    admin.batch_execute(&format!("ALTER TABLE {TABLE} ADD CONSTRAINT cheap CHECK (price < 1000)")).await.unwrap();
+    let mut dear = trade(11);
+    (dear.price, dear.trade_id) = (5000.0, None);
+    let sender = Sender::new(&place);
+    sender.send("TSLA", b"not a trade");
+    sender.send("TSLA", &encoded(&dear, 1));
+    sender.flush();
+    let letters = eventually("2 dead letters", async || Some(place.letters().await).filter(|all| all.len() == 2)).await;
+    consumer.stop().await;
+    let id = |reason: &str| letters.iter().find(|letter| letter.reason.contains(reason)).unwrap().id();
+    let (dear_id, broken_id) = (id("cheap"), id("not a record"));
+
+    let (code, list) = place.command(CONSUMER, &["dead-letters", "list"]).await;
+    assert_eq!(code, Some(0));
+    assert!(list.contains(&dear_id) && list.contains(&broken_id) && list.contains("2 dead letters"), "{list}");
+    let (_, shown) = place.command(CONSUMER, &["dead-letters", "show", &dear_id]).await;
+    assert!(shown.contains("SQLSTATE 23514") && shown.contains("5000"), "{shown}");
+
+    let replay = ["dead-letters", "replay", dear_id.as_str()];
+    let (code, said) = place.command(CONSUMER, &replay).await;
+    assert!(code == Some(1) && said.contains("refused again"), "{said}");
+    admin.batch_execute(&format!("ALTER TABLE {TABLE} DROP CONSTRAINT cheap")).await.unwrap();
+    let (code, said) = place.command(CONSUMER, &replay).await;
+    assert!(code == Some(0) && said.contains("\tstored"), "{said}");
+    let (code, said) = place.command(CONSUMER, &["dead-letters", "replay", "--all"]).await;
+    assert!(
+        code == Some(1) && said.contains("was stored before") && said.contains("refused again: not a record"),
+        "{said}"
+    );
+    assert_eq!(Sums::stored(&place.database).await.rows, 11);
+
+    assert_eq!(place.command(CONSUMER, &["dead-letters", "show", "nothing-0-0"]).await.0, Some(1));
+    assert_eq!(place.command(CONSUMER, &["dead-letters", "burn"]).await.0, Some(64));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn days_past_keeping_are_removed_and_what_comes_too_late_is_a_dead_letter() {
+    let mut place = Place::new().await;
+    place.extra = vec![("RETENTION_DAYS", "30".to_owned())];
+    place.make_topics().await;
+    let settings = place.vars().load(PostgresConfig::from_vars).unwrap();
+    let part = Health::new("test").part("postgres");
+    sink::schema::migrate(&settings, "test", &part, &CancellationToken::new()).await.unwrap();
+    let client = place.database.connect().await;
+    client.execute("SELECT market_data_oltp.ensure_trade_partitions('{2013-10-07,2013-10-08}')", &[]).await.unwrap();
+
+    let consumer = Running::start(&place);
+    send_trades(&place, 0..3).await; // of 2024
+    let mut recent = trade(3);
+    recent.ts_ns = jiff::Timestamp::now().as_nanosecond().try_into().unwrap();
+    let sender = Sender::new(&place);
+    sender.send("AAPL", &encoded(&recent, 1));
+    sender.flush();
+    rows_stored(&place.database, 1).await;
+    let letters = eventually("3 dead letters", async || Some(place.letters().await).filter(|all| all.len() == 3)).await;
+    assert!(letters.iter().all(|letter| letter.reason.contains("first day that is kept")), "{letters:#?}");
+    let days = "SELECT string_agg(day::text, ' ' ORDER BY day) FROM market_data_oltp.tapeline_counts";
+    eventually("the old days' end", async || {
+        let days: String = client.query_one(days, &[]).await.unwrap().get(0);
+        (!days.contains("2013")).then_some(())
+    })
+    .await;
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let days: String = client.query_one(days, &[]).await.unwrap().get(0);
+    assert!(days.contains(&today.to_string()) && days.contains(&today.tomorrow().unwrap().to_string()), "{days}");
+    consumer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_on_ts_reads_only_the_days_it_names() {
+    let place = Place::new().await;
+    let consumer = Running::start(&place);
+    place.make_topics().await;
+    send_trades(&place, 0..10).await;
+    rows_stored(&place.database, 10).await;
+    consumer.stop().await;
+    let client = place.database.connect().await;
+    for filter in [
+        "ts >= '2024-06-03 00:00Z' AND ts < '2024-06-04 00:00Z'",
+        "ts_ns >= market_data_oltp.ns('2024-06-03 00:00Z') AND ts_ns < market_data_oltp.ns('2024-06-04 00:00Z')",
+    ] {
+        let plan = client.query(&format!("EXPLAIN SELECT count(*) FROM {TABLE} WHERE {filter}"), &[]).await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+        let parts =
+            plan.iter().filter(|line| line.contains("Scan") && line.contains("stock_trades_realtime_p")).count();
+        assert_eq!(parts, 1, "{}", plan.join("\n"));
+    }
 }

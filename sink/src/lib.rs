@@ -20,6 +20,7 @@
 //! | `store` | the transaction, and what to do when it fails |
 //! | [`verdict`], [`isolate`] | which errors wait, which are a record's fault, which end the service; finding the bad records |
 //! | [`dead_letters`] | records that cannot be stored |
+//! | `program` | the command line of a consumer |
 //! | [`schema`], `upkeep` | migrations; partitions ahead of need, retention |
 
 pub mod batch;
@@ -35,6 +36,7 @@ mod membership;
 mod metrics;
 mod ownership;
 mod positions;
+mod program;
 mod reader;
 mod retry;
 pub mod row;
@@ -46,5 +48,6 @@ pub mod verdict;
 
 pub use batch::Coordinates;
 pub use config::{Identity, SinkConfig};
+pub use program::main;
 pub use row::{Refusal, Row, StartRow, Store};
 pub use run::run;

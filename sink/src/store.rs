@@ -1,6 +1,6 @@
 //! One batch, one transaction: positions step forward from where they must stand, rows go in, commit.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::convert::Infallible;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -85,7 +85,7 @@ pub(crate) struct Writer<R> {
     shared: Arc<Shared>,
     session: Option<Session>,
     /// Days whose partition is known to exist.
-    known_days: HashSet<Day>,
+    known_days: BTreeSet<Day>,
     /// Whether the last batch met rows that were there already; the next one probably does too.
     met_duplicates: bool,
     row: PhantomData<fn() -> R>,
@@ -99,7 +99,7 @@ const GHOST_AFTER: Duration = Duration::from_secs(3);
 
 impl<R: Row> Writer<R> {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, session: None, known_days: HashSet::new(), met_duplicates: false, row: PhantomData }
+        Self { shared, session: None, known_days: BTreeSet::new(), met_duplicates: false, row: PhantomData }
     }
 
     /// Stores a batch, however long that takes.
@@ -237,13 +237,9 @@ impl<R: Row> Writer<R> {
     }
 
     async fn ensure_partitions(&mut self, session: &Session, encoded: &Encoded) -> Result<(), Error> {
-        let Some(sql) = R::ENSURE_PARTITIONS else { return Ok(()) };
-        let missing: Vec<Day> = encoded.days.iter().filter(|day| !self.known_days.contains(day)).copied().collect();
-        if !missing.is_empty() {
-            let dates: Vec<_> = missing.iter().map(|day| day.date()).collect();
-            session.execute(sql, &[&dates]).await?;
-            self.known_days.extend(missing);
-        }
+        let missing = encoded.days.difference(&self.known_days);
+        ensure_partitions::<R>(session, missing.copied()).await?;
+        self.known_days.extend(&encoded.days);
         Ok(())
     }
 
@@ -387,6 +383,29 @@ impl Attempt for Search<'_> {
     }
 }
 
+/// Stores rows outside of any stream: no position moves, and rows that are there already stay as they are. Returns how many are new.
+pub(crate) async fn merge<R: Row>(config: &SinkConfig, encoded: &Encoded) -> Result<u64, Error> {
+    let session = Session::open::<R>(&config.postgres, config.service).await?;
+    ensure_partitions::<R>(&session, encoded.days.iter().copied()).await?;
+    session.batch_execute("BEGIN").await?;
+    let stored = store_rows(&session, encoded, true, 0..encoded.len(), None).await?;
+    session.batch_execute("COMMIT").await?;
+    Ok(stored)
+}
+
+/// Whether an error is the record's own fault.
+pub(crate) fn is_data_error(error: &Error) -> bool {
+    matches!(verdict(error), Verdict::BadData | Verdict::NoPartition | Verdict::Duplicate)
+}
+
+async fn ensure_partitions<R: Row>(session: &Session, days: impl Iterator<Item = Day>) -> Result<(), Error> {
+    let dates: Vec<_> = days.map(Day::date).collect();
+    if let Some(sql) = R::ENSURE_PARTITIONS.filter(|_| !dates.is_empty()) {
+        session.execute(sql, &[&dates]).await?;
+    }
+    Ok(())
+}
+
 /// Stores some rows of a batch, all `but` one perhaps, and returns how many are new.
 async fn store_rows(
     session: &Session,
@@ -429,7 +448,7 @@ fn refusal(error: &Error) -> Refusal {
 }
 
 /// PostgreSQL's own words with its code; the driver alone says no more than `db error`.
-fn describe(error: &Error) -> String {
+pub(crate) fn describe(error: &Error) -> String {
     match error.as_db_error() {
         Some(server) => {
             let detail = server.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();

@@ -124,6 +124,15 @@ impl Place {
         Program { child, port }
     }
 
+    /// Runs a command of the program `path` to its end; returns its exit code and what it wrote.
+    pub(crate) async fn command(&self, path: &str, arguments: &[&str]) -> (Option<i32>, String) {
+        let output =
+            Command::new(path).args(arguments).envs(self.env()).env("RUST_LOG", "error").kill_on_drop(true).output();
+        let output = tokio::time::timeout(PATIENCE, output).await.expect("it ends").unwrap();
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        (output.status.code(), text.concat())
+    }
+
     /// All dead letters so far.
     pub(crate) async fn letters(&self) -> Vec<DeadLetter> {
         let (kafka, topic) = (self.kafka.clone(), self.dead_letters.clone());

@@ -1,18 +1,17 @@
 //! Records that cannot be stored, kept in a topic of their own with the reason and everything needed to try again.
 
-use std::time::Duration;
+mod command;
+mod deliver;
+mod read;
+
+pub(crate) use command::{Command, run};
+pub(crate) use deliver::DeadLetters;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError;
-use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde::{Deserialize, Serialize};
-use service::kafka::KafkaConfig;
 
-use crate::batch::RawRecord;
-use crate::membership::quietly;
+use crate::batch::{Coordinates, RawRecord};
 use crate::row::Refusal;
 
 /// One dead letter, as it stands in the topic (JSON). Texts are kept readable where they are UTF-8, and in base64 where not.
@@ -71,11 +70,22 @@ impl DeadLetter {
     /// The original Kafka value; `None` where there was none or the base64 is broken.
     #[must_use]
     pub fn payload_bytes(&self) -> Option<Vec<u8>> {
-        let text = self.payload.as_ref().map(|text| text.clone().into_bytes());
-        text.or_else(|| BASE64.decode(self.payload_base64.as_ref()?).ok())
+        bytes_of(self.payload.as_deref(), self.payload_base64.as_deref())
     }
 
-    /// Its key in the dead-letter topic; a record that is refused twice has the same.
+    /// The original Kafka key; `None` where there was none or the base64 is broken.
+    #[must_use]
+    pub fn key_bytes(&self) -> Option<Vec<u8>> {
+        bytes_of(self.key.as_deref(), self.key_base64.as_deref())
+    }
+
+    /// Where the record stood.
+    #[must_use]
+    pub fn coordinates(&self) -> Coordinates {
+        Coordinates { partition: self.partition, offset: self.offset }
+    }
+
+    /// Its key in the dead-letter topic, and its name for people; a record that is refused twice has the same.
     #[must_use]
     pub fn id(&self) -> String {
         format!("{}-{}-{}", self.topic, self.partition, self.offset)
@@ -90,64 +100,11 @@ fn text_or_base64(bytes: Option<&[u8]>) -> (Option<String>, Option<String>) {
     }
 }
 
-/// A client whose troubles show as failed deliveries and need no lines of their own.
-struct Quiet;
-
-impl ClientContext for Quiet {
-    fn log(&self, _level: RDKafkaLogLevel, _facility: &str, message: &str) {
-        quietly(message);
-    }
-
-    fn error(&self, _error: KafkaError, reason: &str) {
-        quietly(reason);
-    }
-}
-
-/// Sends dead letters.
-pub(crate) struct DeadLetters {
-    producer: FutureProducer<Quiet>,
-    topic: String,
-    service: &'static str,
-    source_topic: String,
-}
-
-/// How long one delivery may take before it counts as failed and the batch waits.
-const DELIVERY_MAX: Duration = Duration::from_secs(10);
-
-impl DeadLetters {
-    pub(crate) fn new(kafka: &KafkaConfig, service: &'static str, source_topic: &str) -> anyhow::Result<Self> {
-        let producer = kafka
-            .client()
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            .set("compression.type", "lz4")
-            .set("message.timeout.ms", DELIVERY_MAX.as_millis().to_string())
-            .create_with_context(Quiet)?;
-        Ok(Self { producer, topic: kafka.topic_dead_letters.clone(), service, source_topic: source_topic.to_owned() })
-    }
-
-    /// Sends letters and waits until all brokers that must have them do.
-    ///
-    /// # Errors
-    /// Where one was not delivered; some of the others may have been.
-    pub(crate) async fn deliver<'a>(
-        &self,
-        letters: impl IntoIterator<Item = (RawRecord<'a>, &'a Refusal)>,
-    ) -> Result<(), KafkaError> {
-        let mut deliveries = Vec::new();
-        for (record, refusal) in letters {
-            let letter = DeadLetter::new(self.service, &self.source_topic, &record, refusal);
-            tracing::warn!(partition = letter.partition, offset = letter.offset, reason = letter.reason, "dead letter");
-            deliveries.push(self.send(letter));
-        }
-        futures_util::future::try_join_all(deliveries).await.map(drop)
-    }
-
-    async fn send(&self, letter: DeadLetter) -> Result<(), KafkaError> {
-        let id = letter.id();
-        let json = serde_json::to_vec(&letter).expect("a dead letter is plain text and numbers");
-        let record = FutureRecord::to(&self.topic).key(&id).payload(&json);
-        self.producer.send(record, DELIVERY_MAX).await.map(drop).map_err(|(error, _)| error)
+fn bytes_of(text: Option<&str>, base64: Option<&str>) -> Option<Vec<u8>> {
+    match (text, base64) {
+        (Some(text), _) => Some(text.as_bytes().to_vec()),
+        (None, Some(base64)) => BASE64.decode(base64).ok(),
+        (None, None) => None,
     }
 }
 
@@ -165,7 +122,7 @@ mod tests {
             let json = serde_json::to_string(&letter).unwrap();
             let back: DeadLetter = serde_json::from_str(&json).unwrap();
             assert_eq!(back.payload_bytes().as_deref(), Some(payload));
-            assert_eq!((back.id().as_str(), back.key.as_deref()), ("topic-3-7", Some("AAPL")));
+            assert_eq!((back.id().as_str(), back.key_bytes()), ("topic-3-7", Some(b"AAPL".to_vec())));
         }
     }
 }

@@ -1,0 +1,45 @@
+//! A consumer's command line: the service itself, and commands for people.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use service::start::EXIT_USAGE;
+
+use crate::config::{Identity, SinkConfig};
+use crate::dead_letters;
+use crate::row::Row;
+use crate::run;
+
+/// Stores one topic in PostgreSQL, each record once. Settings come from the environment; see .env.example
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Records that could not be stored
+    #[command(subcommand)]
+    DeadLetters(dead_letters::Command),
+}
+
+/// Runs the service, or the command that is named after the program: all of a consumer's `main`.
+pub fn main<R: Row>(identity: Identity) -> ExitCode {
+    let matches = Arguments::command().name(identity.service).try_get_matches();
+    let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let shown = error.print();
+            return if error.use_stderr() || shown.is_err() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    let read_config = |vars: &mut service::Vars| SinkConfig::from_vars(vars, identity);
+    match arguments.command {
+        None => service::main(identity.service, read_config, run::<R>),
+        Some(Command::DeadLetters(command)) => {
+            service::main(identity.service, read_config, |config, _stop| dead_letters::run::<R>(command, config))
+        }
+    }
+}

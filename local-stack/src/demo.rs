@@ -107,7 +107,7 @@ fn welcome(stack: &mut Stack, feed: &Feed, folder: Option<&PathBuf>) -> String {
   data          {kept}
 
 Try:
-  curl 'http://localhost:{api}/bars/{bars}'        (bars come with the end of their minute)
+  curl 'http://localhost:{api}/bars/{bars}'
   psql -h {host} -p {port} -U {user} -d {database} -c 'SELECT count(*) FROM market_data_oltp.stock_trades_realtime'
   redis-cli -h {redis_host} -p {redis_port} SUBSCRIBE stock:trades:pubsub
 

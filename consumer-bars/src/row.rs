@@ -2,7 +2,7 @@
 
 use market::NS_PER_MS;
 use market::wire::decode_bar;
-use sink::{Coordinates, Refusal, Row, StartRow, Store};
+use sink::{Coordinates, Place, Refusal, Row, StartRow, Store};
 
 /// The bars' table.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ impl Row for BarRow {
     const ENSURE_PARTITIONS: Option<&'static str> = None;
     const EXPIRE: &'static str = "SELECT market_data_oltp.delete_oldest_bars($1)";
 
-    fn encode(payload: &[u8], _at: Coordinates, row: StartRow<'_>) -> Result<i64, Refusal> {
+    fn encode(payload: &[u8], _at: Coordinates, row: StartRow<'_>) -> Result<Place, Refusal> {
         let (bar, position) = decode_bar(payload).map_err(Refusal::from_error)?;
         let whole =
             |value: u64, name: &str| i64::try_from(value).map_err(|_| Refusal(format!("{name} must be below 2^63")));
@@ -109,6 +109,6 @@ impl Row for BarRow {
         row.text(bar.symbol.as_str());
         row.text(&bar.timeframe.to_string());
         row.text(bar.source.as_str());
-        Ok(ts_ns)
+        Ok(Place::near(bar.symbol.as_bytes(), ts_ns))
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use market::wire::decode_trade;
-use sink::{Coordinates, Refusal, Row, StartRow, Store};
+use sink::{Coordinates, Place, Refusal, Row, StartRow, Store};
 
 /// The trades' table.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Row for TradeRow {
     const ENSURE_PARTITIONS: Option<&'static str> = Some("SELECT market_data_oltp.ensure_trade_partitions($1)");
     const EXPIRE: &'static str = "SELECT market_data_oltp.drop_oldest_trade_partition($1)";
 
-    fn encode(payload: &[u8], at: Coordinates, row: StartRow<'_>) -> Result<i64, Refusal> {
+    fn encode(payload: &[u8], at: Coordinates, row: StartRow<'_>) -> Result<Place, Refusal> {
         let (trade, position) = decode_trade(payload).map_err(Refusal::from_error)?;
         let seq = position.map(|position| i64::try_from(position.seq)).transpose();
         let seq = seq.map_err(|_| Refusal("seq must be below 2^63".to_owned()))?;
@@ -58,7 +58,7 @@ impl Row for TradeRow {
         row.text(trade.source.as_str());
         row.text_or_null(trade.tape.as_deref());
         row.list_or_null(trade.conditions.iter().map(|code| code.as_str()));
-        Ok(trade.ts_ns)
+        Ok(Place::near(trade.symbol.as_bytes(), trade.ts_ns))
     }
 }
 

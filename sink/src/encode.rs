@@ -93,25 +93,24 @@ pub struct Encoded {
 impl Encoded {
     /// Makes rows of all records of a batch; those that are none end in [`Encoded::refused`].
     ///
-    /// Rows are put in the order of their keys, those of one key staying in the order in which they came: neighbours in the table's
-    /// index are then written together, which saves PostgreSQL a fifth of its work (docs/decisions/0010).
+    /// Rows are put in the order of their [places](crate::row::Place::order): neighbours in the table's index are then written together,
+    /// which saves PostgreSQL a fifth of its work (docs/decisions/0010).
     #[must_use]
     pub fn new<R: Row>(batch: Batch, window: Window) -> Self {
         let mut rows = Vec::with_capacity(batch.bytes()); // a row is shorter than its JSON
-        let mut places = Vec::with_capacity(batch.len());
+        let mut written = Vec::with_capacity(batch.len());
         let mut days = BTreeSet::new();
         let mut refused = Vec::new();
         let mut newest_day = None;
         for index in 0..batch.len() {
             let start = rows.len();
-            let record = batch.record(index);
-            match encode_one::<R>(&record, window, &mut rows) {
-                Ok(day) => {
+            match encode_one::<R>(&batch.record(index), window, &mut rows) {
+                Ok((order, day)) => {
                     if newest_day != Some(day) {
                         days.insert(day);
                         newest_day = Some(day);
                     }
-                    places.push(Place { key: key_prefix(record.key), record: index, start, end: rows.len() });
+                    written.push(Written { order, record: index, start, end: rows.len() });
                 }
                 Err(refusal) => {
                     rows.truncate(start);
@@ -119,21 +118,20 @@ impl Encoded {
                 }
             }
         }
-        if !places.is_sorted_by_key(|place| place.key) {
-            places.sort_unstable_by_key(|place| (place.key, place.record));
-            rows = places.iter().fold(Vec::with_capacity(rows.len()), |mut sorted, place| {
-                sorted.extend_from_slice(&rows[place.start..place.end]);
-                sorted
-            });
+        if !written.is_sorted_by_key(|row| row.order) {
+            written.sort_unstable_by_key(|row| (row.order, row.record));
+            let mut sorted = Vec::with_capacity(rows.len());
+            written.iter().for_each(|row| sorted.extend_from_slice(&rows[row.start..row.end]));
+            rows = sorted;
         }
         let mut end = 0;
-        let ends = places.iter().map(|place| {
-            end += place.end - place.start;
+        let ends = written.iter().map(|row| {
+            end += row.end - row.start;
             end
         });
         Self {
             ends: ends.collect(),
-            records: places.iter().map(|place| place.record).collect(),
+            records: written.iter().map(|row| row.record).collect(),
             rows: rows.into(),
             batch,
             days,
@@ -168,38 +166,29 @@ impl Encoded {
 }
 
 /// Where a row was written, before rows are put in order.
-struct Place {
-    key: u64,
+struct Written {
+    order: u64,
     record: usize,
     start: usize,
     end: usize,
 }
 
-/// The first bytes of a key as a number of the same order. Keys that differ later stay mixed, which costs speed and nothing else.
-fn key_prefix(key: Option<&[u8]>) -> u64 {
-    let key = key.unwrap_or_default();
-    let mut prefix = [0; 8];
-    let length = key.len().min(8);
-    prefix[..length].copy_from_slice(&key[..length]);
-    u64::from_be_bytes(prefix)
-}
-
-fn encode_one<R: Row>(record: &RawRecord<'_>, window: Window, rows: &mut Vec<u8>) -> Result<Day, Refusal> {
+fn encode_one<R: Row>(record: &RawRecord<'_>, window: Window, rows: &mut Vec<u8>) -> Result<(u64, Day), Refusal> {
     let payload = record.payload.ok_or_else(|| Refusal("it has no value".to_owned()))?;
-    let ts_ns = R::encode(payload, record.at, StartRow { out: rows, fields: R::COLUMNS.len() })?;
-    let day = Day::of_ns(ts_ns);
+    let place = R::encode(payload, record.at, StartRow { out: rows, fields: R::COLUMNS.len() })?;
+    let day = Day::of_ns(place.ts_ns);
     window.check(day)?;
-    Ok(day)
+    Ok((place.order, day))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::batch::{Coordinates, Tenure};
-    use crate::row::Store;
+    use crate::row::{Place, Store};
     use proptest::prelude::*;
 
-    /// A row that is its payload, one byte; a zero is refused.
+    /// A row that is its payload: a letter to sort by and a byte; a zero is refused.
     struct Byte;
 
     impl Row for Byte {
@@ -210,25 +199,25 @@ mod tests {
         const ENSURE_PARTITIONS: Option<&'static str> = None;
         const EXPIRE: &'static str = "";
 
-        fn encode(payload: &[u8], _at: Coordinates, row: StartRow<'_>) -> Result<i64, Refusal> {
+        fn encode(payload: &[u8], _at: Coordinates, row: StartRow<'_>) -> Result<Place, Refusal> {
             match payload {
-                [0] => Err(Refusal("zero".to_owned())),
-                [byte] => {
+                [_, 0] => Err(Refusal("zero".to_owned())),
+                [letter, byte] => {
                     row.start().int8(i64::from(*byte));
-                    Ok(i64::from(*byte) * DAY_NS)
+                    Ok(Place::near(&[*letter], i64::from(*byte) * DAY_NS))
                 }
-                _ => Err(Refusal("not one byte".to_owned())),
+                _ => Err(Refusal("not two bytes".to_owned())),
             }
         }
     }
 
     const EVER: Window = Window { first: Day(0), last: Day(200) };
 
-    fn encode(records: &[(String, u8)]) -> Encoded {
+    fn encode(records: &[(u8, u8)]) -> Encoded {
         let mut batch = Batch::default();
-        for (offset, (key, byte)) in (0..).zip(records) {
+        for (offset, (letter, byte)) in (0..).zip(records) {
             let at = Coordinates { partition: 0, offset };
-            let record = RawRecord { at, sent_ms: None, key: Some(key.as_bytes()), payload: Some(&[*byte]) };
+            let record = RawRecord { at, sent_ms: None, key: None, payload: Some(&[*letter, *byte]) };
             batch.push(record, Tenure { partition: 0, number: 0 }, offset);
         }
         Encoded::new::<Byte>(batch, EVER)
@@ -248,7 +237,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_record_is_one_row_or_one_refusal_and_a_row_knows_its_record(
-            records in prop::collection::vec(("[A-C]{1,2}", 0_u8..=255), 0..60),
+            records in prop::collection::vec((b'A'..=b'C', 0_u8..=255), 0..60),
         ) {
             let encoded = encode(&records);
             prop_assert_eq!(encoded.len() + encoded.refused.len(), records.len());
@@ -257,8 +246,8 @@ mod tests {
                 let bytes = encoded.bytes_of(row..row + 1);
                 prop_assert_eq!(bytes.last(), Some(&records[encoded.record_of(row)].1));
             }
-            let order: Vec<_> = (0..encoded.len()).map(|row| (&records[encoded.record_of(row)].0, encoded.record_of(row))).collect();
-            prop_assert!(order.is_sorted(), "by key, then as they came");
+            let order: Vec<_> = (0..encoded.len()).map(|row| (records[encoded.record_of(row)].0, encoded.record_of(row))).collect();
+            prop_assert!(order.is_sorted(), "by letter, then as they came");
             prop_assert_eq!(encoded.bytes_of(0..encoded.len()).len(), encoded.len() * (2 + 4 + 8));
         }
     }

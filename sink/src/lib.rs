@@ -49,5 +49,5 @@ pub mod verdict;
 pub use batch::Coordinates;
 pub use config::{Identity, SinkConfig};
 pub use program::main;
-pub use row::{Refusal, Row, StartRow, Store};
+pub use row::{Place, Refusal, Row, StartRow, Store};
 pub use run::run;

@@ -136,6 +136,7 @@ pub(crate) fn client_config(config: &SinkConfig) -> ClientConfig {
         .set("fetch.min.bytes", "1")
         .set("queued.max.messages.kbytes", "32768")
         .set("queued.min.messages", "50000")
+        .set("fetch.queue.backoff.ms", "5") // the default is a second, in which a full queue is long empty again
         .set("statistics.interval.ms", "1000");
     client
 }

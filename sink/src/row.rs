@@ -30,11 +30,32 @@ pub trait Row: Send + Sync + 'static {
     /// Removes a part of what is older than `$1` days and says in one `text` what it was; NULL when nothing is left.
     const EXPIRE: &'static str;
 
-    /// Writes one row and returns its time in Unix nanoseconds. `row` starts the row when the fields are known to be good.
+    /// Writes one row and says where it belongs. `row` starts the row when the fields are known to be good.
     ///
     /// # Errors
     /// [`Refusal`] where the payload is not a valid record; nothing of the row may be written then.
-    fn encode(payload: &[u8], at: Coordinates, row: StartRow<'_>) -> Result<i64, Refusal>;
+    fn encode(payload: &[u8], at: Coordinates, row: StartRow<'_>) -> Result<Place, Refusal>;
+}
+
+/// Where a row belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Rows of a batch are written in this order, equal ones as they came: see [`Place::near`].
+    pub order: u64,
+    /// Its time in Unix nanoseconds.
+    pub ts_ns: i64,
+}
+
+impl Place {
+    /// A row whose key in the table begins with `name`. The first eight bytes decide; names that differ later stay mixed, which
+    /// costs a little speed and nothing else.
+    #[must_use]
+    pub fn near(name: &[u8], ts_ns: i64) -> Self {
+        let mut order = [0; 8];
+        let length = name.len().min(8);
+        order[..length].copy_from_slice(&name[..length]);
+        Self { order: u64::from_be_bytes(order), ts_ns }
+    }
 }
 
 /// How rows get into their table.

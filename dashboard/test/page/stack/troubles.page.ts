@@ -66,12 +66,20 @@ describe.skipIf(!canTrouble)('in trouble', () => {
     const since = Math.floor(Date.now() / 60_000) * 60_000;
     await eventually('a bar after the trouble', async () => (await barsOf(URL_OF_STACK, symbol)).some(({ timestamp }) => timestamp >= since), 90_000);
     await eventually('every stored bar on the chart', async () => {
-      const shown = new Map((await shownCandles(page)).map((candle) => [candle.timestamp, JSON.stringify(candle)]));
-      const bars = await barsOf(URL_OF_STACK, symbol);
-      return bars.every((bar) => shown.get(bar.timestamp) === JSON.stringify(asShown(bar)));
+      const candles = await shownCandles(page);
+      const shown = new Map(candles.map((candle) => [candle.timestamp, JSON.stringify(candle)]));
+      const bars = await storedSince(candles);
+      return bars.some(({ timestamp }) => timestamp >= since) && bars.every((bar) => shown.get(bar.timestamp) === JSON.stringify(asShown(bar)));
     }, 45_000).catch(async (error: Error) => {
-      expect(await shownCandles(page)).toEqual((await barsOf(URL_OF_STACK, symbol)).map(asShown));
+      const candles = await shownCandles(page);
+      expect(candles).toEqual((await storedSince(candles)).map(asShown));
       throw error;
     });
+  }
+
+  /** Stored bars from the oldest candle on the chart on: what is older comes when the chart is scrolled back. */
+  async function storedSince(candles: readonly { timestamp: number }[]) {
+    const oldest = Math.min(...candles.map(({ timestamp }) => timestamp));
+    return (await barsOf(URL_OF_STACK, symbol)).filter(({ timestamp }) => timestamp >= oldest);
   }
 });

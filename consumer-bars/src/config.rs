@@ -1,13 +1,13 @@
 //! What sets this consumer apart; all other settings are the sink's.
 
 use service::Vars;
-use sink::{Identity, SinkConfig};
+use sink::{Consumer, SinkConfig};
 
 /// Name, variables and topic.
-pub const IDENTITY: Identity =
-    Identity { service: "consumer-bars", prefix: "CONSUMER_BARS", port: 9103, topic: |kafka| &kafka.topic_bars };
+pub const CONSUMER: Consumer =
+    Consumer { service: "consumer-bars", prefix: "CONSUMER_BARS", port: 9103, topic: |kafka| &kafka.topic_bars };
 
 /// Reads the shared variables and `CONSUMER_BARS_GROUP`, `CONSUMER_BARS_PORT`.
 pub fn from_vars(vars: &mut Vars) -> SinkConfig {
-    SinkConfig::from_vars(vars, IDENTITY)
+    SinkConfig::from_vars(vars, CONSUMER)
 }

@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use consumer_bars::{BarRow, config};
 
 fn main() -> ExitCode {
-    sink::main::<BarRow>(config::IDENTITY)
+    sink::main::<BarRow>(config::CONSUMER)
 }

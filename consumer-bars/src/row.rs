@@ -1,8 +1,10 @@
 //! A bar as a row of `stock_bars_staging`.
 
-use market::NS_PER_MS;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use market::wire::decode_bar;
-use sink::{Coordinates, Place, Refusal, Row, StartRow, Store};
+use market::{NS_PER_MS, Timeframe};
+use sink::{Coordinates, Identity, Place, Refusal, Row, StartRow, Store};
 
 /// The bars' table.
 #[derive(Debug)]
@@ -83,6 +85,24 @@ impl Row for BarRow {
     );
     const ENSURE_PARTITIONS: Option<&'static str> = None;
     const EXPIRE: &'static str = "SELECT market_data_oltp.delete_oldest_bars($1)";
+
+    const COUNT_BY_MINUTE: &'static str = "
+        SELECT symbol, ts_ns, count(*) FROM market_data_oltp.stock_bars_staging
+        WHERE timeframe = '1Min' AND ts_ns >= $1 AND ts_ns < $2
+        GROUP BY 1, 2";
+    const API_NAME: &'static str = "bars";
+
+    fn identify(payload: &[u8], _at: Coordinates) -> Option<Identity> {
+        let (bar, position) = decode_bar(payload).ok()?;
+        let mut key = DefaultHasher::new();
+        bar.source.hash(&mut key); // symbol and minute are counted apart anyway
+        (bar.timeframe == Timeframe::MINUTE).then(|| Identity {
+            symbol: bar.symbol.to_string(),
+            ts_ns: bar.start_ms * NS_PER_MS,
+            key: key.finish(),
+            position: position.map(|position| (position.epoch, position.seq)),
+        })
+    }
 
     fn encode(payload: &[u8], _at: Coordinates, row: StartRow<'_>) -> Result<Place, Refusal> {
         let (bar, position) = decode_bar(payload).map_err(Refusal::from_error)?;

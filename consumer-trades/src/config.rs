@@ -1,13 +1,13 @@
 //! What sets this consumer apart; all other settings are the sink's.
 
 use service::Vars;
-use sink::{Identity, SinkConfig};
+use sink::{Consumer, SinkConfig};
 
 /// Name, variables and topic.
-pub const IDENTITY: Identity =
-    Identity { service: "consumer-trades", prefix: "CONSUMER_TRADES", port: 9102, topic: |kafka| &kafka.topic_trades };
+pub const CONSUMER: Consumer =
+    Consumer { service: "consumer-trades", prefix: "CONSUMER_TRADES", port: 9102, topic: |kafka| &kafka.topic_trades };
 
 /// Reads the shared variables and `CONSUMER_TRADES_GROUP`, `CONSUMER_TRADES_PORT`.
 pub fn from_vars(vars: &mut Vars) -> SinkConfig {
-    SinkConfig::from_vars(vars, IDENTITY)
+    SinkConfig::from_vars(vars, CONSUMER)
 }

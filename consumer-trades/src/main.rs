@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use consumer_trades::{TradeRow, config};
 
 fn main() -> ExitCode {
-    sink::main::<TradeRow>(config::IDENTITY)
+    sink::main::<TradeRow>(config::CONSUMER)
 }

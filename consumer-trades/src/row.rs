@@ -1,9 +1,10 @@
 //! A trade as a row of `stock_trades_realtime`.
 
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use market::wire::decode_trade;
-use sink::{Coordinates, Place, Refusal, Row, StartRow, Store};
+use sink::{Coordinates, Identity, Place, Refusal, Row, StartRow, Store};
 
 /// The trades' table.
 #[derive(Debug)]
@@ -36,6 +37,28 @@ impl Row for TradeRow {
     const FOLLOW_UP: Option<&'static str> = None;
     const ENSURE_PARTITIONS: Option<&'static str> = Some("SELECT market_data_oltp.ensure_trade_partitions($1)");
     const EXPIRE: &'static str = "SELECT market_data_oltp.drop_oldest_trade_partition($1)";
+
+    const COUNT_BY_MINUTE: &'static str = "
+        SELECT symbol, ts_ns - ts_ns % 60000000000, count(*) FROM market_data_oltp.stock_trades_realtime
+        WHERE ts_ns >= $1 AND ts_ns < $2
+        GROUP BY 1, 2";
+    const API_NAME: &'static str = "trades";
+
+    fn identify(payload: &[u8], at: Coordinates) -> Option<Identity> {
+        let (trade, position) = decode_trade(payload).ok()?;
+        let mut key = DefaultHasher::new();
+        (&trade.symbol, trade.ts_ns, &trade.exchange, &trade.source).hash(&mut key);
+        match &trade.trade_id {
+            Some(id) => id.hash(&mut key),
+            None => synthetic_id(at).hash(&mut key),
+        }
+        Some(Identity {
+            symbol: trade.symbol.to_string(),
+            ts_ns: trade.ts_ns,
+            key: key.finish(),
+            position: position.map(|position| (position.epoch, position.seq)),
+        })
+    }
 
     fn encode(payload: &[u8], at: Coordinates, row: StartRow<'_>) -> Result<Place, Refusal> {
         let (trade, position) = decode_trade(payload).map_err(Refusal::from_error)?;

@@ -104,6 +104,36 @@ async fn consumers_come_and_go_under_load() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_stands_still_pauses_reading_and_the_group_goes_on() {
+    const TRADES: u32 = 60_000;
+    let mut place = Place::new().await;
+    place.extra = vec![("BATCH_SIZE", "500".to_owned())];
+    place.make_topics().await;
+    let first = place.start(CONSUMER);
+    send_trades(&place, 0..1_000).await;
+    rows_stored(&place.database, 1_000).await;
+
+    let gate = place.database.connect().await;
+    gate.batch_execute("BEGIN; SELECT FROM market_data_oltp.kafka_offsets FOR UPDATE").await.unwrap();
+    send_trades(&place, 1_000..TRADES).await;
+    eventually("the pause", async || (first.metric("consumer_trades_paused").await == 1.0).then_some(())).await;
+    let read = first.metric("consumer_trades_records_read_total").await;
+    assert!(read < f64::from(TRADES) / 2.0, "{read} records in memory");
+
+    // It answers the group all the same: another one gets its share although nothing can be drained.
+    let second = place.start(CONSUMER);
+    eventually("a share for the second", async || {
+        (second.metric("consumer_trades_partitions").await >= 1.0).then_some(())
+    })
+    .await;
+    assert!(first.metric("consumer_trades_partitions").await >= 1.0, "the first is still a member");
+    gate.batch_execute("COMMIT").await.unwrap();
+    assert_stored_once(&place, TRADES).await;
+    assert_eq!(first.stop().await, Some(0));
+    assert_eq!(second.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_postgresql_or_kafka_is_away_it_waits_and_says_so() {
     const TRADES: u32 = 30_000;
     let (mut kafka, mut postgres) =

@@ -9,13 +9,13 @@ use crate::batch::{Batch, RawRecord, Tenure};
 pub struct Limits {
     /// Records, 1 or more.
     pub rows: usize,
-    /// Bytes of keys and payloads.
+    /// Bytes of keys and payloads; also the most that a batch may hold.
     pub bytes: usize,
     /// Age of the oldest record.
     pub wait: Duration,
 }
 
-/// While the writer is busy a due batch goes on growing up to this many times its limits: fewer, larger transactions are what an
+/// While the writer is busy a due batch goes on growing up to this many times its rows: fewer, larger transactions are what an
 /// overloaded database needs.
 const GROWTH_MAX: usize = 4;
 
@@ -53,8 +53,7 @@ impl Batcher {
     /// Whether it may not grow any more, however busy the writer is.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.batch.len() >= self.limits.rows.saturating_mul(GROWTH_MAX)
-            || self.batch.bytes() >= self.limits.bytes.saturating_mul(GROWTH_MAX)
+        self.batch.len() >= self.limits.rows.saturating_mul(GROWTH_MAX) || self.batch.bytes() >= self.limits.bytes
     }
 
     /// When the batch will be due by age; `None` while it is empty.
@@ -119,7 +118,7 @@ mod tests {
         push(&mut batcher, 0, b"12345", start);
         assert!(!batcher.is_due(start));
         push(&mut batcher, 1, b"12345", start);
-        assert!(batcher.is_due(start) && !batcher.is_full());
+        assert!(batcher.is_due(start) && batcher.is_full());
     }
 
     proptest! {

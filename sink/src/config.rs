@@ -11,7 +11,7 @@ use crate::batcher::Limits;
 
 /// What sets one consumer apart from the other.
 #[derive(Clone, Copy, Debug)]
-pub struct Identity {
+pub struct Consumer {
     /// `consumer-trades`
     pub service: &'static str,
     /// Start of its own variables: `CONSUMER_TRADES`.
@@ -50,8 +50,8 @@ pub struct SinkConfig {
 impl SinkConfig {
     /// Reads the shared variables (`KAFKA_…`, `POSTGRES_…`, `BATCH_SIZE`, `BATCH_WAIT_MAX_MS`, `BATCH_BYTES_MAX`, `SINK_CONNECTIONS`,
     /// `RETENTION_DAYS`, `KAFKA_SESSION_TIMEOUT_MS`) and the consumer's own (`<PREFIX>_GROUP`, `<PREFIX>_PORT`).
-    pub fn from_vars(vars: &mut Vars, identity: Identity) -> Self {
-        let Identity { service, prefix, port, topic } = identity;
+    pub fn from_vars(vars: &mut Vars, consumer: Consumer) -> Self {
+        let Consumer { service, prefix, port, topic } = consumer;
         let kafka = KafkaConfig::from_vars(vars);
         let batch_wait_ms = vars.read_within("BATCH_WAIT_MAX_MS", 100, 1..=60_000, "milliseconds");
         let session_ms = vars.read_within("KAFKA_SESSION_TIMEOUT_MS", 10_000, 6_000..=300_000, "milliseconds");
@@ -86,7 +86,7 @@ impl SinkConfig {
 mod tests {
     use super::*;
 
-    const TRADES: Identity = Identity {
+    const TRADES: Consumer = Consumer {
         service: "consumer-trades",
         prefix: "CONSUMER_TRADES",
         port: 9102,

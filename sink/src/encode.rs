@@ -185,7 +185,7 @@ fn encode_one<R: Row>(record: &RawRecord<'_>, window: Window, rows: &mut Vec<u8>
 mod tests {
     use super::*;
     use crate::batch::{Coordinates, Tenure};
-    use crate::row::{Place, Store};
+    use crate::row::{Identity, Place, Store};
     use proptest::prelude::*;
 
     /// A row that is its payload: a letter to sort by and a byte; a zero is refused.
@@ -198,6 +198,12 @@ mod tests {
         const FOLLOW_UP: Option<&'static str> = None;
         const ENSURE_PARTITIONS: Option<&'static str> = None;
         const EXPIRE: &'static str = "";
+        const COUNT_BY_MINUTE: &'static str = "";
+        const API_NAME: &'static str = "";
+
+        fn identify(_payload: &[u8], _at: Coordinates) -> Option<Identity> {
+            None
+        }
 
         fn encode(payload: &[u8], _at: Coordinates, row: StartRow<'_>) -> Result<Place, Refusal> {
             match payload {

@@ -20,9 +20,10 @@
 //! | `store` | the transaction, and what to do when it fails |
 //! | [`verdict`], [`isolate`] | which errors wait, which are a record's fault, which end the service; finding the bad records |
 //! | [`dead_letters`] | records that cannot be stored |
-//! | `program` | the command line of a consumer |
-//! | [`schema`], `upkeep` | migrations; partitions ahead of need, retention |
+//! | `program`, `audit`, `topic` | the command line of a consumer; counting at every hop |
+//! | [`schema`], `upkeep`, `lag` | migrations; partitions ahead of need, retention; lag for `psql` |
 
+mod audit;
 pub mod batch;
 pub mod batcher;
 pub mod config;
@@ -31,6 +32,7 @@ pub mod copy;
 pub mod dead_letters;
 pub mod encode;
 pub mod isolate;
+mod lag;
 mod lane;
 mod membership;
 mod metrics;
@@ -43,11 +45,12 @@ pub mod row;
 mod run;
 pub mod schema;
 mod store;
+mod topic;
 mod upkeep;
 pub mod verdict;
 
 pub use batch::Coordinates;
-pub use config::{Identity, SinkConfig};
+pub use config::{Consumer, SinkConfig};
 pub use program::main;
-pub use row::{Place, Refusal, Row, StartRow, Store};
+pub use row::{Identity, Place, Refusal, Row, StartRow, Store};
 pub use run::run;

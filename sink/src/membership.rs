@@ -1,6 +1,6 @@
 //! This process as a member of its Kafka consumer group: what the group asks of it, and what the client library knows.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -32,7 +32,7 @@ pub(crate) struct Membership {
     kafka: Part,
     topic: String,
     changes: Mutex<VecDeque<Change>>,
-    log_ends: Mutex<HashMap<i32, i64>>,
+    log_ends: Mutex<BTreeMap<i32, i64>>,
     leaving: AtomicBool,
 }
 
@@ -53,7 +53,7 @@ impl Membership {
     }
 
     /// Where each partition's log ends, as far as the client library knows.
-    pub(crate) fn log_ends(&self) -> HashMap<i32, i64> {
+    pub(crate) fn log_ends(&self) -> BTreeMap<i32, i64> {
         lock(&self.log_ends).clone()
     }
 

@@ -28,6 +28,8 @@ pub(crate) struct SinkMetrics {
     pub(crate) lag_seconds: Gauge,
     /// Partitions that this process owns.
     pub(crate) partitions: Gauge,
+    /// 1 while nothing is read because the writers are behind.
+    pub(crate) paused: Gauge,
 }
 
 impl SinkMetrics {
@@ -47,6 +49,7 @@ impl SinkMetrics {
             lag_records: gauge!(name("lag_records")),
             lag_seconds: gauge!(name("lag_seconds")),
             partitions: gauge!(name("partitions")),
+            paused: gauge!(name("paused")),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Which partitions this process owns, where it reads on in each, and which lane stores it. Pure.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::batch::{Span, Tenure};
+use crate::lag::Seen;
 
 /// A partition that this process owns.
 #[derive(Clone, Debug)]
@@ -24,14 +25,14 @@ pub(crate) struct Held {
 /// All partitions that this process owns.
 #[derive(Debug)]
 pub(crate) struct Ownership {
-    held: HashMap<i32, Held>,
+    held: BTreeMap<i32, Held>,
     lanes: usize,
     tenures: u64,
 }
 
 impl Ownership {
     pub(crate) fn new(lanes: usize) -> Self {
-        Self { held: HashMap::new(), lanes, tenures: 0 }
+        Self { held: BTreeMap::new(), lanes, tenures: 0 }
     }
 
     /// Starts a tenure at `position`, in the lane that has the fewest partitions. A partition that is held already keeps its lane.
@@ -103,8 +104,18 @@ impl Ownership {
         self.held.keys().copied().collect()
     }
 
+    /// How each partition stands whose log's end is known.
+    pub(crate) fn seen(&self, log_ends: &BTreeMap<i32, i64>) -> Vec<Seen> {
+        let seen = |held: &Held| {
+            let partition = held.tenure.partition;
+            let log_end = *log_ends.get(&partition)?;
+            Some(Seen { partition, log_end, stored_sent_ms: held.stored_sent_ms })
+        };
+        self.held.values().filter_map(seen).collect()
+    }
+
     /// Records that are in Kafka and not stored, and the age in milliseconds of the newest stored record where that is oldest.
-    pub(crate) fn lag(&self, log_ends: &HashMap<i32, i64>, now_ms: i64) -> (i64, i64) {
+    pub(crate) fn lag(&self, log_ends: &BTreeMap<i32, i64>, now_ms: i64) -> (i64, i64) {
         let behind = |held: &&Held| log_ends.get(&held.tenure.partition).is_some_and(|end| *end > held.stored);
         let records =
             self.held.values().filter(behind).map(|held| log_ends[&held.tenure.partition] - held.stored).sum();
@@ -148,7 +159,7 @@ mod tests {
         ownership.begin(1, 5);
         let tenure = ownership.held[&0].tenure;
         ownership.stored(&[Span { tenure, expected: 5, next: 9, sent_ms: Some(1_000) }]);
-        assert_eq!(ownership.lag(&HashMap::from([(0, 12), (1, 5)]), 3_000), (3, 2_000));
-        assert_eq!(ownership.lag(&HashMap::from([(0, 9), (1, 5)]), 3_000), (0, 0));
+        assert_eq!(ownership.lag(&BTreeMap::from([(0, 12), (1, 5)]), 3_000), (3, 2_000));
+        assert_eq!(ownership.lag(&BTreeMap::from([(0, 9), (1, 5)]), 3_000), (0, 0));
     }
 }

@@ -1,6 +1,6 @@
 //! The stored positions: where each partition goes on.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use service::Part;
 use service::postgres::PostgresConfig;
@@ -38,8 +38,8 @@ pub(crate) async fn load(
     part: &Part,
     stop: &CancellationToken,
     log: &Log,
-    partitions: &HashMap<i32, Extent>,
-) -> anyhow::Result<Option<HashMap<i32, i64>>> {
+    partitions: &BTreeMap<i32, Extent>,
+) -> anyhow::Result<Option<BTreeMap<i32, i64>>> {
     retry::with_postgres(config, application, part, stop, move |connection| async move {
         let stored = stored(&connection, log).await?;
         let new: Vec<(i32, i64)> = partitions
@@ -66,9 +66,17 @@ pub(crate) async fn load(
 }
 
 /// The stored positions of all partitions of a topic.
-pub(crate) async fn stored(client: &Client, log: &Log) -> Result<HashMap<i32, i64>, Error> {
+pub(crate) async fn stored(client: &Client, log: &Log) -> Result<BTreeMap<i32, i64>, Error> {
     let sql = "SELECT partition, next_offset FROM market_data_oltp.kafka_offsets WHERE cluster_id = $1 AND topic = $2";
     let rows = client.query(sql, &[&log.cluster_id, &log.topic]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// The same for whoever does not know the cluster: the furthest position of each partition, whichever cluster it is from.
+pub(crate) async fn stored_of_topic(client: &Client, topic: &str) -> Result<BTreeMap<i32, i64>, Error> {
+    let sql =
+        "SELECT partition, max(next_offset) FROM market_data_oltp.kafka_offsets WHERE topic = $1 GROUP BY partition";
+    let rows = client.query(sql, &[&topic]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 

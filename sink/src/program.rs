@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use service::start::EXIT_USAGE;
 
-use crate::config::{Identity, SinkConfig};
+use crate::audit;
+use crate::config::{Consumer, SinkConfig};
 use crate::dead_letters;
 use crate::row::Row;
 use crate::run;
@@ -23,11 +24,13 @@ enum Command {
     /// Records that could not be stored
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
+    /// Compare what the producer numbered, what Kafka holds, what PostgreSQL holds and what the API serves
+    Audit(audit::command::Audit),
 }
 
 /// Runs the service, or the command that is named after the program: all of a consumer's `main`.
-pub fn main<R: Row>(identity: Identity) -> ExitCode {
-    let matches = Arguments::command().name(identity.service).try_get_matches();
+pub fn main<R: Row>(consumer: Consumer) -> ExitCode {
+    let matches = Arguments::command().name(consumer.service).try_get_matches();
     let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -35,11 +38,14 @@ pub fn main<R: Row>(identity: Identity) -> ExitCode {
             return if error.use_stderr() || shown.is_err() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    let read_config = |vars: &mut service::Vars| SinkConfig::from_vars(vars, identity);
+    let read_config = |vars: &mut service::Vars| SinkConfig::from_vars(vars, consumer);
     match arguments.command {
-        None => service::main(identity.service, read_config, run::<R>),
+        None => service::main(consumer.service, read_config, run::<R>),
         Some(Command::DeadLetters(command)) => {
-            service::main(identity.service, read_config, |config, _stop| dead_letters::run::<R>(command, config))
+            service::main(consumer.service, read_config, |config, _stop| dead_letters::run::<R>(command, config))
+        }
+        Some(Command::Audit(audit)) => {
+            service::main(consumer.service, read_config, |config, _stop| audit::command::run::<R>(audit, config))
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The thread that polls Kafka: fills the lanes' batches, answers the group, and never waits long enough to be thrown out of it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,11 +12,12 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use service::Part;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::{Batch, Coordinates, RawRecord};
 use crate::batcher::Batcher;
+use crate::lag::Seen;
 use crate::lane::Finished;
 use crate::membership::{Change, Membership};
 use crate::ownership::Ownership;
@@ -81,8 +82,8 @@ enum Answer {
 
 /// Positions that are being read from PostgreSQL.
 struct Load {
-    extents: HashMap<i32, Extent>,
-    positions: oneshot::Receiver<anyhow::Result<Option<HashMap<i32, i64>>>>,
+    extents: BTreeMap<i32, Extent>,
+    positions: oneshot::Receiver<anyhow::Result<Option<BTreeMap<i32, i64>>>>,
 }
 
 /// See the module.
@@ -94,6 +95,7 @@ pub(crate) struct Reader {
     stop: CancellationToken,
     lanes: Vec<LaneEnd>,
     finished: mpsc::Receiver<Finished>,
+    seen: watch::Sender<Vec<Seen>>,
     ownership: Ownership,
     answer: Option<Answer>,
     /// Partitions whose position turned out to be elsewhere.
@@ -111,6 +113,7 @@ impl Reader {
         kafka: Part,
         lanes: Vec<LaneEnd>,
         finished: mpsc::Receiver<Finished>,
+        seen: watch::Sender<Vec<Seen>>,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -122,6 +125,7 @@ impl Reader {
             stop,
             lanes,
             finished,
+            seen,
             answer: None,
             lost: Vec::new(),
             relocation: None,
@@ -239,8 +243,11 @@ impl Reader {
         let done = if paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
         match done {
             Ok(()) => {
+                if self.paused != paused {
+                    tracing::info!(paused, "reading from Kafka");
+                }
                 self.paused = paused;
-                tracing::info!(paused, "reading from Kafka");
+                self.shared.metrics.paused.set(f64::from(u8::from(paused)));
             }
             Err(error) => tracing::warn!(%error, paused, "Kafka does not pause or resume; trying again"),
         }
@@ -278,19 +285,25 @@ impl Reader {
     }
 
     fn take_partitions(&mut self, partitions: Vec<i32>, load: Option<Load>) -> anyhow::Result<Option<Answer>> {
-        let Some(mut load) = load.or_else(|| self.load(&partitions)) else {
-            return Ok(Some(Answer::Take(partitions, None)));
-        };
-        let Some(positions) = received(&mut load, &self.shared.log)? else {
-            return Ok(Some(Answer::Take(partitions, Some(load))));
-        };
+        let mut positions = BTreeMap::new();
+        if !partitions.is_empty() {
+            let Some(mut load) = load.or_else(|| self.load(&partitions)) else {
+                return Ok(Some(Answer::Take(partitions, None)));
+            };
+            match received(&mut load, &self.shared.log)? {
+                Some(received) => positions = received,
+                None => return Ok(Some(Answer::Take(partitions, Some(load)))),
+            }
+            tracing::info!(?positions, "reading on where PostgreSQL stands");
+        }
         let list = self.list(positions.iter().map(|(partition, position)| (*partition, Some(*position))));
         self.consumer.incremental_assign(&list).context("Kafka does not accept the assignment it made")?;
         for (partition, position) in &positions {
             self.ownership.begin(*partition, *position);
         }
-        tracing::info!(?positions, "reading on where PostgreSQL stands");
-        self.paused = false;
+        if self.paused {
+            self.set_paused(true); // the new ones too
+        }
         Ok(None)
     }
 
@@ -364,7 +377,7 @@ impl Reader {
     /// Starts to read positions; `None` while Kafka does not say where the logs begin and end.
     fn load(&self, partitions: &[i32]) -> Option<Load> {
         let topic = &self.shared.log.topic;
-        let mut extents = HashMap::new();
+        let mut extents = BTreeMap::new();
         for partition in partitions {
             match self.consumer.fetch_watermarks(topic, *partition, ASK_MAX) {
                 Ok((first, end)) => extents.insert(*partition, Extent { first, end }),
@@ -397,7 +410,9 @@ impl Reader {
 
     fn show_lag(&self) {
         let now_ms = jiff::Timestamp::now().as_millisecond();
-        let (records, age_ms) = self.ownership.lag(&self.consumer.context().log_ends(), now_ms);
+        let log_ends = self.consumer.context().log_ends();
+        self.seen.send_replace(self.ownership.seen(&log_ends));
+        let (records, age_ms) = self.ownership.lag(&log_ends, now_ms);
         let metrics = &self.shared.metrics;
         #[expect(clippy::cast_precision_loss, reason = "shown to people")]
         {
@@ -489,7 +504,7 @@ fn trouble(error: &KafkaError, part: &Part, topic: &str) -> anyhow::Result<()> {
 }
 
 /// The positions, if they have come, each checked against what Kafka still has.
-fn received(load: &mut Load, log: &positions::Log) -> anyhow::Result<Option<HashMap<i32, i64>>> {
+fn received(load: &mut Load, log: &positions::Log) -> anyhow::Result<Option<BTreeMap<i32, i64>>> {
     let positions = match load.positions.try_recv() {
         Ok(loaded) => loaded?,
         Err(oneshot::error::TryRecvError::Empty) => None,

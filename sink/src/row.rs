@@ -35,6 +35,26 @@ pub trait Row: Send + Sync + 'static {
     /// # Errors
     /// [`Refusal`] where the payload is not a valid record; nothing of the row may be written then.
     fn encode(payload: &[u8], at: Coordinates, row: StartRow<'_>) -> Result<Place, Refusal>;
+
+    /// Which record this is, for an audit; `None` where it is not valid, or of a kind that is not audited.
+    fn identify(payload: &[u8], at: Coordinates) -> Option<Identity>;
+    /// Counts rows by symbol and minute (start in Unix nanoseconds) from `$1` to before `$2`, both in Unix nanoseconds.
+    const COUNT_BY_MINUTE: &'static str;
+    /// What the API calls such records in `/v2/stocks/{symbol}/…`.
+    const API_NAME: &'static str;
+}
+
+/// Which record it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its instrument.
+    pub symbol: String,
+    /// Its time in Unix nanoseconds.
+    pub ts_ns: i64,
+    /// A hash of its natural key.
+    pub key: u64,
+    /// Its place in the live stream: epoch and seq.
+    pub position: Option<(i64, u64)>,
 }
 
 /// Where a row belongs.

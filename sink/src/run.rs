@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use service::telemetry::Metrics;
 use service::{Health, Part, Tasks, ops};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::batcher::Batcher;
@@ -20,10 +20,12 @@ use crate::positions::Log;
 use crate::reader::{LaneEnd, Reader};
 use crate::row::Row;
 use crate::store::Shared;
-use crate::{retry, schema, upkeep};
+use crate::{lag, retry, schema, upkeep};
 
+/// How long the reader and the lanes may take to stop; the reader drains for a part of it.
+const PIPELINE_STOP_MAX: Duration = Duration::from_secs(15);
 /// How long the whole stop may take.
-const STOP_MAX: Duration = Duration::from_secs(15);
+const STOP_MAX: Duration = Duration::from_secs(18);
 /// Reports of the lanes that the reader has not heard yet; it listens many times a second.
 const REPORTS_MAX: usize = 1024;
 
@@ -115,12 +117,15 @@ async fn pipeline<R: Row>(
     }
     tasks.spawn("upkeep", upkeep::run::<R>(Arc::clone(&shared), tasks.stop_token()));
 
-    let reader = Reader::new(Arc::clone(&shared), consumer, kafka, lanes, reports, tasks.stop_token());
+    let (seen, lag) = watch::channel(Vec::new());
+    tasks.spawn("lag", lag::report(Arc::clone(&shared), lag, tasks.stop_token()));
+
+    let reader = Reader::new(Arc::clone(&shared), consumer, kafka, lanes, reports, seen, tasks.stop_token());
     let (ended, end) = oneshot::channel();
     std::thread::Builder::new()
         .name("reader".to_owned())
         .spawn(move || drop(ended.send(reader.run()))) // nobody waits for it any more when the stop took too long
         .context("cannot start the reader's thread")?;
     tasks.spawn("reader", async { end.await.context("the reader panicked")? });
-    tasks.run(STOP_MAX).await
+    tasks.run(PIPELINE_STOP_MAX).await
 }

@@ -143,7 +143,7 @@ impl<R: Row> Writer<R> {
     fn count(&mut self, encoded: &Encoded, plan: &Plan, stored: u64, started: Instant) {
         let metrics = &self.shared.metrics;
         let refused = plan.lettered.len().saturating_sub(encoded.refused.len());
-        let there_already = (encoded.len() - refused) as u64 - stored;
+        let there_already = ((encoded.len() - refused) as u64).saturating_sub(stored);
         self.met_duplicates = there_already > 0;
         metrics.rows_stored.increment(stored);
         metrics.duplicates_skipped.increment(there_already);

@@ -1,6 +1,5 @@
 //! `dead-letters list`, `show` and `replay`.
 
-use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use anyhow::{Context as _, ensure};
@@ -39,7 +38,11 @@ pub(crate) enum Command {
 /// # Errors
 /// Where a server does not answer, an id is unknown, or a replayed record is refused again.
 pub(crate) async fn run<R: Row>(command: Command, config: SinkConfig) -> anyhow::Result<()> {
-    let letters = letters(&config).await?;
+    let reading = {
+        let config = config.clone();
+        tokio::task::spawn_blocking(move || read(&config))
+    };
+    let letters = reading.await.context("reading dead letters panicked")??;
     let mut out = std::io::stdout().lock();
     match command {
         Command::List => {
@@ -69,21 +72,6 @@ pub(crate) async fn run<R: Row>(command: Command, config: SinkConfig) -> anyhow:
 
 fn unknown(id: &str) -> String {
     format!("there is no dead letter {id}; `dead-letters list` shows all")
-}
-
-/// This service's dead letters by id: where a record was refused more than once, the last time counts.
-async fn letters(config: &SinkConfig) -> anyhow::Result<BTreeMap<String, DeadLetter>> {
-    let (kafka, topic) = (config.kafka.clone(), config.topic.clone());
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut letters = BTreeMap::new();
-        read::read(&kafka, |letter| {
-            if letter.topic == topic {
-                letters.insert(letter.id(), letter);
-            }
-        })?;
-        anyhow::Ok(letters)
-    });
-    reading.await.context("reading dead letters panicked")?
 }
 
 enum Outcome {

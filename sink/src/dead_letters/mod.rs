@@ -6,6 +6,7 @@ mod read;
 
 pub(crate) use command::{Command, run};
 pub(crate) use deliver::DeadLetters;
+pub(crate) use read::read;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;

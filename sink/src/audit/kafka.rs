@@ -1,13 +1,13 @@
 //! Counts what Kafka holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use rdkafka::message::Message as _;
 
 use super::{Counter, Minute, Tally};
 use crate::batch::Coordinates;
 use crate::config::SinkConfig;
-use crate::dead_letters;
+use crate::dead_letters::{self, DeadLetter};
 use crate::row::Row;
 use crate::topic::{self, Part};
 
@@ -24,15 +24,14 @@ pub(crate) struct Held {
 /// # Errors
 /// Where no broker answers.
 pub(crate) fn count<R: Row>(config: &SinkConfig, part: &Part) -> anyhow::Result<Held> {
-    let letters = dead_letters::read(config)?;
-    let is_letter = |at| letters.values().any(|letter| letter.coordinates() == at);
+    let letters: HashSet<Coordinates> = dead_letters::read(config)?.values().map(DeadLetter::coordinates).collect();
     let (mut counter, mut dead_letters) = (Counter::default(), 0);
     topic::read(&config.kafka, &config.topic, part, |message| {
         let at = Coordinates { partition: message.partition(), offset: message.offset() };
-        match R::identify(message.payload().unwrap_or_default(), at) {
-            Some(_) if is_letter(at) => dead_letters += 1,
-            Some(record) => counter.add(&record),
-            None => {}
+        if letters.contains(&at) {
+            dead_letters += 1;
+        } else if let Some(record) = R::identify(message.payload().unwrap_or_default(), at) {
+            counter.add(&record);
         }
         Ok(())
     })?;

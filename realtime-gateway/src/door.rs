@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::config::DoorLimits;
+use crate::fanout::client::Cut;
 
 /// Why a connection is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,9 +112,10 @@ impl Drop for Place {
     }
 }
 
-/// So many a second, and as many at once after a second of rest.
+/// So many a second on average, and a burst at once after a rest.
 #[derive(Clone, Copy, Debug)]
 pub struct Bucket {
+    burst: f64,
     tokens: f64,
     at: Instant,
 }
@@ -121,14 +123,13 @@ pub struct Bucket {
 impl Bucket {
     /// A full one.
     #[must_use]
-    pub fn new(rate: u32, now: Instant) -> Self {
-        Self { tokens: f64::from(rate), at: now }
+    pub fn new(burst: u32, now: Instant) -> Self {
+        Self { burst: burst.into(), tokens: burst.into(), at: now }
     }
 
     /// Takes one; false where there is none.
     pub fn take(&mut self, rate: u32, now: Instant) -> bool {
-        let rate = f64::from(rate);
-        self.tokens = (self.tokens + now.duration_since(self.at).as_secs_f64() * rate).min(rate);
+        self.tokens = (self.tokens + now.duration_since(self.at).as_secs_f64() * f64::from(rate)).min(self.burst);
         self.at = now;
         let some = self.tokens >= 1.0;
         if some {
@@ -138,10 +139,48 @@ impl Bucket {
     }
 }
 
+/// Watches how fast one client talks.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    rate: u32,
+    bucket: Bucket,
+}
+
+impl Pace {
+    /// Seconds' worth of messages that may come at once: a page that subscribes to its whole list one symbol at a time is no attack.
+    const BURST_S: u32 = 10;
+
+    /// At most `rate` messages a second over [`Self::BURST_S`] seconds.
+    #[must_use]
+    pub fn new(rate: u32, now: Instant) -> Self {
+        Self { rate, bucket: Bucket::new(rate.saturating_mul(Self::BURST_S), now) }
+    }
+
+    /// Counts a message.
+    ///
+    /// # Errors
+    /// [`Cut::Flood`] where there were too many.
+    pub fn step(&mut self, now: Instant) -> Result<(), Cut> {
+        if self.bucket.take(self.rate, now) { Ok(()) } else { Err(Cut::Flood) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn a_client_may_say_much_at_once_but_not_for_long() {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(100, now);
+        assert!((0..1_000).all(|_| pace.step(now).is_ok()));
+        assert_eq!(pace.step(now), Err(Cut::Flood));
+        for _ in 0..100 {
+            now += Duration::from_millis(100);
+            assert!((0..10).all(|_| pace.step(now).is_ok()), "the rate itself never ends");
+        }
+    }
 
     fn door(connections_max: usize, per_address: usize, rate: u32) -> Door {
         let mut limits = service::Vars::from_pairs(&[]).load(crate::config::Config::from_vars).unwrap().door;

@@ -22,7 +22,7 @@ fn the_javascript_clients_agree() {
     files.sort();
     assert!(!files.is_empty(), "no test file has `{only}` in its name");
     let mut node = Command::new("node");
-    node.args(["--test", "--test-concurrency=1", "--test-timeout=180000"]).args(files).current_dir(&folder);
+    node.args(["--test", "--test-concurrency=1", "--test-timeout=120000"]).args(files).current_dir(&folder);
     run(node.env("GATEWAY_BIN", env!("CARGO_BIN_EXE_realtime-gateway")), "node --test");
 }
 

@@ -31,8 +31,10 @@ pub enum Cut {
     Gone,
     /// Its token ran out.
     Expired,
-    /// It broke a protocol or a limit.
+    /// It broke the protocol or a size limit.
     Misuse,
+    /// It sent too many messages.
+    Flood,
     /// The gateway stops; come back to another one.
     Draining,
 }
@@ -49,6 +51,7 @@ impl Cut {
             Self::Gone => "gone",
             Self::Expired => "expired",
             Self::Misuse => "misuse",
+            Self::Flood => "message_rate",
             Self::Draining => "draining",
         }
     }
@@ -63,7 +66,8 @@ impl Cut {
             Self::Silent => (1001, "no answer to pings"),
             Self::Gone => (1000, ""),
             Self::Expired => (4001, "token expired; get a new one and reconnect"),
-            Self::Misuse => (1008, "limit exceeded"),
+            Self::Misuse => (1008, "protocol or size limit broken"),
+            Self::Flood => (1008, "too many messages; subscribe with a list of symbols"),
             Self::Draining => (1012, "the gateway restarts; reconnect"),
         }
     }

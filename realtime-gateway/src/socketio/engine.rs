@@ -11,7 +11,7 @@ use engineioxide::service::EngineIoService;
 use engineioxide::{DisconnectReason, ProtocolVersion, Socket, Str};
 
 use super::session::{Arrival, Session};
-use crate::door::Bucket;
+use crate::door::Pace;
 use crate::fanout::client::{Client, Cut};
 use crate::fanout::encoding::{Encoding, Wire};
 use crate::gateway::Gateway;
@@ -29,7 +29,7 @@ pub struct Slot(Mutex<Option<Seat>>);
 struct Seat {
     session: Session,
     client: Arc<Client>,
-    bucket: Bucket,
+    pace: Pace,
 }
 
 /// Receives what the engine hears.
@@ -70,8 +70,8 @@ impl EngineIoHandler for Handler {
         let mut session = Session::new(&self.gateway, &client, arrival);
         session.opened();
         let connect_by = session.connect_by();
-        let bucket = Bucket::new(self.gateway.config.door.messages_rate, std::time::Instant::now());
-        *lock(&socket.data) = Some(Seat { session, client: Arc::clone(&client), bucket });
+        let pace = Pace::new(self.gateway.config.door.messages_rate, std::time::Instant::now());
+        *lock(&socket.data) = Some(Seat { session, client: Arc::clone(&client), pace });
         tokio::spawn(pump(Arc::clone(&socket), client));
         if let Some(connect_by) = connect_by {
             let socket = Arc::downgrade(&socket);
@@ -110,12 +110,7 @@ impl Handler {
     fn hear(&self, socket: &Arc<Socket<Slot>>, listen: impl FnOnce(&mut Session) -> Result<(), Cut>) {
         let mut slot = lock(&socket.data);
         let Some(seat) = slot.as_mut() else { return };
-        let rate = self.gateway.config.door.messages_rate;
-        let heard = if seat.bucket.take(rate, std::time::Instant::now()) {
-            listen(&mut seat.session)
-        } else {
-            Err(Cut::Misuse)
-        };
+        let heard = seat.pace.step(std::time::Instant::now()).and_then(|()| listen(&mut seat.session));
         if let Err(reason) = heard {
             seat.client.cut(reason);
         }

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::Conversation;
 use super::frame::{Incoming, Opcode, Reader, Violation, close_frame, frame};
 use crate::config::DoorLimits;
-use crate::door::Bucket;
+use crate::door::Pace;
 use crate::fanout::client::{Client, Cut, Flushed};
 
 /// Bytes read at once.
@@ -51,14 +51,14 @@ async fn converse(
 ) -> Result<Cut, Violation> {
     let Some(socket) = client.socket() else { return Ok(Cut::Gone) };
     let mut reader = Reader::default();
-    let mut bucket = Bucket::new(limits.messages_rate, Instant::now());
+    let mut pace = Pace::new(limits.messages_rate, Instant::now());
     reader.feed(early);
     let mut blocked = false;
     loop {
         while let Some(incoming) = reader.next(limits.message_bytes_max)? {
             client.heard();
-            if !bucket.take(limits.messages_rate, Instant::now()) {
-                return Ok(Cut::Misuse);
+            if let Err(flood) = pace.step(Instant::now()) {
+                return Ok(flood);
             }
             let heard = match incoming {
                 Incoming::Text(text) => conversation.text(&text),

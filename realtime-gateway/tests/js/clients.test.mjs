@@ -86,7 +86,7 @@ test('subscribe and unsubscribe keep their order, however fast they come', async
   for (const options of Object.values(transports)) {
     const socket = v4(gateway.url, { ...options, forceNew: true });
     await connected(socket);
-    for (let round = 0; round < 20; round += 1) {
+    for (let round = 0; round < 60; round += 1) {
       socket.emit('subscribe', 'FLIP');
       socket.emit('unsubscribe', 'FLIP');
       socket.emit('subscribe', ['A', 'B']);

@@ -122,8 +122,20 @@ export function collect(socket, ...names) {
 
 export const connected = (socket) => (socket.connected ? Promise.resolve() : once(socket, 'connect'));
 
-/** Emits and waits for the acknowledgement, with every version of the client. */
-export const ask = (socket, event, argument) => new Promise((resolve) => socket.emit(event, argument, resolve));
+/** Emits and waits for the acknowledgement, with every version of the client; fails when the connection ends first. */
+export function ask(socket, event, argument, limit = 30_000) {
+  return new Promise((resolve, reject) => {
+    const lost = (reason) => done(reject, new Error(`no acknowledgement of ${event}: ${reason}`));
+    const timer = setTimeout(() => lost(`not within ${limit} ms`), limit);
+    const done = (settle, value) => {
+      clearTimeout(timer);
+      socket.off('disconnect', lost);
+      settle(value);
+    };
+    socket.on('disconnect', lost);
+    socket.emit(event, argument, (answer) => done(resolve, answer));
+  });
+}
 
 export const trade = (symbol, seq, more = {}) => ({
   symbol, price: 100 + seq / 100, size: 10, timestamp: 1700000000000 + seq, source: 'alpaca', epoch: 1, seq, ...more,

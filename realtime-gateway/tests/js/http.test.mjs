@@ -179,7 +179,9 @@ test('server-sent events', async () => {
   })().catch(() => {});
   await eventually('the missed ones', () => more.includes('"seq":3'));
   assert.match(more, /"recovered":true/);
-  assert.ok(more.includes('"seq":2') && !more.includes('"seq":1,') && !more.includes('event: snapshot'));
+  // What was missed stands in for a snapshot; one may follow when the history API has told the previous close.
+  const [missed] = more.split('event: snapshot');
+  assert.ok(missed.includes('"seq":2') && missed.includes('"seq":3') && !missed.includes('"seq":1,'), more);
   await again.body.cancel().catch(() => {});
 });
 
@@ -263,7 +265,7 @@ test('garbage of every kind changes nothing for the others', async () => {
   }
   const chatter = new WebSocket(`${gateway.url.replace('http', 'ws')}/ws`);
   await once(chatter, 'open');
-  for (let index = 0; index < 1000; index += 1) chatter.send('{"type":"ping"}');
+  for (let index = 0; index < 1_500; index += 1) chatter.send('{"type":"ping"}');
   const [code] = await once(chatter, 'close');
   assert.equal(code, 1008, 'too many messages a second');
   await redis.publish('trades', trade('CALM', 1));

@@ -72,6 +72,22 @@ test('polling: packets in both directions, pings, and the end of the session', a
   await eventually('the session is over', async () => (await fetch(url)).status === 400);
 });
 
+test('a client may say much at once; one that floods is cut and told why, on both transports', async () => {
+  const { socket, next } = await websocket();
+  const closed = once(socket, 'close');
+  socket.send('40');
+  for (let count = 0; count < 900; count += 1) socket.send('42["unsubscribe","X"]');
+  socket.send('427["unsubscribe","X"]');
+  await next('437'); // all within ten seconds' worth of messages
+  for (let count = 0; count < 1_000; count += 1) socket.send('42["unsubscribe","X"]');
+  const [code, reason] = await closed;
+  assert.deepEqual([code, String(reason)], [1008, 'too many messages; subscribe with a list of symbols']);
+  const { post, url } = await polling();
+  await post(['40', ...Array(1_100).fill('42["unsubscribe","X"]')].join('\x1e'));
+  await eventually('the session is over', async () => (await fetch(url)).status === 400);
+  assert.ok((await gateway.metric('gateway_cut_total{reason="message_rate"}')) >= 2);
+});
+
 test('a client that does not answer pings is dropped, on both transports', async () => {
   const { next, socket } = await websocket();
   socket.send('40');

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::faults::Faults;
 use crate::protocol::StreamError;
-use crate::rest::limit::RateLimit;
+use crate::rate_limit::RateLimit;
 use crate::venue::Market;
 
 /// A stream endpoint.

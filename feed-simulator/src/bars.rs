@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use market::conditions::{Eligibility, OpenClose, eligibility};
 
 use crate::conditions::Conditions;
-use crate::message::{Bar, BarKind, Message, NS_PER_MINUTE, SymbolId, Trade, minute_of};
-use crate::symbols::Tape;
+use crate::message::{Bar, BarKind, Message, Trade};
+use crate::symbols::{SymbolId, Tape};
+use crate::units::{NS_PER_MINUTE, minute_of};
 
 /// How many minutes stay open for late trades, the running one included.
 const MINUTES_KEPT: usize = 3;

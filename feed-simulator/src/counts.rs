@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::message::{Kind, Message, SymbolId, Trade, UNITS_PER_DOLLAR};
-use crate::symbols::SymbolTable;
+use crate::message::{Kind, Message, Trade};
+use crate::symbols::{SymbolId, SymbolTable};
+use crate::units::UNITS_PER_DOLLAR;
 
 /// What was said about one symbol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

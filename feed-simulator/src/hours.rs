@@ -4,7 +4,7 @@ use jiff::civil::{Date, Time};
 use jiff::{Timestamp, ToSpan as _};
 use market::calendar::{Session, new_york};
 
-use crate::message::{NS_PER_MS, NS_PER_SECOND};
+use crate::units::{NS_PER_MS, NS_PER_SECOND};
 
 /// One New York day in Unix nanoseconds, looked up once and asked often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

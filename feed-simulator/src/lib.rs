@@ -24,6 +24,7 @@ pub mod message;
 pub mod options;
 pub mod pacing;
 pub mod protocol;
+pub mod rate_limit;
 pub mod replay;
 pub mod rest;
 mod server;
@@ -33,6 +34,7 @@ mod start;
 pub mod symbols;
 pub mod synthetic;
 pub mod tape;
+pub mod units;
 pub mod venue;
 pub mod wire;
 

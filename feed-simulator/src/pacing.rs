@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::hours::Day;
-use crate::message::NS_PER_SECOND;
 use crate::source::Pace;
+use crate::units::NS_PER_SECOND;
 
 /// A pause in the stream longer than this, at a change of day, is a night that a replay need not wait for.
 const NIGHT_NS: i64 = 3600 * NS_PER_SECOND;

@@ -17,8 +17,8 @@ use crate::app::{App, Credentials, Limits, Seats};
 use crate::engine::Engine;
 use crate::faults::Faults;
 use crate::options::{MarketKind, Options, Settings};
+use crate::rate_limit::RateLimit;
 use crate::replay::{Replay, read};
-use crate::rest::limit::RateLimit;
 use crate::server::router;
 use crate::source::{Pace, Source};
 use crate::symbols::{SymbolTable, TEST_SYMBOL};
@@ -230,5 +230,5 @@ fn replay_market(options: &Options, kind: MarketKind) -> anyhow::Result<Prepared
 
 fn moment_ns(date: jiff::civil::Date, time: Time) -> anyhow::Result<i64> {
     let zoned = date.to_datetime(time).to_zoned(new_york())?;
-    Ok(zoned.timestamp().as_millisecond() * crate::message::NS_PER_MS)
+    Ok(zoned.timestamp().as_millisecond() * crate::units::NS_PER_MS)
 }

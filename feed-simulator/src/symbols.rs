@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use crate::message::{SymbolId, UNITS_PER_DOLLAR};
+use crate::units::UNITS_PER_DOLLAR;
+
+/// Index of a symbol in the [`SymbolTable`] of its market.
+pub type SymbolId = u32;
 
 /// Which tape reports a symbol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

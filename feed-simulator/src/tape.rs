@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
-use crate::message::{Bar, BarKind, Cancel, Correction, Message, Quote, SymbolId, Trade};
+use crate::message::{Bar, BarKind, Cancel, Correction, Message, Quote, Trade};
+use crate::symbols::SymbolId;
 
 /// Minute bars kept per symbol: two weeks around the clock.
 const BARS_PER_SYMBOL_MAX: usize = 20_160;

@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use crate::counts::Counts;
 use crate::hub::Hub;
-use crate::message::{Bar, SymbolId};
+use crate::message::Bar;
 use crate::source::Pace;
-use crate::symbols::SymbolTable;
+use crate::symbols::{SymbolId, SymbolTable};
 use crate::synthetic::{History, Hours};
 use crate::tape::Tape;
 use crate::wire::text::time_text;

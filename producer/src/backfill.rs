@@ -16,10 +16,10 @@ use tokio::time::{Instant, sleep_until};
 use crate::alpaca::rest::{History, Pages, Rest};
 use crate::cold::Cold;
 use crate::event::Event;
-use crate::fanout::{Encoded, Stream};
 use crate::feed::Feed;
 use crate::gaps::Herald;
 use crate::journal::Journal;
+use crate::record::{Encoded, Stream};
 
 /// Pause before a gap that could not be healed is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(300);

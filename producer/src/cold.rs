@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::fanout::Encoded;
+use crate::record::Encoded;
 
 /// Records that may wait for the writer, about 32 MB. It only fills where neither Kafka nor the disk takes records.
 const QUEUE_MAX: usize = 1 << 17;

@@ -11,51 +11,7 @@ use crate::event::Event;
 use crate::feed::{Feed, Step};
 use crate::hot::Hot;
 use crate::positions::{Counters, Positions};
-
-/// The streams that records travel in; each has its channel, and all but quotes their topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stream {
-    /// Trades.
-    Trades,
-    /// Bars.
-    Bars,
-    /// Quotes, hot only.
-    Quotes,
-    /// Outages; their key is the feed's name.
-    Gaps,
-    /// Trades that do not hold as they were reported.
-    Corrections,
-}
-
-impl Stream {
-    /// All of them, in the order of their numbers, which are also written to disk.
-    pub const ALL: [Self; 5] = [Self::Trades, Self::Bars, Self::Quotes, Self::Gaps, Self::Corrections];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Trades => "trades",
-            Self::Bars => "bars",
-            Self::Quotes => "quotes",
-            Self::Gaps => "gaps",
-            Self::Corrections => "corrections",
-        }
-    }
-}
-
-/// One encoded record. Cloning it copies no data.
-#[derive(Clone, Debug)]
-pub struct Encoded {
-    /// Where it belongs.
-    pub stream: Stream,
-    /// Who reported it; `None` where it comes from disk, where that is no matter any more.
-    pub feed: Option<Feed>,
-    /// Its Kafka key.
-    pub symbol: Symbol,
-    /// Feed time in Unix nanoseconds; 0 where it says nothing about how far the feed is known.
-    pub ts_ns: i64,
-    /// JSON.
-    pub json: Bytes,
-}
+use crate::record::{Encoded, Stream};
 
 /// The point where the two paths part. Each feed has its own; the positions are shared.
 pub struct Fanout {

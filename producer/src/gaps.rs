@@ -5,10 +5,11 @@ use market::{Gap, NS_PER_MS, Symbol};
 use tokio::sync::mpsc;
 
 use crate::cold::Cold;
-use crate::fanout::{Encoded, FeedClock, Stream};
+use crate::fanout::FeedClock;
 use crate::feed::Feed;
 use crate::hot::Hot;
 use crate::journal::Journal;
+use crate::record::{Encoded, Stream};
 
 /// Tells everybody about a gap: clients through Redis, the database through Kafka, the next run through the journal.
 #[derive(Clone)]

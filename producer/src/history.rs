@@ -12,9 +12,9 @@ use tokio::time::sleep;
 use crate::alpaca::rest::{History, Pages, Rest};
 use crate::backfill::encode;
 use crate::cold::Cold;
-use crate::fanout::Encoded;
 use crate::feed::Feed;
 use crate::journal::Journal;
+use crate::record::Encoded;
 
 /// Symbols that are given a past; with more, only the first ones, because a whole market's would take hours.
 const SYMBOLS_MAX: usize = 500;

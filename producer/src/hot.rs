@@ -11,7 +11,7 @@ use service::{Backoff, CancellationToken, Part};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::fanout::{Encoded, Stream};
+use crate::record::{Encoded, Stream};
 
 /// Records that may wait for Redis, about 64 MB; at 100,000 a second that is two and a half seconds.
 const QUEUE_MAX: usize = 1 << 18;

@@ -1,8 +1,8 @@
 //! Feeds in, normalised records out.
 //!
 //! One record's way: [`connection`] reads a frame from the socket, the feed's [`feed::Protocol`] ([`alpaca`], [`finnhub`], [`massive`])
-//! takes it apart ([`raw`]) and makes [`event::Event`]s of it, [`fanout`] gives each record its place ([`positions`]), encodes it once and
-//! hands the same bytes to [`hot`] (Redis) and [`cold`] (Kafka). An outage becomes a gap ([`gaps`]), which [`backfill`] heals from the
+//! takes it apart ([`raw`]) and makes [`event::Event`]s of it, [`fanout`] gives each record its place ([`positions`]), encodes it once
+//! ([`record`]) and hands the same bytes to [`hot`] (Redis) and [`cold`] (Kafka). An outage becomes a gap ([`gaps`]), which [`backfill`] heals from the
 //! REST history; [`journal`] is what survives a crash. [`tools`] are the subcommands for people.
 
 pub mod alpaca;
@@ -26,6 +26,7 @@ pub mod massive;
 pub mod outlet;
 pub mod positions;
 pub mod raw;
+pub mod record;
 pub mod revisions;
 pub mod time;
 pub mod tools;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use market::{Position, Symbol};
 
-use crate::fanout::Stream;
+use crate::record::Stream;
 
 /// The counters. Clones share them.
 #[derive(Clone)]

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use crate::bars::{MinuteBook, rules};
 use crate::dice::whole;
 use crate::hours::Day;
-use crate::message::{BarKind, Message, NS_PER_MINUTE, NS_PER_MS, Trade, minute_of};
+use crate::message::{BarKind, Message, Trade};
 use crate::source::{Batch, Pace, Source};
 use crate::symbols::SymbolTable;
+use crate::units::{NS_PER_MINUTE, NS_PER_MS, minute_of};
 use read::RecordedDay;
 
 /// Messages in one batch at the fastest pace.

@@ -9,8 +9,8 @@ use jiff::civil::Date;
 
 use crate::conditions::Conditions;
 use crate::hours::Day;
-use crate::message::{NS_PER_MS, SymbolId};
-use crate::symbols::{SymbolTable, Tape, is_well_formed};
+use crate::symbols::{SymbolId, SymbolTable, Tape, is_well_formed};
+use crate::units::NS_PER_MS;
 
 /// Milliseconds in the longest day: 25 hours, when clocks go back.
 const DAY_MS_MAX: u32 = 25 * 3_600_000;

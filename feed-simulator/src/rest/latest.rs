@@ -12,7 +12,9 @@ use super::query::{Params, symbol, symbols};
 use super::{Refusal, json_body, market_of};
 use crate::app::App;
 use crate::hours::Day;
-use crate::message::{Bar, NS_PER_SECOND, SymbolId};
+use crate::message::Bar;
+use crate::symbols::SymbolId;
+use crate::units::NS_PER_SECOND;
 use crate::venue::Market;
 use crate::wire::json::{write_rest_bar, write_rest_quote, write_rest_trade};
 

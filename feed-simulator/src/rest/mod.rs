@@ -1,7 +1,6 @@
 //! REST over the same data: what the stream sent is found here again, with the same ids and times.
 
 mod latest;
-pub mod limit;
 pub mod page;
 mod points;
 mod query;
@@ -19,9 +18,9 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use crate::app::{App, Credentials};
-use crate::message::SymbolId;
+use crate::rate_limit::{self, RateLimit};
+use crate::symbols::SymbolId;
 use crate::venue::Market;
-use limit::RateLimit;
 
 /// An answer that says what is wrong, as Alpaca does: `{"message":"…"}`.
 #[derive(Debug)]
@@ -94,7 +93,7 @@ async fn guard(app: &App, limit: &RateLimit, request: Request, next: Next) -> Re
         let text = status.canonical_reason().unwrap_or("error").to_lowercase();
         let mut response = Refusal::new(status, text).into_response();
         if status == StatusCode::TOO_MANY_REQUESTS {
-            put_headers(response.headers_mut(), limit.size(), 0, limit::epoch_after(reset));
+            put_headers(response.headers_mut(), limit.size(), 0, rate_limit::epoch_after(reset));
         }
         return response;
     }

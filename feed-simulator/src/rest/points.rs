@@ -11,8 +11,10 @@ use super::query::{Params, Query, symbol, symbols, timeframe};
 use super::{Refusal, json_body, market_of};
 use crate::app::App;
 use crate::bars::joined;
-use crate::message::{Bar, NS_PER_MS, SymbolId};
+use crate::message::Bar;
+use crate::symbols::SymbolId;
 use crate::tape::{Kept, TradeKey, key_of};
+use crate::units::NS_PER_MS;
 use crate::venue::Market;
 use crate::wire::json::{write_rest_bar, write_rest_trade};
 

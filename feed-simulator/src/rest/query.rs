@@ -8,8 +8,8 @@ use market::Timeframe;
 use super::Refusal;
 use crate::app::{App, Plan};
 use crate::hours::Day;
-use crate::message::NS_PER_MINUTE;
 use crate::symbols::is_well_formed;
+use crate::units::NS_PER_MINUTE;
 use crate::wire::text::parse_time;
 
 /// Raw parameters.

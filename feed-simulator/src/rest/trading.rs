@@ -14,8 +14,8 @@ use super::Refusal;
 use super::query::{Params, given};
 use crate::app::App;
 use crate::hours::Day;
-use crate::message::NS_PER_MS;
 use crate::synthetic::Hours;
+use crate::units::NS_PER_MS;
 
 /// Longest calendar in days: 20 years.
 const CALENDAR_DAYS_MAX: i32 = 7_305;

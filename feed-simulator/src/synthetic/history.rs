@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::{Hours, Settings};
 use crate::dice::{Dice, whole};
 use crate::hours::Day;
-use crate::message::{Bar, NS_PER_MINUTE, SymbolId, minute_of};
-
-use crate::symbols::SymbolTable;
+use crate::message::Bar;
+use crate::symbols::{SymbolId, SymbolTable};
+use crate::units::{NS_PER_MINUTE, minute_of};
 
 /// Streams of the dice from this number on belong to the history, one a symbol.
 const FIRST_STREAM: u64 = 1_000;

@@ -17,12 +17,10 @@ use crate::bars::{MinuteBook, joined, rules};
 use crate::conditions::Conditions;
 use crate::dice::{Dice, whole};
 use crate::hours::Day;
-use crate::message::{
-    BarKind, Cancel, Correction, Luld, Message, NS_PER_MINUTE, NS_PER_MS, NS_PER_SECOND, Report, Status, SymbolId,
-    Trade, minute_of,
-};
+use crate::message::{BarKind, Cancel, Correction, Luld, Message, Report, Status, Trade};
 use crate::source::{Batch, Pace, Source};
-use crate::symbols::{SymbolTable, Tape};
+use crate::symbols::{SymbolId, SymbolTable, Tape};
+use crate::units::{NS_PER_MINUTE, NS_PER_MS, NS_PER_SECOND, minute_of};
 use ids::Ids;
 use price::Price;
 

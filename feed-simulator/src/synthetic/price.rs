@@ -2,8 +2,9 @@
 
 use crate::conditions::Conditions;
 use crate::dice::{Dice, whole};
-use crate::message::{NS_PER_SECOND, Quote, SymbolId, Trade};
-use crate::symbols::Tape;
+use crate::message::{Quote, Trade};
+use crate::symbols::{SymbolId, Tape};
+use crate::units::NS_PER_SECOND;
 
 /// Price units of a cent.
 const CENT: i64 = 100;

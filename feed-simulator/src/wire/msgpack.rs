@@ -7,8 +7,9 @@ use rmpv::Value as Msgpack;
 use serde_json::Value as Json;
 
 use crate::conditions::{Conditions, letter};
-use crate::message::{Bar, Cancel, Correction, Luld, Message, NS_PER_SECOND, Quote, Report, Status, Trade};
+use crate::message::{Bar, Cancel, Correction, Luld, Message, Quote, Report, Status, Trade};
 use crate::symbols::SymbolTable;
+use crate::units::NS_PER_SECOND;
 
 /// The extension type of a timestamp.
 const TIMESTAMP: i8 = -1;

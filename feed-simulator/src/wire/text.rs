@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::message::NS_PER_SECOND;
+use crate::units::NS_PER_SECOND;
 
 /// Appends `value / 10^places` in its shortest decimal form: `1629200` with four places is `162.92`.
 pub fn write_decimal(out: &mut Vec<u8>, value: i64, places: u32) {

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use market::Symbol;
 
-use crate::fanout::{Encoded, Stream};
 use crate::feed::Feed;
 use crate::journal::Journal;
+use crate::record::{Encoded, Stream};
 
 use super::window::Window;
 

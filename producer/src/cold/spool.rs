@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use market::Symbol;
 
-use crate::fanout::{Encoded, Stream};
+use crate::record::{Encoded, Stream};
 
 /// A segment is closed when it has grown past this.
 const SEGMENT_BYTES: u64 = 64 << 20;

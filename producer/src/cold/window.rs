@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::fanout::Encoded;
+use crate::record::Encoded;
 
 /// Records in flight, each under the index that its delivery report will carry. Acknowledgements come in any order.
 #[derive(Debug, Default)]
@@ -72,7 +72,7 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fanout::Stream;
+    use crate::record::Stream;
     use market::Symbol;
     use proptest::prelude::*;
 

@@ -12,8 +12,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _,
 use service::Part;
 use service::kafka::KafkaConfig;
 
-use crate::fanout::{Encoded, Stream};
 use crate::journal::Journal;
+use crate::record::{Encoded, Stream};
 
 use super::Cold;
 use super::progress::Progress;

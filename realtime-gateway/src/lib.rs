@@ -53,6 +53,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let mut tasks = Tasks::new(&drained);
     let token = tasks.stop_token();
     tasks.spawn("redis", redis::subscriber::run(Arc::clone(&gateway), redis, token.clone()));
+    tasks.spawn("demand", redis::demand::run(Arc::clone(&gateway), token.clone()));
     tasks.spawn("heartbeat", heartbeat::run(Arc::clone(&gateway), health, token.clone()));
     tasks.spawn("background", background::run(Arc::clone(&gateway), token.clone()));
     tasks.spawn("pipeline", http::pipeline::watch(pipeline, token.clone()));

@@ -22,10 +22,12 @@ pub struct RedisConfig {
     pub channel_quotes: String,
     /// Gaps and other states of the feed.
     pub channel_status: String,
+    /// Symbols that the clients of the gateways want.
+    pub channel_demand: String,
 }
 
 impl RedisConfig {
-    /// Reads `REDIS_HOST`, `REDIS_PORT`, `REDIS_PASSWORD` and `REDIS_CHANNEL_{TRADES,BARS,QUOTES,STATUS}`.
+    /// Reads `REDIS_HOST`, `REDIS_PORT`, `REDIS_PASSWORD` and `REDIS_CHANNEL_{TRADES,BARS,QUOTES,STATUS,DEMAND}`.
     pub fn from_vars(vars: &mut Vars) -> Self {
         let text = "text";
         Self {
@@ -36,6 +38,7 @@ impl RedisConfig {
             channel_bars: vars.read("REDIS_CHANNEL_BARS", "stock:bars:pubsub".to_owned(), text),
             channel_quotes: vars.read("REDIS_CHANNEL_QUOTES", "stock:quotes:pubsub".to_owned(), text),
             channel_status: vars.read("REDIS_CHANNEL_STATUS", "stock:status:pubsub".to_owned(), text),
+            channel_demand: vars.read("REDIS_CHANNEL_DEMAND", "stock:demand:pubsub".to_owned(), text),
         }
     }
 

@@ -13,13 +13,23 @@ pub enum Channel {
     Bars,
     /// `quote` events.
     Quotes,
-    /// `status` events about one symbol's feed: gaps and heals.
+    /// `status` events about the feed: a gap that is over, symbols that the feed cannot carry, and the like.
     Status,
+    /// `gap` events: an outage has begun.
+    Gap,
+    /// `healed` events: what an outage left out is in the history now.
+    Healed,
 }
 
 impl Channel {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::Trades, Self::Bars, Self::Quotes, Self::Status];
+    pub const ALL: [Self; 6] = [Self::Trades, Self::Bars, Self::Quotes, Self::Status, Self::Gap, Self::Healed];
+
+    /// Whether it tells of the feed itself, not of the market: nobody asks for such a stream, everybody who follows the symbol gets it.
+    #[must_use]
+    pub fn is_about_the_feed(self) -> bool {
+        matches!(self, Self::Status | Self::Gap | Self::Healed)
+    }
 
     /// The event's name on the wire.
     #[must_use]
@@ -29,6 +39,8 @@ impl Channel {
             Self::Bars => "bar",
             Self::Quotes => "quote",
             Self::Status => "status",
+            Self::Gap => "gap",
+            Self::Healed => "healed",
         }
     }
 
@@ -40,6 +52,8 @@ impl Channel {
             Self::Bars => "bars",
             Self::Quotes => "quotes",
             Self::Status => "status",
+            Self::Gap => "gaps",
+            Self::Healed => "heals",
         }
     }
 
@@ -55,15 +69,18 @@ impl Channel {
 pub struct Channels(u8);
 
 impl Channels {
-    /// Trades, bars and the status of their feed: what a subscription without `streams` gets.
-    pub const USUAL: Self = Self(1 << Channel::Trades as u8 | 1 << Channel::Bars as u8 | 1 << Channel::Status as u8);
+    /// What tells of the feed itself.
+    const FEED: Self = Self(1 << Channel::Status as u8 | 1 << Channel::Gap as u8 | 1 << Channel::Healed as u8);
+
+    /// Trades, bars and the state of their feed: what a subscription without `streams` gets.
+    pub const USUAL: Self = Self(1 << Channel::Trades as u8 | 1 << Channel::Bars as u8 | Self::FEED.0);
 
     /// All of them.
-    pub const ALL: Self = Self(0b1111);
+    pub const ALL: Self = Self((1 << Channel::ALL.len()) - 1);
 
-    /// These ones, and the status of their feed.
+    /// These ones, and the state of their feed.
     pub fn of(channels: impl IntoIterator<Item = Channel>) -> Self {
-        Self(channels.into_iter().fold(1 << Channel::Status as u8, |bits, channel| bits | 1 << channel as u8))
+        Self(channels.into_iter().fold(Self::FEED.0, |bits, channel| bits | 1 << channel as u8))
     }
 
     /// Whether `channel` is among them.
@@ -74,7 +91,7 @@ impl Channels {
 
     /// Those that a client can ask for.
     pub fn iter(self) -> impl Iterator<Item = Channel> {
-        Channel::ALL.into_iter().filter(move |channel| *channel != Channel::Status && self.has(*channel))
+        Channel::ALL.into_iter().filter(move |channel| !channel.is_about_the_feed() && self.has(*channel))
     }
 
     /// Those that are in both.

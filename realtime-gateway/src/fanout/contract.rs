@@ -65,7 +65,7 @@ impl Since {
             Channel::Trades => self.trades,
             Channel::Bars => self.bars,
             Channel::Quotes => self.quotes,
-            Channel::Status => None,
+            _ => None,
         }
     }
 }

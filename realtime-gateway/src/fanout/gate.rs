@@ -54,7 +54,7 @@ impl Gate {
         match channel {
             Channel::Trades => Some(&mut self.lanes[0]),
             Channel::Quotes => Some(&mut self.lanes[1]),
-            Channel::Bars | Channel::Status => None,
+            _ => None,
         }
     }
 }

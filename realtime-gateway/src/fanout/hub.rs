@@ -16,6 +16,7 @@ use super::channel::{Channel, Channels};
 use super::client::{Client, Cut};
 use super::contract::{Answer, Options, Rejected, Request, Since};
 use super::encoding::Encoding;
+use super::feed_state::FeedState;
 use super::gate::Gate;
 use super::log::Bounds;
 use super::symbol::{Background, Memory, replay};
@@ -419,6 +420,12 @@ impl State {
             event.offset = self.last_offset;
             let (symbol, channel) = (event.symbol, event.channel);
             let memory = &mut self.symbols.entry(symbol).or_default().memory;
+            if channel == Channel::Status {
+                if let Some(carried) = FeedState::read(batch.payload(index)).carried() {
+                    memory.set_carried(carried);
+                }
+                continue;
+            }
             if channel == Channel::Trades && memory.has_background() {
                 batch.events_mut()[index].day = memory.day(size_of_trade(batch.payload(index)));
             }

@@ -9,6 +9,7 @@ use market::{BarBuilder, Position, Timeframe, wire};
 use super::batch::{Batch, Day, Event};
 use super::channel::Channel;
 use super::contract::Since;
+use super::feed_state::Carried;
 use super::log::{Bounds, Entry, Log};
 
 /// The day as an outside source knows it, for symbols whose feed is silent.
@@ -30,6 +31,8 @@ pub struct Memory {
     /// Shares traded since [`Self::set_background`].
     live_volume: f64,
     forming: Option<Forming>,
+    /// Why the feed does not carry the symbol, where it said so.
+    unavailable: Option<String>,
 }
 
 /// The running minute, folded as far as somebody asked for it.
@@ -56,6 +59,14 @@ impl Memory {
     /// Drops the oldest record of one stream, where it has others.
     pub fn shrink(&mut self, channel: Channel) -> usize {
         self.logs.get_mut(channel as usize).map_or(0, Log::drop_oldest)
+    }
+
+    /// Notes whether the feed carries the symbol.
+    pub fn set_carried(&mut self, carried: Carried) {
+        self.unavailable = match carried {
+            Carried::Yes => None,
+            Carried::No(reason) => Some(reason),
+        };
     }
 
     /// Sets what an outside source knows of the day.
@@ -120,7 +131,8 @@ impl Memory {
         std::str::from_utf8(&entry.payload).ok()
     }
 
-    /// The `snapshot` event: newest trade, quote and bar, previous close, positions; parts that nobody knows are left out.
+    /// The `snapshot` event: newest trade, quote and bar, previous close, positions, and where the feed cannot carry the symbol why
+    /// it is `unavailable`; parts that nobody knows are left out.
     pub fn snapshot(&mut self, symbol: &str) -> String {
         let mut json = String::from("{\"symbol\":");
         json.push_str(&serde_json::to_string(symbol).unwrap_or_default());
@@ -134,6 +146,10 @@ impl Memory {
         }
         if let Some(close) = self.background.as_ref().and_then(|background| background.previous_close) {
             let _ = write!(json, ",\"previous_close\":{close}");
+        }
+        if let Some(reason) = &self.unavailable {
+            json.push_str(",\"unavailable\":");
+            json.push_str(&serde_json::to_string(reason).unwrap_or_default());
         }
         json.push_str(",\"position\":{");
         let mut separator = "";
@@ -251,6 +267,10 @@ mod tests {
             json!({"symbol": "A", "bar": {"close": 9}, "previous_close": 9.5, "position": {}})
         );
         assert_eq!(memory.day(10.0), Some(Day { previous_close: 9.5, volume: 110.0 }));
+        memory.set_carried(Carried::No("the plan is full".to_owned()));
+        assert_eq!(snapshot(&mut memory)["unavailable"], "the plan is full");
+        memory.set_carried(Carried::Yes);
+        assert_eq!(snapshot(&mut memory).get("unavailable"), None);
     }
 
     #[test]

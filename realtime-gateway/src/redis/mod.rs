@@ -1,4 +1,6 @@
-//! Records from Redis. [`reply`] reads the protocol, [`subscriber`] keeps the subscription alive and hands whole reads to the hub.
+//! Records from Redis: [`reply`] reads the protocol, [`subscriber`] keeps the subscription alive and hands whole reads to the hub. The
+//! other way, [`demand`] tells the producers what clients want.
 
+pub mod demand;
 pub mod reply;
 pub mod subscriber;

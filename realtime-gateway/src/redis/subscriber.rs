@@ -14,6 +14,7 @@ use super::reply::{self, Reply};
 use crate::access::unix_ms;
 use crate::fanout::batch::{Batch, Event};
 use crate::fanout::channel::Channel;
+use crate::fanout::feed_state::FeedState;
 use crate::fanout::payload::{Refusal, read_header};
 use crate::gateway::Gateway;
 
@@ -129,28 +130,31 @@ fn back(gateway: &Gateway, part: &Part) {
 #[derive(Default)]
 struct Intake {
     batch: Batch,
-    counts: [u64; 4],
+    counts: [u64; Channel::ALL.len()],
     refused: [u64; 2],
-    announcements: Vec<String>,
+    announcements: Vec<(Channel, String)>,
 }
 
 impl Intake {
     fn add(&mut self, channel: Channel, payload: &[u8]) {
+        let channel = if channel == Channel::Status { FeedState::read(payload).channel() } else { channel };
         self.counts[channel as usize] += 1;
         match read_header(payload) {
-            // A status of all symbols, or without any, is about the whole feed and goes to everybody.
-            Ok(header) if channel == Channel::Status && header.symbol.as_str() == "*" => self.announce(payload),
+            // What is about all symbols, or names none, is about the whole feed and goes to everybody.
+            Ok(header) if channel.is_about_the_feed() && header.symbol.as_str() == "*" => {
+                self.announce(channel, payload)
+            }
             Ok(header) => {
                 let event = Event { symbol: header.symbol, channel, offset: 0, position: header.position, day: None };
                 self.batch.push(event, payload);
             }
-            Err(Refusal::NoSymbol) if channel == Channel::Status => self.announce(payload),
+            Err(Refusal::NoSymbol) if channel.is_about_the_feed() => self.announce(channel, payload),
             Err(refusal) => self.refused[usize::from(refusal == Refusal::NoSymbol)] += 1,
         }
     }
 
-    fn announce(&mut self, payload: &[u8]) {
-        self.announcements.extend(std::str::from_utf8(payload).ok().map(str::to_owned));
+    fn announce(&mut self, channel: Channel, payload: &[u8]) {
+        self.announcements.extend(std::str::from_utf8(payload).ok().map(|json| (channel, json.to_owned())));
     }
 
     fn hand_over(self, gateway: &Gateway) {
@@ -168,8 +172,8 @@ impl Intake {
             gateway.hub.publish(self.batch);
             metrics::histogram!("gateway_fanout_seconds").record(start.elapsed());
         }
-        for json in self.announcements {
-            gateway.hub.announce("status", &json, false);
+        for (channel, json) in self.announcements {
+            gateway.hub.announce(channel.event(), &json, false);
         }
     }
 }

@@ -159,3 +159,59 @@ test('each trade once and in order at 10,000 a second', async () => {
   await eventually('all of them', () => seqs.length >= 30_000);
   assert.ok(seqs.every((seq, index) => seq === index + 1));
 });
+
+test('an outage is one `gap` event and one `healed` event, for all symbols or for one', async () => {
+  const seen = collect(socket, 'gap', 'healed', 'status');
+  await ask(socket, 'subscribe', 'HOLE');
+  for (const symbol of ['*', 'HOLE', 'OTHER']) {
+    const gap = { type: 'gap', source: 'alpaca', symbol, from: 1700000000000, cause: 'cut' };
+    await redis.publish('status', gap, { ...gap, to: 1700000060000 }, { ...gap, to: 1700000060000, healed_at: 1700000090000 });
+  }
+  await eventually('both', () => seen.healed.length === 2);
+  assert.deepEqual(seen.gap.map((gap) => gap.symbol), ['*', 'HOLE']);
+  assert.deepEqual(seen.healed.map((gap) => [gap.symbol, gap.healed_at]), [['*', 1700000090000], ['HOLE', 1700000090000]]);
+  assert.deepEqual(seen.status.filter((status) => status.type === 'gap').map((gap) => gap.to), [1700000060000, 1700000060000]);
+});
+
+test('a symbol that the feed cannot carry is told at once, and to whoever subscribes later', async () => {
+  const seen = collect(socket, 'status');
+  await ask(socket, 'subscribe', 'FULL');
+  await redis.publish('status', { type: 'unavailable', symbol: 'FULL', source: 'alpaca', reason: 'the plan is full' });
+  await eventually('told', () => seen.status.some((status) => status.type === 'unavailable' && status.symbol === 'FULL'));
+  const later = open();
+  const snapshots = collect(later, 'snapshot');
+  await connected(later);
+  await ask(later, 'subscribe', 'FULL');
+  await eventually('the snapshot', () => snapshots.snapshot.length > 0);
+  assert.equal(snapshots.snapshot[0].unavailable, 'the plan is full');
+  await redis.publish('status', { type: 'available', symbol: 'FULL', source: 'alpaca' });
+  await eventually('told', () => seen.status.some((status) => status.type === 'available'));
+  await ask(later, 'subscribe', 'FULL');
+  await eventually('the next snapshot', () => snapshots.snapshot.some((snapshot) => !snapshot.unavailable));
+  later.close();
+});
+
+test('the producers hear which symbols clients want, and when nobody wants them any more', async () => {
+  const lists = [];
+  const listener = redis.client.duplicate();
+  await listener.connect();
+  await listener.subscribe('stock:demand:pubsub', (message) => lists.push(JSON.parse(message)));
+  const other = open();
+  await connected(other);
+  await ask(socket, 'subscribe', ['WANTB', 'WANTA']);
+  await ask(other, 'subscribe', ['WANTB', 'WANTC']);
+  const wanted = (list) => list.symbols.filter((symbol) => symbol.startsWith('WANT'));
+  await eventually('the union', () => lists.some((list) => wanted(list).join() === 'WANTA,WANTB,WANTC'));
+  other.close();
+  await ask(socket, 'unsubscribe', 'WANTA');
+  await eventually('what is left', () => lists.length > 0 && wanted(lists.at(-1)).join() === 'WANTB');
+  const told = lists.length;
+  await eventually('the same again, for producers that start later', () => lists.length > told);
+  assert.equal(new Set(lists.map((list) => list.gateway)).size, 1);
+  const second = await Gateway.start(redis);
+  const theirs = () => lists.filter((list) => list.gateway !== lists[0].gateway);
+  await eventually('the second gateway', () => theirs().length > 0);
+  await second.stop();
+  assert.deepEqual(theirs().at(-1).symbols, [], 'a gateway that stops wants nothing');
+  await listener.close();
+});

@@ -29,6 +29,7 @@ use service::{CancellationToken, Health, Tasks, ops};
 pub use config::Config;
 use gateway::Gateway;
 use http::pipeline::Pipeline;
+use socketio::polling::Polls;
 
 /// Time for the tasks to end after clients were drained.
 const STOP_MAX: Duration = Duration::from_secs(10);
@@ -45,8 +46,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let address = listener.local_addr()?;
     let drain = config.drain;
     let gateway = Gateway::new(config)?;
+    let polls = Arc::<Polls>::default();
     let pipeline = Pipeline::new(Arc::clone(&gateway), health.clone(), metrics.clone());
-    let router = http::routes::router(&gateway, &health, &metrics, Arc::clone(&pipeline));
+    let router = http::routes::router(&gateway, &polls, &health, &metrics, Arc::clone(&pipeline));
 
     // Sources and sockets outlive the stop signal by the time that clients get to leave.
     let drained = CancellationToken::new();
@@ -55,6 +57,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     tasks.spawn("redis", redis::subscriber::run(Arc::clone(&gateway), redis, token.clone()));
     tasks.spawn("demand", redis::demand::run(Arc::clone(&gateway), token.clone()));
     tasks.spawn("heartbeat", heartbeat::run(Arc::clone(&gateway), health, token.clone()));
+    tasks.spawn("polling", socketio::polling::watch(polls, token.clone()));
     tasks.spawn("background", background::run(Arc::clone(&gateway), token.clone()));
     tasks.spawn("pipeline", http::pipeline::watch(pipeline, token.clone()));
     let serve = http::server::run(Arc::clone(&gateway), listener, router, stop.child_token());

@@ -73,20 +73,12 @@ impl Cut {
     }
 }
 
-/// How bytes reach the client.
-#[derive(Debug)]
-enum Sink {
-    /// Written by whoever has something to write, without waiting.
-    Socket(TcpStream),
-    /// Fetched by the transport's own task.
-    Task,
-}
-
 /// One client. Shared by its transport, which reads and ends it, and the hub, which fills its outbox.
 #[derive(Debug)]
 pub struct Client {
     id: u64,
-    sink: Sink,
+    /// Written by whoever has something to write, without waiting. A client without one has its messages fetched.
+    socket: OnceLock<TcpStream>,
     outbox: Mutex<Outbox>,
     /// In the hub's list of clients to flush.
     touched: AtomicBool,
@@ -111,19 +103,19 @@ impl Client {
     /// A client whose outbox is written to a socket at once.
     #[must_use]
     pub fn on_socket(id: u64, socket: TcpStream, encoding: Encoding, limits: Limits) -> Arc<Self> {
-        Self::new(id, Sink::Socket(socket), encoding, limits)
+        Self::new(id, socket.into(), encoding, limits)
     }
 
     /// A client whose transport waits with [`Self::woken`] and takes messages with [`Self::pop`].
     #[must_use]
     pub fn on_task(id: u64, encoding: Encoding, limits: Limits) -> Arc<Self> {
-        Self::new(id, Sink::Task, encoding, limits)
+        Self::new(id, OnceLock::new(), encoding, limits)
     }
 
-    fn new(id: u64, sink: Sink, encoding: Encoding, limits: Limits) -> Arc<Self> {
+    fn new(id: u64, socket: OnceLock<TcpStream>, encoding: Encoding, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             id,
-            sink,
+            socket,
             outbox: Mutex::new(Outbox::new(encoding, limits)),
             touched: AtomicBool::new(false),
             cut: OnceLock::new(),
@@ -144,9 +136,14 @@ impl Client {
     /// Its socket, where it has one of its own.
     #[must_use]
     pub fn socket(&self) -> Option<&TcpStream> {
-        match &self.sink {
-            Sink::Socket(socket) => Some(socket),
-            Sink::Task => None,
+        self.socket.get()
+    }
+
+    /// Gives the client a socket of its own: from now on its outbox is written there, beginning with what is in it. Nobody fetches
+    /// any more. A second socket is dropped.
+    pub fn attach(&self, socket: TcpStream) {
+        if self.socket.set(socket).is_ok() {
+            self.flush();
         }
     }
 
@@ -190,9 +187,9 @@ impl Client {
     /// Writes as much as goes out without waiting.
     pub fn flush(&self) -> Flushed {
         self.touched.store(false, Ordering::Relaxed);
-        match &self.sink {
-            Sink::Socket(socket) => self.write(socket),
-            Sink::Task => {
+        match self.socket.get() {
+            Some(socket) => self.write(socket),
+            None => {
                 self.wake.notify_one();
                 Flushed::All
             }

@@ -33,11 +33,11 @@ pub enum Encoding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Wire {
-    /// Text over our own WebSocket: frames, ready to write.
+    /// Text in WebSocket frames, ready to write.
     Frame,
-    /// Text for the engine that serves polling and older clients.
+    /// Text for the engine that serves older clients.
     Text,
-    /// The msgpack parser over our own WebSocket: frames, ready to write.
+    /// The msgpack parser in WebSocket frames, ready to write.
     MsgpackFrame,
     /// The msgpack parser, for the engine.
     Msgpack,
@@ -46,9 +46,9 @@ pub enum Wire {
 impl Encoding {
     /// How many there are.
     pub const COUNT: usize = 12;
-    /// Socket.IO over our own WebSocket.
+    /// Socket.IO over Engine.IO 4.
     pub const DIRECT: Self = Self::SocketIo { wire: Wire::Frame, marked: false };
-    /// Socket.IO over the engine.
+    /// Socket.IO over Engine.IO 3.
     pub const ENGINE: Self = Self::SocketIo { wire: Wire::Text, marked: false };
 
     /// Its number below [`Self::COUNT`].

@@ -8,10 +8,8 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header, request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
-use engineioxide::service::EngineIoService;
 use service::telemetry::Metrics;
 use service::{Health, ops};
-use tower::ServiceExt as _;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::pipeline::{self, Pipeline};
@@ -19,24 +17,35 @@ use super::problem::Problem;
 use super::{dashboard, proxy, sse, token};
 use crate::access::credential;
 use crate::gateway::Gateway;
-use crate::socketio::{direct, engine};
+use crate::socketio::polling::Polls;
+use crate::socketio::{self, SocketIo};
 use crate::websocket::handshake;
 use crate::websocket::plain::{self, Address};
 
 /// The whole address space of the gateway.
-pub fn router(gateway: &Arc<Gateway>, health: &Health, metrics: &Metrics, pipeline: Arc<Pipeline>) -> Router {
+pub fn router(
+    gateway: &Arc<Gateway>,
+    polls: &Arc<Polls>,
+    health: &Health,
+    metrics: &Metrics,
+    pipeline: Arc<Pipeline>,
+) -> Router {
     let guarded = Router::new()
         .route("/api/bars/{*path}", any(proxy::bars))
         .route("/api/market/{*path}", any(proxy::same))
         .with_state(Arc::clone(gateway))
         .route("/api/pipeline", get(pipeline::look).with_state(pipeline))
         .route_layer(middleware::from_fn_with_state(Arc::clone(gateway), guard));
+    let socketio = Router::new()
+        .route("/socket.io/", any(socketio::enter))
+        .route("/socket.io", any(socketio::enter))
+        .with_state(SocketIo::new(gateway, polls));
     let sockets = Router::new()
         .route("/ws", get(ws))
         .route("/api/socket", get(api_socket))
         .route("/stream", get(sse::open))
         .with_state(Arc::clone(gateway))
-        .merge(socketio(gateway))
+        .merge(socketio)
         .route_layer(middleware::from_fn_with_state(Arc::clone(gateway), check_origin));
     let tokens = Router::new()
         .route("/api/token", post(token::issue))
@@ -49,22 +58,6 @@ pub fn router(gateway: &Arc<Gateway>, health: &Health, metrics: &Metrics, pipeli
         .route("/api/{*path}", any(unknown))
         .merge(ops::router(health.clone(), metrics.clone()));
     dashboard::serve(router, &gateway.config.dashboard_dir).layer(cors(gateway))
-}
-
-fn socketio(gateway: &Arc<Gateway>) -> Router {
-    let state = (Arc::clone(gateway), engine::service(gateway));
-    Router::new().route("/socket.io/", any(enter)).route("/socket.io", any(enter)).with_state(state)
-}
-
-/// Direct WebSocket connections are ours, everything else is the engine's.
-async fn enter(
-    State((gateway, engine)): State<(Arc<Gateway>, EngineIoService<engine::Handler>)>,
-    request: Request,
-) -> Response {
-    if direct::is_direct(&request) {
-        return direct::accept(&gateway, request);
-    }
-    engine.oneshot(request).await.into_response()
 }
 
 async fn ws(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {

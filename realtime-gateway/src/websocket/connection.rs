@@ -27,10 +27,9 @@ const READ_BYTES_AFTER_CLOSE: usize = 1 << 20;
 /// Time for the close frame to leave.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
 
-/// Serves a connection until either side ends it. `early` is what was read behind the handshake.
-pub async fn serve(client: &Arc<Client>, early: &[u8], conversation: &mut dyn Conversation, limits: &DoorLimits) {
-    conversation.opened();
-    let (reason, close) = match converse(client, early, conversation, limits).await {
+/// Serves a connection until either side ends it. `reader` holds what was read of it before.
+pub async fn serve(client: &Arc<Client>, reader: Reader, conversation: &mut dyn Conversation, limits: &DoorLimits) {
+    let (reason, close) = match converse(client, reader, conversation, limits).await {
         Ok(reason) => (reason, reason.close()),
         Err(violation) => (Cut::Misuse, (violation.code(), "see RFC 6455")),
     };
@@ -45,14 +44,12 @@ pub async fn serve(client: &Arc<Client>, early: &[u8], conversation: &mut dyn Co
 
 async fn converse(
     client: &Arc<Client>,
-    early: &[u8],
+    mut reader: Reader,
     conversation: &mut dyn Conversation,
     limits: &DoorLimits,
 ) -> Result<Cut, Violation> {
     let Some(socket) = client.socket() else { return Ok(Cut::Gone) };
-    let mut reader = Reader::default();
     let mut pace = Pace::new(limits.messages_rate, Instant::now());
-    reader.feed(early);
     let mut blocked = false;
     loop {
         while let Some(incoming) = reader.next(limits.message_bytes_max)? {

@@ -43,6 +43,22 @@ pub fn frame(opcode: Opcode, body: &[u8]) -> Vec<u8> {
     out
 }
 
+/// What is in one complete, unmasked frame: the inverse of [`frame`]. `None` where it is none.
+#[must_use]
+pub fn unframe(frame: &[u8]) -> Option<(Opcode, &[u8])> {
+    let opcode = match frame.first()? & 0x0f {
+        1 => Opcode::Text,
+        2 => Opcode::Binary,
+        _ => return None,
+    };
+    let start = match frame.get(1)? {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    Some((opcode, frame.get(start..)?))
+}
+
 /// A close frame; the reason is cut to what fits.
 #[must_use]
 pub fn close_frame(code: u16, reason: &str) -> Vec<u8> {
@@ -105,6 +121,12 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// A reader of a connection of which `early` was read already.
+    #[must_use]
+    pub fn after(early: &[u8]) -> Self {
+        Self { input: BytesMut::from(early), pending: None }
+    }
+
     /// Adds what was read from the connection.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);

@@ -14,9 +14,6 @@ use crate::fanout::client::Cut;
 
 /// What is said on a connection, whatever carries it.
 pub trait Conversation: Send + 'static {
-    /// The connection is open.
-    fn opened(&mut self);
-
     /// The client sent a text.
     ///
     /// # Errors

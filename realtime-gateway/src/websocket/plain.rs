@@ -12,6 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
 use super::connection::{self, text_message};
+use super::frame::Reader;
 use super::{Conversation, handshake};
 use crate::access::{Grant, credential};
 use crate::fanout::channel::{Channel, Channels};
@@ -43,7 +44,8 @@ pub fn accept(gateway: &Arc<Gateway>, address: Address, request: Request) -> Res
         let client = Client::on_socket(gateway.hub.next_id(), socket, encoding, gateway.config.outbox);
         let limits = gateway.config.door;
         let mut plain = Plain { gateway, client: Arc::clone(&client), address, grant, dialect: None };
-        connection::serve(&client, &early, &mut plain, &limits).await;
+        plain.opened();
+        connection::serve(&client, Reader::after(&early), &mut plain, &limits).await;
     })
 }
 
@@ -62,22 +64,6 @@ struct Plain {
 }
 
 impl Conversation for Plain {
-    fn opened(&mut self) {
-        if let Some(expires_ms) = self.grant.expires_ms {
-            self.client.set_expiry(expires_ms);
-        }
-        self.gateway.hub.join(&self.client, self.grant.scope.clone());
-        if self.grant.notification {
-            let symbols =
-                self.grant.scope.iter().filter_map(|scope| scope.symbols.as_ref()).flatten().copied().collect();
-            let options = Options { channels: Channels::of([Channel::Trades]), ..Options::default() };
-            let request = Subscription { symbols, options, ..Subscription::default() };
-            self.gateway.hub.subscribe(self.client.id(), &request, |_| None);
-        } else if self.address == Address::Ws {
-            self.say(&json!({ "type": "connection", "status": "connected", "client_id": uuid() }));
-        }
-    }
-
     fn text(&mut self, text: &str) -> Result<(), Cut> {
         if self.grant.notification {
             return Ok(()); // such clients have nothing to say
@@ -106,6 +92,22 @@ impl Conversation for Plain {
 }
 
 impl Plain {
+    fn opened(&mut self) {
+        if let Some(expires_ms) = self.grant.expires_ms {
+            self.client.set_expiry(expires_ms);
+        }
+        self.gateway.hub.join(&self.client, self.grant.scope.clone());
+        if self.grant.notification {
+            let symbols =
+                self.grant.scope.iter().filter_map(|scope| scope.symbols.as_ref()).flatten().copied().collect();
+            let options = Options { channels: Channels::of([Channel::Trades]), ..Options::default() };
+            let request = Subscription { symbols, options, ..Subscription::default() };
+            self.gateway.hub.subscribe(self.client.id(), &request, |_| None);
+        } else if self.address == Address::Ws {
+            self.say(&json!({ "type": "connection", "status": "connected", "client_id": uuid() }));
+        }
+    }
+
     fn message(&mut self, message: &Value) {
         let first = if message.get("action").is_some() { Dialect::Action } else { Dialect::Type };
         let dialect = *self.dialect.get_or_insert_with(|| {

@@ -98,6 +98,26 @@ test('subscribe and unsubscribe keep their order, however fast they come', async
   }
 });
 
+test('across the move from polling to a WebSocket each trade comes once, in order', async () => {
+  const symbol = 'MOVE';
+  const sockets = Array.from({ length: 30 }, () => {
+    const socket = v4(gateway.url, { forceNew: true, reconnection: false });
+    socket.emit('subscribe', symbol);
+    return [socket, collect(socket, 'trade')];
+  });
+  let seq = 0;
+  const moved = () => sockets.every(([socket]) => socket.io.engine.transport?.name === 'websocket');
+  while (!moved() || seq < 3_000) {
+    await redis.publish('trades', ...Array.from({ length: 50 }, () => trade(symbol, (seq += 1), { padding: 'x'.repeat(300) })));
+    assert.ok(seq < 100_000, 'every client moves');
+  }
+  await eventually('the newest', () => sockets.every(([, seen]) => seen.trade.at(-1)?.seq === seq));
+  for (const [socket, { trade: trades }] of sockets) {
+    assert.ok(trades.every((one, index) => one.seq === trades[0].seq + index), 'no hole, no double');
+    socket.close();
+  }
+});
+
 test('the clients of three versions hear of a wrong namespace', async () => {
   for (const [io, more] of [[v4, {}], [v3, {}], [v2, {}]]) {
     const socket = io(`${gateway.url}/other`, { transports: ['websocket'], forceNew: true, reconnection: false, ...more });

@@ -72,6 +72,43 @@ test('polling: packets in both directions, pings, and the end of the session', a
   await eventually('the session is over', async () => (await fetch(url)).status === 400);
 });
 
+test('a move to a WebSocket that fails leaves the polling as it was', async () => {
+  const { open, post, pollFor } = await polling();
+  await post('40');
+  await pollFor('40');
+  const query = `EIO=4&transport=websocket&sid=${open.sid}`;
+  for (const packets of [['2wrong'], ['5'], ['2probe', '4'], ['2probe', 'x'.repeat(10_000)]]) {
+    const { socket } = await websocket(query);
+    const closed = once(socket, 'close');
+    packets.forEach((packet) => socket.send(packet));
+    await closed;
+  }
+  const left = await websocket(query);
+  left.socket.send('2probe');
+  await left.next('3probe');
+  left.socket.terminate();
+  await post('421["subscribe","STAYS"]');
+  assert.match(await pollFor('431'), /"ok":true/);
+  assert.equal((await fetch(`${base}?${query}x`)).status, 400);
+});
+
+test('two moves at once: one goes through, the other is turned away', async () => {
+  const { open, post, pollFor } = await polling();
+  await post('40');
+  await pollFor('40');
+  const query = `EIO=4&transport=websocket&sid=${open.sid}`;
+  const both = await Promise.all([websocket(query), websocket(query)]);
+  both.forEach(({ socket }) => socket.send('2probe'));
+  await Promise.all(both.map(({ next }) => next('3probe')));
+  const closed = Promise.race(both.map(({ socket }) => once(socket, 'close')));
+  both.forEach(({ socket }) => socket.send('5'));
+  await closed;
+  const [winner] = both.filter(({ socket }) => socket.readyState === WebSocket.OPEN);
+  winner.socket.send('421["subscribe","WON"]');
+  await winner.next('431');
+  winner.socket.close();
+});
+
 test('a client may say much at once; one that floods is cut and told why, on both transports', async () => {
   const { socket, next } = await websocket();
   const closed = once(socket, 'close');

@@ -47,6 +47,8 @@ pub struct Client {
     pub sent: AtomicU64,
     authenticated: AtomicBool,
     gets_data: AtomicBool,
+    /// Its last acknowledgement, for the statistics.
+    subscription: Mutex<Value>,
     frames: mpsc::Sender<Arc<Frame>>,
     orders: mpsc::Sender<Order>,
 }
@@ -95,6 +97,7 @@ impl Hub {
             sent: AtomicU64::new(0),
             authenticated: AtomicBool::new(false),
             gets_data: AtomicBool::new(false),
+            subscription: Mutex::default(),
             frames,
             orders,
         });
@@ -113,8 +116,9 @@ impl Hub {
         client.authenticated.store(true, Ordering::Relaxed);
     }
 
-    /// Notes whether a client is subscribed to anything.
-    pub fn subscribed(&self, client: &Client, gets_data: bool) {
+    /// Notes what a client is subscribed to, as it was acknowledged, and whether that is anything.
+    pub fn subscribed(&self, client: &Client, gets_data: bool, acknowledgement: &Value) {
+        *client.subscription.lock().unwrap_or_else(PoisonError::into_inner) = acknowledgement[0].clone();
         client.gets_data.store(gets_data, Ordering::Release);
         self.changed.notify_one();
     }
@@ -189,6 +193,7 @@ impl Hub {
                 "encoding": client.encoding.as_str(),
                 "authenticated": client.authenticated.load(Ordering::Relaxed),
                 "subscribed": client.gets_data.load(Ordering::Relaxed),
+                "subscription": *client.subscription.lock().unwrap_or_else(PoisonError::into_inner),
                 "queued": client.queued.load(Ordering::Relaxed),
                 "sent": client.sent.load(Ordering::Relaxed),
             })
@@ -213,7 +218,7 @@ mod tests {
         let (reader, mut inbox) = hub.join("sip", Encoding::Json);
         let (sleeper, _kept) = hub.join("sip", Encoding::Json);
         for client in [&reader, &sleeper] {
-            hub.subscribed(client, true);
+            hub.subscribed(client, true, &Value::Null);
         }
         for _ in 0..4 {
             hub.publish(&frame(3), false);
@@ -227,7 +232,7 @@ mod tests {
     async fn a_patient_publisher_waits_for_room() {
         let hub = Hub::new(10);
         let (client, _inbox) = hub.join("sip", Encoding::Json);
-        hub.subscribed(&client, true);
+        hub.subscribed(&client, true, &Value::Null);
         hub.publish(&frame(6), true);
         assert!(tokio::time::timeout(Duration::from_secs(1), hub.room()).await.is_err());
         hub.took(&client, 6);
@@ -240,7 +245,7 @@ mod tests {
         let hub = Hub::new(10);
         let (client, _inbox) = hub.join("sip", Encoding::Json);
         assert!(tokio::time::timeout(Duration::from_secs(1), hub.subscriber()).await.is_err());
-        hub.subscribed(&client, true);
+        hub.subscribed(&client, true, &Value::Null);
         hub.subscriber().await;
         hub.leave(&client);
         assert_eq!(hub.order(&Order::Malformed(Malformed::Empty)), 0);

@@ -265,8 +265,9 @@ impl Session {
         if let Err(error) = result {
             return self.say(&error.frame()).await;
         }
-        self.say(&self.subscriptions.acknowledgement(self.endpoint == Endpoint::Test)).await?;
-        self.market.hub.subscribed(&self.client, self.subscriptions.get_data());
+        let acknowledgement = self.subscriptions.acknowledgement(self.endpoint == Endpoint::Test);
+        self.say(&acknowledgement).await?;
+        self.market.hub.subscribed(&self.client, self.subscriptions.get_data(), &acknowledgement);
         Ok(())
     }
 

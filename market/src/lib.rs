@@ -15,7 +15,9 @@
 //! | [`bar_builder`] | trades to bars |
 //! | [`correction`] | [`Correction`]: a trade that does not hold as it was reported |
 //! | [`gap`] | [`Gap`]: an outage, admitted |
+//! | [`availability`] | [`Availability`]: a symbol that a feed does not carry, or carries again |
 
+pub mod availability;
 pub mod bar_builder;
 pub mod calendar;
 pub mod conditions;
@@ -27,6 +29,7 @@ pub mod symbol;
 pub mod timeframe;
 pub mod wire;
 
+pub use availability::Availability;
 pub use bar_builder::BarBuilder;
 pub use correction::{Correction, Outcome, VoidTrade};
 pub use gap::Gap;

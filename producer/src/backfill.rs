@@ -3,7 +3,7 @@
 //! The fetch reaches a little beyond both ends of the gap, because trades are reported late; what was stored already is recognised by
 //! its natural key in PostgreSQL. Backfilled records have no position: they never were in the live stream.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::alpaca::rest::{History, Pages, Rest};
 use crate::cold::Cold;
+use crate::demand::Watched;
 use crate::event::Event;
 use crate::feed::Feed;
 use crate::gaps::Herald;
@@ -37,8 +38,10 @@ pub struct BackfillSettings {
 pub struct Backfill {
     /// History of the feed.
     pub rest: Rest,
-    /// What to fetch; `None` means every symbol that ever had records.
-    pub symbols: Option<Vec<Symbol>>,
+    /// What is wanted now; where everything is subscribed, what to fetch is every symbol that ever had records.
+    pub wanted: Watched,
+    /// What was wanted when the last run ended.
+    pub wanted_before: Vec<Symbol>,
     /// When and how much.
     pub settings: BackfillSettings,
     /// Where records go.
@@ -56,7 +59,7 @@ impl Backfill {
     ///
     /// # Errors
     /// Never; a history that refuses is degraded health.
-    pub async fn run(self, mut gaps: mpsc::Receiver<Gap>, stop: CancellationToken) -> anyhow::Result<()> {
+    pub async fn run(mut self, mut gaps: mpsc::Receiver<Gap>, stop: CancellationToken) -> anyhow::Result<()> {
         let now = Instant::now();
         let unhealed = self.journal.gaps(Feed::Alpaca).into_iter().filter(|gap| gap.to.is_some());
         let mut waiting: VecDeque<(Instant, Gap)> = unhealed.map(|gap| (now, gap)).collect();
@@ -88,11 +91,11 @@ impl Backfill {
     }
 
     /// Fetches trades, then bars; returns how many records were handed on.
-    async fn heal(&self, gap: &Gap) -> anyhow::Result<usize> {
+    async fn heal(&mut self, gap: &Gap) -> anyhow::Result<usize> {
         let margin_ns = i64::try_from(self.settings.margin.as_nanos())?;
         let start_ns = gap.from.saturating_mul(NS_PER_MS).saturating_sub(margin_ns);
         let end_ns = gap.to.unwrap_or(gap.from).saturating_mul(NS_PER_MS).saturating_add(margin_ns);
-        let symbols = self.symbols.clone().unwrap_or_else(|| self.journal.symbols(Feed::Alpaca));
+        let symbols = self.symbols();
         let mut handed_on = 0;
         for history in [History::Trades, History::Bars] {
             let mut pages = Pages::new(&self.rest, history, &symbols, (start_ns, end_ns))?;
@@ -104,6 +107,12 @@ impl Backfill {
             }
         }
         Ok(handed_on)
+    }
+
+    fn symbols(&mut self) -> Vec<Symbol> {
+        let Some(wishes) = self.wanted.latest() else { return self.journal.symbols(Feed::Alpaca) };
+        let wanted = wishes.iter().map(|wish| wish.symbol).chain(self.wanted_before.iter().copied());
+        wanted.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     fn healed(&self, mut gap: Gap, records: usize) {

@@ -21,6 +21,8 @@ use crate::massive::MassiveSettings;
 pub struct Config {
     /// The feeds, the most important one first.
     pub feeds: Vec<FeedSettings>,
+    /// How long a symbol stays subscribed that no client wants any more.
+    pub demand_grace: Duration,
     /// When and how gaps are filled.
     pub backfill: BackfillSettings,
     /// How many days of bars a symbol gets when it has its first records.
@@ -42,6 +44,7 @@ impl Config {
     pub fn from_vars(vars: &mut Vars) -> Self {
         Self {
             feeds: feeds(vars),
+            demand_grace: Duration::from_secs(vars.read_within("DEMAND_GRACE_S", 60, 0..=86_400, "seconds")),
             backfill: BackfillSettings {
                 hold_back: Duration::from_secs(vars.read_within("BACKFILL_HOLD_BACK_S", 60, 0..=3600, "seconds")),
                 margin: Duration::from_secs(vars.read_within("BACKFILL_MARGIN_S", 60, 0..=86_400, "seconds")),
@@ -83,6 +86,7 @@ fn alpaca(vars: &mut Vars, symbols: Option<Vec<Symbol>>) -> AlpacaSettings {
         secret: vars
             .require_secret("ALPACA_API_SECRET", "the secret key of your Alpaca account; `make demo` needs none"),
         symbols,
+        symbols_max: symbols_max(vars, "ALPACA_SYMBOLS_MAX"),
         channels: vars.read_list("ALPACA_CHANNELS", "trades,quotes,bars,updatedBars", "channel names, comma-separated"),
         encoding: vars.read("ALPACA_ENCODING", Encoding::Json, "json or msgpack"),
         authentication: vars.read("ALPACA_AUTH", Authentication::Message, "message or header"),
@@ -102,6 +106,7 @@ fn finnhub(vars: &mut Vars, symbols: Option<Vec<Symbol>>) -> FinnhubSettings {
         url: vars.read("FINNHUB_WS_URL", "wss://ws.finnhub.io".to_owned(), "ws:// or wss:// address without the key"),
         key: vars.require_secret("FINNHUB_API_KEY", "the API key of your Finnhub account"),
         symbols: symbols.unwrap_or_default(),
+        symbols_max: symbols_max(vars, "FINNHUB_SYMBOLS_MAX"),
     }
 }
 
@@ -110,8 +115,14 @@ fn massive(vars: &mut Vars, symbols: Option<Vec<Symbol>>) -> MassiveSettings {
         url: vars.read("MASSIVE_WS_URL", "wss://socket.massive.com/stocks".to_owned(), "ws:// or wss:// address"),
         key: vars.require_secret("MASSIVE_API_KEY", "the API key of your Massive (formerly Polygon) account"),
         symbols,
+        symbols_max: symbols_max(vars, "MASSIVE_SYMBOLS_MAX"),
         channels: vars.read_list("MASSIVE_CHANNELS", "T,Q,AM", "channel names, comma-separated"),
     }
+}
+
+/// Most symbols of a plan; 0 stands for what the feed itself says.
+fn symbols_max(vars: &mut Vars, name: &str) -> Option<usize> {
+    Some(vars.read_within(name, 0, 0..=1_000_000, "symbols")).filter(|max| *max > 0)
 }
 
 /// `SUBSCRIBED_SYMBOLS`; `None` where it is `*`.

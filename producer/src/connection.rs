@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::Utf8Bytes};
 use tokio_tungstenite::tungstenite::{self, Message};
 
+use crate::demand::Watched;
 use crate::dial::{Dial, Socket};
 use crate::feed::{Awaited, Endpoint, Frame, Next, Outgoing, Protocol, Step};
 use crate::outlet::Outlet;
@@ -37,7 +38,7 @@ enum Ended {
     Fatal(String),
 }
 
-/// Keeps the feed connected until `stop`.
+/// Keeps the feed connected until `stop`, and subscribed to what is wanted.
 ///
 /// # Errors
 /// Where only a person can help (wrong keys, wrong plan); the text says what to do.
@@ -45,6 +46,7 @@ pub async fn keep_connected(
     dial: impl Dial,
     mut protocol: Box<dyn Protocol>,
     mut outlet: impl Outlet,
+    mut wanted: Watched,
     part: Part,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -53,7 +55,11 @@ pub async fn keep_connected(
     let reconnects = metrics::counter!("producer_feed_reconnects_total", "feed" => feed);
     loop {
         let mut streaming_since = None;
-        let ended = connect_and_stream(&dial, protocol.as_mut(), &mut outlet, &part, &mut streaming_since, &stop).await;
+        if let Some(wishes) = wanted.latest() {
+            outlet.news(&protocol.want(&wishes).news); // nobody hears the rest: it is said when the connection stands
+        }
+        let mut attempt = Attempt { protocol: protocol.as_mut(), outlet: &mut outlet, wanted: &mut wanted };
+        let ended = connect_and_stream(&dial, &mut attempt, &part, &mut streaming_since, &stop).await;
         let (reason, least) = match ended {
             Ended::Stopped => return Ok(()),
             Ended::Fatal(advice) => {
@@ -78,10 +84,16 @@ pub async fn keep_connected(
     }
 }
 
-async fn connect_and_stream<D: Dial>(
+/// What takes part in one connection besides the socket.
+struct Attempt<'a, O> {
+    protocol: &'a mut dyn Protocol,
+    outlet: &'a mut O,
+    wanted: &'a mut Watched,
+}
+
+async fn connect_and_stream<D: Dial, O: Outlet>(
     dial: &D,
-    protocol: &mut dyn Protocol,
-    outlet: &mut impl Outlet,
+    Attempt { protocol, outlet, wanted }: &mut Attempt<'_, O>,
     part: &Part,
     streaming_since: &mut Option<Instant>,
     stop: &CancellationToken,
@@ -99,7 +111,7 @@ async fn connect_and_stream<D: Dial>(
     tracing::info!(feed = endpoint.shown, "connected");
     outlet.connected();
     let step = protocol.connected();
-    if let Some(ended) = answer(&mut socket, step).await {
+    if let Some(ended) = answer(&mut socket, *outlet, step).await {
         return ended;
     }
     let (mut pings, mut ticks) = (every(PING_INTERVAL), every(TICK_INTERVAL));
@@ -135,10 +147,18 @@ async fn connect_and_stream<D: Dial>(
                 });
                 continue;
             }
+            wishes = wanted.changed() => {
+                let step = protocol.want(&wishes);
+                if let Some(ended) = answer(&mut socket, *outlet, step).await {
+                    return ended;
+                }
+                owed.update(protocol.awaits());
+                continue;
+            }
             () = sleep_until(heard + protocol.silence_max()), if owed.awaited.is_none() => {
                 heard = Instant::now();
                 let step = protocol.probe();
-                if let Some(ended) = answer(&mut socket, step).await {
+                if let Some(ended) = answer(&mut socket, *outlet, step).await {
                     return ended;
                 }
                 owed.update(protocol.awaits());
@@ -165,7 +185,7 @@ async fn connect_and_stream<D: Dial>(
         };
         heard = Instant::now();
         let step = outlet.frame(Some(frame), |events| protocol.frame(frame, events));
-        if let Some(ended) = answer(&mut socket, step).await {
+        if let Some(ended) = answer(&mut socket, *outlet, step).await {
             return ended;
         }
         owed.update(protocol.awaits());
@@ -200,11 +220,15 @@ async fn farewell<I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     let _ = timeout(FAREWELL_MAX, socket.close(close)).await; // whether it was heard changes nothing
 }
 
-/// Sends what the conversation needs; `Some` where it is over.
+/// Sends what the conversation needs, and tells what clients must know; `Some` where it is over.
 async fn answer<I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     socket: &mut Socket<I>,
+    outlet: &mut impl Outlet,
     step: Step,
 ) -> Option<Ended> {
+    if !step.news.is_empty() {
+        outlet.news(&step.news);
+    }
     for message in step.send {
         let message = match message {
             Outgoing::Text(text) => Message::text(text),

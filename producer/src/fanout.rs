@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use market::{NS_PER_MS, Outcome, Position, Symbol, wire};
+use market::{Availability, NS_PER_MS, Outcome, Position, Symbol, wire};
 use metrics::{Counter, Histogram};
 
 use crate::cold::Cold;
@@ -62,10 +62,22 @@ impl Fanout {
         if !self.frame.is_empty() {
             self.measure_lag();
             self.hot.publish(&self.frame);
-            self.frame.retain(|record| record.stream != Stream::Quotes);
+            self.frame.retain(|record| !record.stream.is_hot_only());
             self.cold.accept(&mut self.frame);
         }
         step
+    }
+
+    /// Tells clients what this feed does not carry, or carries again.
+    pub fn tell(&self, news: &[Availability]) {
+        let record = |news: &Availability| {
+            let symbol = Symbol::new(news.symbol()).ok()?;
+            let json = Bytes::from(news.encode());
+            Some(Encoded { stream: Stream::Status, feed: Some(self.feed), symbol, ts_ns: 0, json })
+        };
+        let records: Vec<Encoded> = news.iter().filter_map(record).collect();
+        self.records[Stream::Status as usize].increment(records.len() as u64);
+        self.hot.publish(&records);
     }
 
     /// How old a frame's last trade or quote is when it comes: a feed lets a slow reader fall minutes behind before it says a word.

@@ -4,9 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use market::Source;
+use market::{Availability, Source};
 use service::Secret;
 
+use crate::demand::Wishes;
 use crate::event::Event;
 
 /// The feeds that this program speaks with.
@@ -75,6 +76,9 @@ pub trait Protocol: Send {
     /// Time passes, about once a second while a connection is up: `now_ms` is the wall clock in Unix milliseconds.
     fn tick(&mut self, _now_ms: i64, _events: &mut dyn FnMut(Event)) {}
 
+    /// What is wanted has changed, or is told once more before a connection begins.
+    fn want(&mut self, wishes: &Wishes) -> Step;
+
     /// How long the server may say nothing before [`Protocol::probe`] is asked what to do: a socket can stay open and deliver
     /// nothing for hours.
     fn silence_max(&self) -> Duration;
@@ -133,6 +137,8 @@ pub struct Endpoint {
 pub struct Step {
     /// Messages to send, in order. They may hold keys.
     pub send: Vec<Outgoing>,
+    /// What clients have to be told.
+    pub news: Vec<Availability>,
     /// Whether the connection goes on.
     pub next: Next,
 }
@@ -155,18 +161,19 @@ impl Step {
     /// Sends one message and goes on.
     #[must_use]
     pub fn send(message: Outgoing) -> Self {
-        Self { send: vec![message], next: Next::GoOn }
+        Self { send: vec![message], ..Self::default() }
     }
 
     /// Ends the connection.
     #[must_use]
     pub fn end(next: Next) -> Self {
-        Self { send: Vec::new(), next }
+        Self { next, ..Self::default() }
     }
 
     /// Adds what another element of the same frame asks for. A connection that is over stays over.
-    pub fn and(&mut self, Self { send, next }: Self) {
+    pub fn and(&mut self, Self { send, news, next }: Self) {
         self.send.extend(send);
+        self.news.extend(news);
         if self.next == Next::GoOn {
             self.next = next;
         }

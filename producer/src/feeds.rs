@@ -5,11 +5,12 @@ use std::sync::Arc;
 use service::{CancellationToken, Health, Tasks};
 use tokio::sync::mpsc;
 
-use market::Gap;
+use market::{Gap, Symbol};
 
 use crate::alpaca::{Alpaca, AlpacaSettings};
 use crate::cold::Cold;
 use crate::connection::keep_connected;
+use crate::demand::Watched;
 use crate::dial::Internet;
 use crate::fanout::Fanout;
 use crate::feed::{Feed, Protocol};
@@ -40,6 +41,16 @@ impl FeedSettings {
             Self::Alpaca(_) => Feed::Alpaca,
             Self::Finnhub(_) => Feed::Finnhub,
             Self::Massive(_) => Feed::Massive,
+        }
+    }
+
+    /// The symbols that it always carries; `None` where it carries all.
+    #[must_use]
+    pub fn symbols(&self) -> Option<&[Symbol]> {
+        match self {
+            Self::Alpaca(settings) => settings.symbols.as_deref(),
+            Self::Finnhub(settings) => Some(&settings.symbols),
+            Self::Massive(settings) => settings.symbols.as_deref(),
         }
     }
 
@@ -76,6 +87,8 @@ pub struct Paths {
     pub journal: Journal,
     /// Tells about gaps.
     pub herald: Herald,
+    /// What is wanted.
+    pub wanted: Watched,
     /// Takes the gaps of Alpaca, the one feed with a history that is read.
     pub heal: mpsc::Sender<Gap>,
 }
@@ -89,8 +102,8 @@ pub fn spawn(feeds: &[FeedSettings], paths: &Paths, health: &Health, tasks: &mut
         let gaps = Gaps::resume(feed, &paths.journal, paths.herald.clone(), heal);
         let fanout = Fanout::new(feed, paths.positions.clone(), paths.hot.clone(), paths.cold.clone());
         let outlet = Pipeline::new(fanout, gaps);
-        let connected =
-            keep_connected(Internet, settings.protocol(), outlet, health.part(part_name(feed)), stop.clone());
+        let (wanted, part) = (paths.wanted.clone(), health.part(part_name(feed)));
+        let connected = keep_connected(Internet, settings.protocol(), outlet, wanted, part, stop.clone());
         let last_one = last_one.clone();
         tasks.spawn(part_name(feed), async move {
             let ended = connected.await;

@@ -1,4 +1,4 @@
-//! A chart needs a past: the first time a symbol has records, its bars of the last days are fetched from the REST history.
+//! A chart needs a past: the first time a symbol has records or is wanted, its bars of the last days are fetched from the REST history.
 //!
 //! They go down the cold path like backfilled ones. The journal remembers which symbols have theirs, so a restart fetches nothing twice;
 //! what is missed later is a gap, and [`crate::backfill`]'s business.
@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use crate::alpaca::rest::{History, Pages, Rest};
 use crate::backfill::encode;
 use crate::cold::Cold;
+use crate::demand::Watched;
 use crate::feed::Feed;
 use crate::journal::Journal;
 use crate::record::Encoded;
@@ -30,6 +31,8 @@ pub struct PastBars {
     pub rest: Rest,
     /// How many days back; 0 fetches nothing.
     pub days: u32,
+    /// What is wanted: a quiet symbol needs a past too.
+    pub wanted: Watched,
     /// Where records go.
     pub cold: Cold,
     /// Which symbols there are, and which have their past.
@@ -41,10 +44,13 @@ impl PastBars {
     ///
     /// # Errors
     /// Never: a chart with a short past is better than a producer that stops.
-    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+    pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+        let days = self.days;
         let fetching = async {
             loop {
-                let symbols = self.journal.symbols_without_past(Feed::Alpaca, SYMBOLS_MAX);
+                let wishes = self.wanted.latest().unwrap_or_default();
+                let wanted: Vec<Symbol> = wishes.iter().map(|wish| wish.symbol).collect();
+                let symbols = self.journal.symbols_without_past(Feed::Alpaca, &wanted, SYMBOLS_MAX);
                 let wait = match self.fetch(&symbols).await {
                     Ok(()) => LOOK_INTERVAL,
                     Err(error) => {
@@ -55,7 +61,7 @@ impl PastBars {
                 sleep(wait).await;
             }
         };
-        if self.days == 0 {
+        if days == 0 {
             stop.cancelled().await;
         } else {
             stop.run_until_cancelled(fetching).await;

@@ -54,6 +54,14 @@ impl Hot {
     }
 }
 
+#[cfg(test)]
+impl Hot {
+    /// Copies of what waits.
+    pub(crate) fn queued(&self) -> Vec<Encoded> {
+        self.queue.records.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
 /// Redis's end of the queue.
 pub struct Publisher {
     queue: Arc<Queue>,
@@ -136,7 +144,7 @@ impl Publisher {
             Stream::Trades => &self.redis.channel_trades,
             Stream::Bars => &self.redis.channel_bars,
             Stream::Quotes => &self.redis.channel_quotes,
-            Stream::Gaps | Stream::Corrections => &self.redis.channel_status,
+            Stream::Gaps | Stream::Corrections | Stream::Status => &self.redis.channel_status,
         }
     }
 }

@@ -29,6 +29,8 @@ struct Memory {
     feeds: BTreeMap<String, Known>,
     /// Gaps that are not healed, by source and start.
     gaps: BTreeMap<String, Gap>,
+    /// Symbols that were wanted last.
+    wanted: BTreeSet<String>,
 }
 
 /// What is known of one feed.
@@ -73,13 +75,32 @@ impl Journal {
         symbols.filter_map(|text| Symbol::new(text).ok()).collect()
     }
 
-    /// Up to `max` symbols whose past was not fetched as yet; no more than `max` symbols ever get one.
+    /// Up to `max` symbols that had records or are `wanted`, and whose past was not fetched as yet; no more than `max` symbols ever get
+    /// one.
     #[must_use]
-    pub fn symbols_without_past(&self, feed: Feed, max: usize) -> Vec<Symbol> {
+    pub fn symbols_without_past(&self, feed: Feed, wanted: &[Symbol], max: usize) -> Vec<Symbol> {
         let memory = self.lock();
         let Some(known) = memory.feeds.get(feed.name()) else { return Vec::new() };
         let room = max.saturating_sub(known.with_past.len());
-        known.symbols.difference(&known.with_past).take(room).filter_map(|text| Symbol::new(text).ok()).collect()
+        let heard = known.symbols.iter().filter_map(|text| Symbol::new(text).ok());
+        let symbols: BTreeSet<Symbol> = wanted.iter().copied().chain(heard).collect();
+        symbols.into_iter().filter(|symbol| !known.with_past.contains(symbol.as_str())).take(room).collect()
+    }
+
+    /// Symbols that were wanted when this file was last written.
+    #[must_use]
+    pub fn wanted(&self) -> Vec<Symbol> {
+        self.lock().wanted.iter().filter_map(|text| Symbol::new(text).ok()).collect()
+    }
+
+    /// These symbols are wanted now.
+    pub fn note_wanted(&self, symbols: impl Iterator<Item = Symbol>) {
+        let mut memory = self.lock();
+        let wanted = symbols.map(|symbol| symbol.to_string()).collect();
+        if memory.wanted != wanted {
+            memory.wanted = wanted;
+            self.save(&memory);
+        }
     }
 
     /// The past of these symbols is on its way down the cold path.

@@ -3,7 +3,7 @@
 //! One record's way: [`connection`] reads a frame from the socket, the feed's [`feed::Protocol`] ([`alpaca`], [`finnhub`], [`massive`])
 //! takes it apart ([`raw`]) and makes [`event::Event`]s of it, [`fanout`] gives each record its place ([`positions`]), encodes it once
 //! ([`record`]) and hands the same bytes to [`hot`] (Redis) and [`cold`] (Kafka). An outage becomes a gap ([`gaps`]), which [`backfill`] heals from the
-//! REST history; [`journal`] is what survives a crash. [`tools`] are the subcommands for people.
+//! REST history; [`journal`] is what survives a crash. What clients of the gateways want, [`demand`] brings to the connections. [`tools`] are the subcommands for people.
 
 pub mod alpaca;
 pub mod backfill;
@@ -11,6 +11,7 @@ pub mod bars;
 pub mod cold;
 pub mod config;
 pub mod connection;
+pub mod demand;
 pub mod dial;
 pub mod event;
 pub mod fanout;
@@ -39,7 +40,7 @@ use anyhow::Context as _;
 use service::kafka::KafkaConfig;
 use service::telemetry::Metrics;
 use service::{CancellationToken, Health, Tasks, ops};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 pub use config::Config;
 
@@ -49,6 +50,8 @@ use crate::backfill::Backfill;
 use crate::cold::Cold;
 use crate::cold::spool::Spool;
 use crate::cold::writer::Writer;
+use crate::demand::listener::Listener;
+use crate::demand::{Demand, Watched};
 use crate::feeds::{FeedSettings, Paths};
 use crate::gaps::Herald;
 use crate::history::PastBars;
@@ -88,8 +91,21 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     tasks.spawn("kafka", on_a_thread("kafka-writer", move || writer.run()));
     tasks.spawn("topics", ensure_topics(config.kafka, topics_exist, stopping.clone()));
 
-    let (hot, publisher) = Hot::new(config.redis, health.part("redis"));
+    let (hot, publisher) = Hot::new(config.redis.clone(), health.part("redis"));
     tasks.spawn("redis", publisher.run(stopping.clone()));
+
+    let wanted_before = journal.wanted();
+    let wanted = match config.feeds.first().and_then(FeedSettings::symbols) {
+        Some(always) => {
+            let demand = Demand::new(always.to_vec(), config.demand_grace);
+            let (wishes, watched) = watch::channel(demand.wishes());
+            let listener =
+                Listener { redis: config.redis, demand, wishes, journal: journal.clone(), part: health.part("demand") };
+            tasks.spawn("demand", listener.run(stopping.clone()));
+            Watched::new(watched)
+        }
+        None => Watched::default(), // everything is subscribed already
+    };
 
     let herald = Herald::new(hot.clone(), cold.clone(), journal.clone());
     let (heal, gaps_to_heal) = mpsc::channel(GAPS_MAX);
@@ -97,14 +113,20 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         FeedSettings::Alpaca(settings) => Some(settings.clone()),
         _ => None,
     });
-    if let Some(AlpacaSettings { url, key, secret, symbols, rest_url, .. }) = alpaca {
+    if let Some(AlpacaSettings { url, key, secret, rest_url, .. }) = alpaca {
         let rest = Rest::new(&rest_url, &url, key, secret)?;
-        let past =
-            PastBars { rest: rest.clone(), days: config.past_days, cold: cold.clone(), journal: journal.clone() };
+        let past = PastBars {
+            rest: rest.clone(),
+            days: config.past_days,
+            wanted: wanted.clone(),
+            cold: cold.clone(),
+            journal: journal.clone(),
+        };
         tasks.spawn("past", past.run(stopping.clone()));
         let backfill = Backfill {
             rest,
-            symbols,
+            wanted: wanted.clone(),
+            wanted_before,
             settings: config.backfill,
             cold: cold.clone(),
             herald: herald.clone(),
@@ -114,7 +136,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         tasks.spawn("backfill", backfill.run(gaps_to_heal, stopping.clone()));
     }
 
-    let paths = Paths { positions: Positions::new(epoch_now()), hot, cold, journal, herald, heal };
+    let paths = Paths { positions: Positions::new(epoch_now()), hot, cold, journal, herald, wanted, heal };
     feeds::spawn(&config.feeds, &paths, &health, &mut tasks, &stopping);
     tasks.spawn("health", ops::serve(config.ops, health, metrics, stopping));
     tasks.run(DRAIN_MAX).await

@@ -1,5 +1,7 @@
 //! Where a connection's events go: into the pipeline, or into one of the tools for people.
 
+use market::Availability;
+
 use crate::event::Event;
 use crate::fanout::Fanout;
 use crate::feed::{Frame, Step};
@@ -15,6 +17,9 @@ pub trait Outlet: Send {
 
     /// Takes the events of one frame, which `decode` sends. `raw` is `None` where they come from the passing of time.
     fn frame(&mut self, raw: Option<Frame<'_>>, decode: impl FnOnce(&mut dyn FnMut(Event)) -> Step) -> Step;
+
+    /// Some of what is wanted cannot be had, or can again.
+    fn news(&mut self, _news: &[Availability]) {}
 
     /// The connection is over.
     fn lost(&mut self, cause: &str);
@@ -47,6 +52,10 @@ impl Outlet for Pipeline {
         let step = self.fanout.frame(decode);
         self.gaps.heard(*self.fanout.clock());
         step
+    }
+
+    fn news(&mut self, news: &[Availability]) {
+        self.fanout.tell(news);
     }
 
     fn lost(&mut self, cause: &str) {

@@ -18,11 +18,13 @@ pub enum Stream {
     Gaps,
     /// Trades that do not hold as they were reported.
     Corrections,
+    /// What a feed does not carry, or carries again; hot only.
+    Status,
 }
 
 impl Stream {
     /// All of them, in the order of their numbers, which are also written to disk.
-    pub const ALL: [Self; 5] = [Self::Trades, Self::Bars, Self::Quotes, Self::Gaps, Self::Corrections];
+    pub const ALL: [Self; 6] = [Self::Trades, Self::Bars, Self::Quotes, Self::Gaps, Self::Corrections, Self::Status];
 
     /// Its name, for metrics.
     #[must_use]
@@ -33,7 +35,14 @@ impl Stream {
             Self::Quotes => "quotes",
             Self::Gaps => "gaps",
             Self::Corrections => "corrections",
+            Self::Status => "status",
         }
+    }
+
+    /// Whether its records go to Redis only: they are of no use later.
+    #[must_use]
+    pub fn is_hot_only(self) -> bool {
+        matches!(self, Self::Quotes | Self::Status)
     }
 }
 

@@ -1,12 +1,14 @@
 //! The conversation with Alpaca's stream: welcome, authentication, subscription, then records.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
-use market::{Bar, Symbol};
+use market::{Bar, Source, Symbol};
 use serde_json::{Value, json};
 use service::Secret;
 
+use crate::demand::Wishes;
+use crate::demand::roster::{Change, Refusal, Roster, fitting};
 use crate::event::Event;
 use crate::feed::{Awaited, Endpoint, Feed, Frame, Next, Outgoing, Protocol, Step};
 use crate::revisions::Revisions;
@@ -23,6 +25,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(15);
 const REVISED_MINUTES: usize = 4;
 /// Longest message that is sent; more symbols go into further messages.
 const MESSAGE_BYTES_MAX: usize = 32 * 1024;
+/// Bytes around each symbol in a message: two quotes and a comma.
+const SYMBOL_OVERHEAD: usize = 3;
 
 /// What to subscribe, with which keys.
 #[derive(Clone, Debug)]
@@ -41,6 +45,8 @@ pub struct AlpacaSettings {
     pub authentication: Authentication,
     /// REST history without a path, e.g. `https://data.alpaca.markets`.
     pub rest_url: String,
+    /// Most symbols that the plan carries; `None` leaves it to the server to say so.
+    pub symbols_max: Option<usize>,
     /// Names of channels: `trades`, `quotes`, `bars`, `updatedBars`, `dailyBars`, `statuses`, `lulds`.
     pub channels: Vec<String>,
 }
@@ -74,6 +80,10 @@ pub struct Alpaca {
     step: u32,
     authenticated_again: bool,
     unsent: VecDeque<Outgoing>,
+    /// Answers owed to probes; the server answers in the order of the questions.
+    probes_owed: u32,
+    /// What is subscribed and what should be; `None` where everything is.
+    roster: Option<Roster>,
     revisions: Revisions,
 }
 
@@ -85,13 +95,18 @@ enum Phase {
     Streaming,
     /// Records stream, and the answer to a probe is owed.
     Probing,
+    /// Records stream, and the answer to a change of the subscription is owed.
+    Changing,
 }
 
 impl Alpaca {
     /// A conversation that has not begun.
     #[must_use]
     pub fn new(settings: AlpacaSettings) -> Self {
+        let roster = |symbols: &Vec<Symbol>| Roster::new(Source::alpaca(), symbols, settings.symbols_max);
         Self {
+            roster: settings.symbols.as_ref().map(roster),
+            probes_owed: 0,
             settings,
             phase: Phase::Welcome,
             step: 0,
@@ -123,6 +138,14 @@ impl Alpaca {
                 Step::default()
             }
             (Control::Subscription(set), Phase::Subscription) => self.acknowledged(&set),
+            (Control::Subscription(_), _) if self.probes_owed > 0 => {
+                self.probes_owed -= 1;
+                Step::default()
+            }
+            (Control::Subscription(set), Phase::Changing) => {
+                self.enter(Phase::Streaming);
+                self.change_stands(&set)
+            }
             (Control::Subscription(_), _) => Step::default(),
             (Control::Error { code, message }, _) => self.error(code, &message),
         }
@@ -143,7 +166,11 @@ impl Alpaca {
     }
 
     fn subscribe(&mut self) -> Step {
-        self.unsent = subscriptions(&self.settings).iter().map(|message| self.outgoing(message)).collect();
+        let messages = match &self.roster {
+            Some(roster) => self.subscriptions(roster.first()),
+            None => vec![self.message("subscribe", &["*"])],
+        };
+        self.unsent = messages.iter().map(|message| self.outgoing(message)).collect();
         self.next_subscription()
     }
 
@@ -162,34 +189,89 @@ impl Alpaca {
     }
 
     fn acknowledged(&mut self, set: &Subscriptions) -> Step {
-        if self.unsent.is_empty() {
-            self.report_refused(set);
+        if !self.unsent.is_empty() {
+            return self.next_subscription();
         }
-        self.next_subscription()
+        let mut step = self.next_subscription();
+        if let Some(roster) = &mut self.roster {
+            let carried = Carried::new(set, &self.settings.channels);
+            roster.begun(|symbol| carried.has(symbol));
+            step.news = roster.news();
+        }
+        step
     }
 
-    /// The acknowledgement is the truth: a symbol that was asked for and is not in it gets no data.
-    fn report_refused(&self, set: &Subscriptions) {
-        let Some(symbols) = &self.settings.symbols else { return };
-        for (channel, got) in [("trades", &set.trades), ("bars", &set.bars)] {
-            if !self.settings.channels.iter().any(|wanted| wanted == channel) {
-                continue;
-            }
-            let refused: Vec<_> = symbols
-                .iter()
-                .filter(|symbol| !got.iter().any(|name| name == symbol.as_str() || name == "*"))
-                .collect();
-            if !refused.is_empty() {
-                metrics::counter!("producer_subscriptions_refused_total").increment(refused.len() as u64);
-                tracing::warn!(channel, ?refused, "the feed did not accept these symbols");
-            }
+    /// A change was acknowledged. The acknowledgement is the truth: a symbol that was asked for and is not in it gets no data.
+    fn change_stands(&mut self, set: &Subscriptions) -> Step {
+        let mut step = Step::default();
+        if let Some(roster) = &mut self.roster {
+            let carried = Carried::new(set, &self.settings.channels);
+            roster.acknowledged(|symbol| carried.has(symbol));
+            step.news = roster.news();
         }
+        step
+    }
+
+    /// A change was refused as a whole; the stream goes on as it was.
+    fn change_refused(&mut self, refusal: Refusal<'_>) -> Step {
+        self.enter(Phase::Streaming);
+        let mut step = Step::default();
+        if let Some(roster) = &mut self.roster {
+            roster.refused(refusal);
+            step.news = roster.news();
+        }
+        step
+    }
+
+    /// Asks for the next change of the subscription, where there is one and nothing else is owed.
+    fn change(&mut self) -> Step {
+        if self.phase != Phase::Streaming || self.probes_owed > 0 {
+            return Step::default();
+        }
+        let room = self.room();
+        let Some(change) = self.roster.as_mut().and_then(|roster| roster.next(room, SYMBOL_OVERHEAD)) else {
+            return Step::default();
+        };
+        let (action, symbols) = match &change {
+            Change::Subscribe(symbols) => ("subscribe", symbols),
+            Change::Unsubscribe(symbols) => ("unsubscribe", symbols),
+        };
+        let names: Vec<&str> = symbols.iter().map(Symbol::as_str).collect();
+        let message = self.outgoing(&self.message(action, &names));
+        self.enter(Phase::Changing);
+        Step::send(message)
+    }
+
+    /// Bytes of symbols in one message: each channel names all of them.
+    fn room(&self) -> usize {
+        MESSAGE_BYTES_MAX / self.settings.channels.len().max(1) - 64
+    }
+
+    fn message(&self, action: &str, symbols: &[&str]) -> Value {
+        let mut message = json!({"action": action});
+        for channel in &self.settings.channels {
+            message[channel] = json!(symbols);
+        }
+        message
+    }
+
+    /// The messages that subscribe these symbols, each short enough.
+    fn subscriptions(&self, mut symbols: &[Symbol]) -> Vec<Value> {
+        let mut messages = Vec::new();
+        while !symbols.is_empty() {
+            let (chunk, rest) = symbols.split_at(fitting(symbols, self.room(), SYMBOL_OVERHEAD));
+            let names: Vec<&str> = chunk.iter().map(Symbol::as_str).collect();
+            messages.push(self.message("subscribe", &names));
+            symbols = rest;
+        }
+        messages
     }
 
     fn error(&mut self, code: Option<i64>, message: &str) -> Step {
         let shown = code.map_or_else(|| "without a code".to_owned(), |code| code.to_string());
         metrics::counter!("producer_feed_errors_total", "code" => shown.clone()).increment(1);
-        let streaming = matches!(self.phase, Phase::Streaming | Phase::Probing);
+        let streaming = matches!(self.phase, Phase::Streaming | Phase::Probing | Phase::Changing);
+        let changing = self.phase == Phase::Changing;
         match remedy(code, streaming) {
             Remedy::Fatal(advice) => {
                 let asked =
@@ -205,6 +287,10 @@ impl Alpaca {
             Remedy::AuthenticateAgain => Step::end(Next::Fatal(format!(
                 "Alpaca error {shown} ({message}) although authentication was sent twice: check ALPACA_API_KEY and ALPACA_API_SECRET"
             ))),
+            Remedy::GoOn if changing && code == Some(405) => self.change_refused(Refusal::Limit),
+            Remedy::GoOn if changing && matches!(code, Some(400 | 410)) => {
+                self.change_refused(Refusal::Symbol(message))
+            }
             Remedy::GoOn | Remedy::AlreadyAuthenticated => {
                 tracing::warn!(code = shown, message, "the feed refuses a request; the stream goes on");
                 Step::default()
@@ -233,6 +319,10 @@ impl Protocol for Alpaca {
     fn connected(&mut self) -> Step {
         self.authenticated_again = false;
         self.unsent.clear();
+        self.probes_owed = 0;
+        if let Some(roster) = &mut self.roster {
+            roster.restart();
+        }
         self.enter(Phase::Welcome);
         Step::default()
     }
@@ -261,7 +351,17 @@ impl Protocol for Alpaca {
             step.next =
                 Next::Reconnect("the first message was not Alpaca's welcome: check ALPACA_DATA_WS_URL".to_owned());
         }
+        if step.next == Next::GoOn && self.roster.as_ref().is_some_and(Roster::is_pending) {
+            step.and(self.change());
+        }
         step
+    }
+
+    fn want(&mut self, wishes: &Wishes) -> Step {
+        let Some(roster) = &mut self.roster else { return Step::default() };
+        roster.want(wishes);
+        let news = roster.news();
+        Step { news, ..self.change() }
     }
 
     fn silence_max(&self) -> Duration {
@@ -270,10 +370,11 @@ impl Protocol for Alpaca {
 
     /// Asks for one symbol that is subscribed already: that changes nothing, and the server acknowledges it.
     fn probe(&mut self) -> Step {
-        let symbols = self.settings.symbols.as_deref();
-        let first = symbols.map_or("*", |symbols| symbols.first().map_or("*", Symbol::as_str));
+        let known = self.roster.as_ref().map(|roster| roster.any().map(|symbol| symbol.to_string()));
+        let names = known.map_or_else(|| vec!["*".to_owned()], |symbol| symbol.into_iter().collect());
         let Some(channel) = self.settings.channels.first() else { return Step::default() };
-        let message = self.outgoing(&json!({"action": "subscribe", channel: [first]}));
+        let message = self.outgoing(&json!({"action": "subscribe", channel: names}));
+        self.probes_owed += 1;
         self.enter(Phase::Probing);
         Step::send(message)
     }
@@ -284,39 +385,38 @@ impl Protocol for Alpaca {
             Phase::Authentication => "the answer to the authentication",
             Phase::Subscription => "the answer to the subscription",
             Phase::Probing => "a sign of life",
+            Phase::Changing => "the answer to a change of the subscription",
             Phase::Streaming => return None,
         };
         Some(Awaited { what, step: self.step, limit: ANSWER_MAX })
     }
 }
 
-/// The subscribe messages, each short enough.
-fn subscriptions(settings: &AlpacaSettings) -> Vec<Value> {
-    let subscribe = |symbols: &[&str]| {
-        let mut message = json!({"action": "subscribe"});
-        for channel in &settings.channels {
-            message[channel] = json!(symbols);
-        }
-        message
-    };
-    let Some(symbols) = &settings.symbols else {
-        return vec![subscribe(&["*"])];
-    };
-    let room = MESSAGE_BYTES_MAX / settings.channels.len().max(1) - 64;
-    let mut messages = Vec::new();
-    let (mut chunk, mut bytes) = (Vec::new(), 0);
-    for symbol in symbols.iter().map(Symbol::as_str) {
-        if bytes + symbol.len() + 3 > room {
-            messages.push(subscribe(&std::mem::take(&mut chunk)));
-            bytes = 0;
-        }
-        chunk.push(symbol);
-        bytes += symbol.len() + 3;
+/// What an acknowledgement says is carried.
+struct Carried<'a> {
+    names: HashSet<&'a str>,
+    /// It says nothing about the channels that were asked for.
+    silent: bool,
+}
+
+impl<'a> Carried<'a> {
+    fn new(set: &'a Subscriptions, channels: &[String]) -> Self {
+        let list = |channel: &String| match channel.as_str() {
+            "trades" => Some(&set.trades),
+            "quotes" => Some(&set.quotes),
+            "bars" => Some(&set.bars),
+            "updatedBars" => Some(&set.updated_bars),
+            "dailyBars" => Some(&set.daily_bars),
+            _ => None,
+        };
+        let mut lists = channels.iter().filter_map(list).peekable();
+        let silent = lists.peek().is_none();
+        Self { names: lists.flatten().map(String::as_str).collect(), silent }
     }
-    if !chunk.is_empty() {
-        messages.push(subscribe(&chunk));
+
+    fn has(&self, symbol: &Symbol) -> bool {
+        self.silent || self.names.contains("*") || self.names.contains(symbol.as_str())
     }
-    messages
 }
 
 #[cfg(test)]
@@ -332,6 +432,7 @@ mod tests {
             encoding: Encoding::Json,
             authentication: Authentication::Message,
             rest_url: String::new(),
+            symbols_max: None,
             channels: ["trades", "bars"].map(str::to_owned).to_vec(),
         })
     }

@@ -214,7 +214,7 @@ impl Writer {
             Stream::Bars => &self.kafka.topic_bars,
             Stream::Gaps => &self.kafka.topic_gaps,
             Stream::Corrections => &self.kafka.topic_corrections,
-            Stream::Quotes => return true, // quotes travel the hot way only
+            Stream::Quotes | Stream::Status => return true, // they travel the hot way only
         };
         let index = self.deliveries.window().push(Instant::now(), record.clone());
         let message = BaseRecord::with_opaque_to(topic, index).key(record.symbol.as_bytes()).payload(&record.json[..]);

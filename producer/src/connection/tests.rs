@@ -6,7 +6,7 @@ use market::Symbol;
 use service::redis::RedisConfig;
 use service::{Health, Secret, Vars};
 use tokio::io::DuplexStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::http::Response;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use super::*;
 use crate::alpaca::{AlpacaSettings, Authentication, Encoding};
 use crate::cold::Cold;
+use crate::demand::{Watched, Wish, Wishes, always};
 use crate::fanout::Fanout;
 use crate::feed::Endpoint;
 use crate::feeds::FeedSettings;
@@ -25,6 +26,7 @@ use crate::massive::MassiveSettings;
 use crate::outlet::Pipeline;
 use crate::positions::Positions;
 
+mod demand;
 mod other_feeds;
 mod rules;
 
@@ -54,6 +56,8 @@ impl Dial for Script {
 
 struct Running {
     heal: mpsc::Receiver<market::Gap>,
+    hot: Hot,
+    wishes: watch::Sender<Wishes>,
     _folder: tempfile::TempDir,
     peers: mpsc::Receiver<(Instant, Peer)>,
     cold: Cold,
@@ -78,13 +82,14 @@ fn alpaca() -> FeedSettings {
         encoding: Encoding::Json,
         authentication: Authentication::Message,
         rest_url: String::new(),
+        symbols_max: None,
         channels: vec!["trades".to_owned()],
     })
 }
 
 fn finnhub() -> FeedSettings {
     let url = "ws://script".to_owned();
-    FeedSettings::Finnhub(FinnhubSettings { url, key: Secret::new("swordfish"), symbols: symbols() })
+    FeedSettings::Finnhub(FinnhubSettings { url, key: Secret::new("swordfish"), symbols: symbols(), symbols_max: None })
 }
 
 fn massive() -> FeedSettings {
@@ -92,6 +97,7 @@ fn massive() -> FeedSettings {
         url: "ws://script".to_owned(),
         key: Secret::new("k"),
         symbols: Some(symbols()),
+        symbols_max: None,
         channels: vec!["T".to_owned()],
     })
 }
@@ -106,7 +112,8 @@ fn start_feed(settings: FeedSettings, refusals: &[u16]) -> Running {
     let (heal_sender, heal) = mpsc::channel(8);
     let herald = Herald::new(hot.clone(), cold.clone(), journal.clone());
     let gaps = Gaps::resume(settings.feed(), &journal, herald, Some(heal_sender));
-    let fanout = Fanout::new(settings.feed(), Positions::new(1), hot, cold.clone());
+    let fanout = Fanout::new(settings.feed(), Positions::new(1), hot.clone(), cold.clone());
+    let (wishes, watched) = watch::channel(always(&symbols()));
     let (sender, peers) = mpsc::channel(1);
     let refusals = Arc::new(Mutex::new(refusals.iter().rev().copied().collect()));
     let stop = CancellationToken::new();
@@ -114,10 +121,11 @@ fn start_feed(settings: FeedSettings, refusals: &[u16]) -> Running {
         Script { peers: sender, refusals },
         settings.protocol(),
         Pipeline::new(fanout, gaps),
+        Watched::new(watched),
         health.part("feed"),
         stop.clone(),
     ));
-    Running { heal, _folder: folder, peers, cold, stop, task }
+    Running { heal, hot, wishes, _folder: folder, peers, cold, stop, task }
 }
 
 impl Running {

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use market::Symbol;
+use market::{Source, Symbol};
 use serde_json::json;
 use service::Secret;
 
 use crate::bars::MinuteBars;
+use crate::demand::Wishes;
+use crate::demand::roster::{Change, Roster};
 use crate::event::Event;
 use crate::feed::{Awaited, Endpoint, Feed, Frame, Next, Outgoing, Protocol, Step};
 
@@ -25,14 +27,16 @@ pub struct FinnhubSettings {
     pub key: Secret,
     /// Symbols, the important ones first: a plan takes only so many.
     pub symbols: Vec<Symbol>,
+    /// Most symbols that the plan carries; `None` leaves it to the server to say so.
+    pub symbols_max: Option<usize>,
 }
 
 /// The state of one connection, and what it has learned about the plan.
 #[derive(Debug)]
 pub struct Finnhub {
     settings: FinnhubSettings,
-    /// As many symbols as the plan seems to take.
-    symbols_max: usize,
+    /// What is subscribed and what should be.
+    roster: Roster,
     occurrences: Occurrences,
     bars: MinuteBars,
 }
@@ -41,22 +45,38 @@ impl Finnhub {
     /// A conversation that has not begun.
     #[must_use]
     pub fn new(settings: FinnhubSettings) -> Self {
-        let symbols_max = settings.symbols.len();
-        Self { settings, symbols_max, occurrences: Occurrences::default(), bars: MinuteBars::default() }
+        let roster = Roster::new(Source::finnhub(), &settings.symbols, settings.symbols_max);
+        Self { settings, roster, occurrences: Occurrences::default(), bars: MinuteBars::default() }
     }
 
-    fn control(&mut self, control: Control) {
-        let Control::Error(message) = control else { return };
+    fn control(&mut self, control: Control) -> Step {
+        let Control::Error(message) = control else { return Step::default() };
         metrics::counter!("producer_feed_errors_total", "code" => "finnhub").increment(1);
-        if message.contains("too many symbols") && self.symbols_max > 1 {
-            // The error does not say which, but symbols are taken in the order they were asked for.
-            self.symbols_max -= 1;
-            metrics::counter!("producer_subscriptions_refused_total").increment(1);
-            let symbol = self.settings.symbols[self.symbols_max];
-            tracing::warn!(%symbol, symbols_max = self.symbols_max, "Finnhub's plan does not take this symbol as well");
-        } else {
-            tracing::warn!(message, "Finnhub refuses a request; the stream goes on");
+        tracing::warn!(message, "Finnhub refuses a request; the stream goes on");
+        if !message.contains("too many symbols") {
+            return Step::default();
         }
+        // The error does not say which, but symbols are taken in the order they were asked for.
+        metrics::counter!("producer_subscriptions_refused_total").increment(1);
+        self.roster.one_too_many();
+        Step { news: self.roster.news(), ..Step::default() }
+    }
+
+    /// Asks for everything that is missing, and takes back what is not wanted: Finnhub answers to neither.
+    fn change(&mut self) -> Step {
+        let mut step = Step::default();
+        while let Some(change) = self.roster.next(usize::MAX, 0) {
+            let (kind, symbols) = match &change {
+                Change::Subscribe(symbols) => ("subscribe", symbols),
+                Change::Unsubscribe(symbols) => ("unsubscribe", symbols),
+            };
+            let message =
+                |symbol: &Symbol| Outgoing::Text(json!({"type": kind, "symbol": symbol.as_str()}).to_string());
+            step.send.extend(symbols.iter().map(message));
+            self.roster.acknowledged(|_| true);
+        }
+        step.news = self.roster.news();
+        step
     }
 }
 
@@ -74,10 +94,8 @@ impl Protocol for Finnhub {
     fn connected(&mut self) -> Step {
         self.occurrences.restart();
         self.bars.restart();
-        let subscribe =
-            |symbol: &Symbol| Outgoing::Text(json!({"type": "subscribe", "symbol": symbol.as_str()}).to_string());
-        let send = self.settings.symbols.iter().take(self.symbols_max).map(subscribe).collect();
-        Step { send, next: Next::GoOn }
+        self.roster.restart();
+        self.change()
     }
 
     fn frame(&mut self, frame: Frame<'_>, events: &mut dyn FnMut(Event)) -> Step {
@@ -91,8 +109,16 @@ impl Protocol for Finnhub {
             }
             Element::Control(control) => controls.push(control),
         });
-        controls.into_iter().for_each(|control| self.control(control));
-        Step::default()
+        let mut step = Step::default();
+        for control in controls {
+            step.and(self.control(control));
+        }
+        step
+    }
+
+    fn want(&mut self, wishes: &Wishes) -> Step {
+        self.roster.want(wishes);
+        self.change()
     }
 
     fn tick(&mut self, now_ms: i64, events: &mut dyn FnMut(Event)) {
@@ -118,7 +144,12 @@ mod tests {
 
     fn finnhub(symbols: usize) -> Finnhub {
         let symbols = (0..symbols).map(|at| Symbol::new(&format!("S{at}")).unwrap()).collect();
-        Finnhub::new(FinnhubSettings { url: "wss://ws.finnhub.io".to_owned(), key: Secret::new("swordfish"), symbols })
+        Finnhub::new(FinnhubSettings {
+            url: "wss://ws.finnhub.io".to_owned(),
+            key: Secret::new("swordfish"),
+            symbols,
+            symbols_max: None,
+        })
     }
 
     #[test]
@@ -138,7 +169,8 @@ mod tests {
         finnhub.connected();
         let error = r#"{"type":"error","msg":"Subscribing to too many symbols"}"#;
         for _ in 0..2 {
-            assert_eq!(finnhub.frame(Frame::Text(error), &mut |_| panic!("no event")), Step::default());
+            let step = finnhub.frame(Frame::Text(error), &mut |_| panic!("no event"));
+            assert_eq!((step.send.len(), step.news.len()), (0, 1), "told, and not asked for again");
         }
         finnhub.frame(Frame::Text(r#"{"type":"error","msg":"Invalid symbol"}"#), &mut |_| panic!("no event"));
         assert_eq!(finnhub.connected().send.len(), 50);

@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use market::{Bar, Symbol};
+use market::{Bar, Source, Symbol};
 use serde_json::json;
 use service::Secret;
 
+use crate::demand::Wishes;
+use crate::demand::roster::{Change, Roster};
 use crate::event::Event;
 use crate::feed::{Awaited, Endpoint, Feed, Frame, Next, Outgoing, Protocol, Step};
 use crate::revisions::Revisions;
@@ -35,6 +37,8 @@ pub struct MassiveSettings {
     pub key: Secret,
     /// Symbols; `None` asks for all (`*`).
     pub symbols: Option<Vec<Symbol>>,
+    /// Most symbols that the plan carries; `None` sets no limit.
+    pub symbols_max: Option<usize>,
     /// Names of channels: `T` trades, `Q` quotes, `AM` minute bars.
     pub channels: Vec<String>,
 }
@@ -46,6 +50,8 @@ pub struct Massive {
     phase: Phase,
     step: u32,
     unsent: VecDeque<String>,
+    /// What is subscribed and what should be; `None` where everything is.
+    roster: Option<Roster>,
     probe_is_subscribed: bool,
     revisions: Revisions,
 }
@@ -59,13 +65,17 @@ enum Phase {
     Streaming,
     /// Records stream, and the answer to a probe is owed.
     Probing,
+    /// Records stream, and so many acknowledgements of a change are owed.
+    Changing(usize),
 }
 
 impl Massive {
     /// A conversation that has not begun.
     #[must_use]
     pub fn new(settings: MassiveSettings) -> Self {
+        let roster = |symbols: &Vec<Symbol>| Roster::new(Source::massive(), symbols, settings.symbols_max);
         Self {
+            roster: settings.symbols.as_ref().map(roster),
             settings,
             phase: Phase::Welcome,
             step: 0,
@@ -88,16 +98,19 @@ impl Massive {
                 return Step::send(Outgoing::Text(message.to_string()));
             }
             ("auth_success", Phase::Authentication) => {
-                self.unsent = lists(&self.settings);
+                let first = self.roster.as_ref().map(Roster::first);
+                self.unsent = lists(&self.settings.channels, first);
                 return self.subscribe_next();
             }
+            ("success", _) if message.contains(PROBE) => return Step::default(),
             ("success", Phase::Subscription(owed)) => return self.acknowledged(owed, &message),
+            ("success", Phase::Changing(owed)) => return self.change_acknowledged(owed, &message),
             ("connected" | "auth_success" | "success", _) => return Step::default(),
             _ => {}
         }
         metrics::counter!("producer_feed_errors_total", "code" => status.clone()).increment(1);
         let said = format!("Massive says {status} ({message})");
-        let streaming = matches!(self.phase, Phase::Streaming | Phase::Probing);
+        let streaming = matches!(self.phase, Phase::Streaming | Phase::Probing | Phase::Changing(_));
         Step::end(match status.as_str() {
             "auth_failed" => Next::Fatal(format!("{said}: check MASSIVE_API_KEY")),
             "not_authorized" if !streaming => Next::Fatal(format!(
@@ -117,7 +130,9 @@ impl Massive {
     fn subscribe_next(&mut self) -> Step {
         let Some(list) = self.unsent.pop_front() else {
             self.enter(Phase::Streaming);
-            return Step::default();
+            let Some(roster) = &mut self.roster else { return Step::default() };
+            roster.begun(|_| true);
+            return Step { news: roster.news(), ..Step::default() };
         };
         self.enter(Phase::Subscription(items(&list)));
         Step::send(Outgoing::Text(json!({"action": "subscribe", "params": list}).to_string()))
@@ -132,6 +147,36 @@ impl Massive {
                 Step::default()
             }
         }
+    }
+
+    /// Asks for the next change of the subscription, where there is one and nothing else is owed.
+    fn change(&mut self) -> Step {
+        let channels = &self.settings.channels;
+        let room = LIST_BYTES_MAX / channels.len().max(1);
+        let overhead = 2 + channels.iter().map(String::len).max().unwrap_or_default(); // dot and comma
+        let Phase::Streaming = self.phase else { return Step::default() };
+        let Some(change) = self.roster.as_mut().and_then(|roster| roster.next(room, overhead)) else {
+            return Step::default();
+        };
+        let (action, symbols) = match &change {
+            Change::Subscribe(symbols) => ("subscribe", symbols),
+            Change::Unsubscribe(symbols) => ("unsubscribe", symbols),
+        };
+        let Some(list) = lists(channels, Some(symbols)).pop_front() else { return Step::default() };
+        self.enter(Phase::Changing(items(&list)));
+        Step::send(Outgoing::Text(json!({"action": action, "params": list}).to_string()))
+    }
+
+    fn change_acknowledged(&mut self, owed: usize, message: &str) -> Step {
+        let owed = owed.saturating_sub(items(message));
+        if owed > 0 {
+            self.enter(Phase::Changing(owed));
+            return Step::default();
+        }
+        self.enter(Phase::Streaming);
+        let Some(roster) = &mut self.roster else { return Step::default() };
+        roster.acknowledged(|_| true);
+        Step { news: roster.news(), ..Step::default() }
     }
 
     fn event(&mut self, event: Event, events: &mut dyn FnMut(Event)) {
@@ -151,16 +196,11 @@ fn items(list: &str) -> usize {
     list.split(',').count()
 }
 
-/// What to subscribe, in lists that are short enough.
-fn lists(settings: &MassiveSettings) -> VecDeque<String> {
-    let all = [Symbol::new("*")];
-    let symbols = settings.symbols.as_deref();
-    let names = symbols.map_or_else(
-        || all.iter().flatten().map(Symbol::as_str).collect::<Vec<_>>(),
-        |symbols| symbols.iter().map(Symbol::as_str).collect(),
-    );
+/// What to subscribe, in lists that are short enough; `None` asks for everything.
+fn lists(channels: &[String], symbols: Option<&[Symbol]>) -> VecDeque<String> {
+    let names = symbols.map_or_else(|| vec!["*"], |symbols| symbols.iter().map(Symbol::as_str).collect());
     let mut lists = VecDeque::from([String::new()]);
-    for channel in &settings.channels {
+    for channel in channels {
         for name in &names {
             let room = LIST_BYTES_MAX.saturating_sub(channel.len() + name.len() + 2);
             if lists.back().is_none_or(|list| list.len() > room) {
@@ -189,6 +229,9 @@ impl Protocol for Massive {
     fn connected(&mut self) -> Step {
         self.unsent.clear();
         self.probe_is_subscribed = false;
+        if let Some(roster) = &mut self.roster {
+            roster.restart();
+        }
         self.enter(Phase::Welcome);
         Step::default()
     }
@@ -212,7 +255,17 @@ impl Protocol for Massive {
         if self.phase == Phase::Welcome && elements > 0 && step.next == Next::GoOn {
             step.next = Next::Reconnect("the first message was not Massive's welcome: check MASSIVE_WS_URL".to_owned());
         }
+        if step.next == Next::GoOn && self.roster.as_ref().is_some_and(Roster::is_pending) {
+            step.and(self.change());
+        }
         step
+    }
+
+    fn want(&mut self, wishes: &Wishes) -> Step {
+        let Some(roster) = &mut self.roster else { return Step::default() };
+        roster.want(wishes);
+        let news = roster.news();
+        Step { news, ..self.change() }
     }
 
     fn silence_max(&self) -> Duration {
@@ -233,6 +286,7 @@ impl Protocol for Massive {
             Phase::Authentication => "the answer to the authentication",
             Phase::Subscription(_) => "the answer to the subscription",
             Phase::Probing => "a sign of life",
+            Phase::Changing(_) => "the answer to a change of the subscription",
             Phase::Streaming => return None,
         };
         Some(Awaited { what, step: self.step, limit: ANSWER_MAX })
@@ -248,6 +302,7 @@ mod tests {
             url: "wss://socket.massive.com/stocks".to_owned(),
             key: Secret::new("k"),
             symbols: symbols.map(|all| all.iter().map(|text| Symbol::new(text).unwrap()).collect()),
+            symbols_max: None,
             channels: vec!["T".to_owned(), "AM".to_owned()],
         })
     }
@@ -290,10 +345,10 @@ mod tests {
 
     #[test]
     fn all_symbols_are_a_star_and_many_go_in_several_messages() {
-        assert_eq!(lists(&massive(None).settings), ["T.*,AM.*"]);
+        assert_eq!(lists(&massive(None).settings.channels, None), ["T.*,AM.*"]);
         let names: Vec<String> = (0..8000).map(|at| format!("SYM{at}")).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let lists = lists(&massive(Some(&names)).settings);
+        let symbols: Vec<Symbol> = names.iter().map(|name| Symbol::new(name).unwrap()).collect();
+        let lists = lists(&massive(None).settings.channels, Some(&symbols));
         assert!(lists.len() > 1 && lists.iter().all(|list| list.len() <= LIST_BYTES_MAX));
         assert_eq!(lists.iter().map(|list| items(list)).sum::<usize>(), 16_000);
     }

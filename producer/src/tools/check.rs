@@ -10,6 +10,7 @@ use market::NS_PER_MS;
 use service::{CancellationToken, Health};
 
 use crate::connection::keep_connected;
+use crate::demand::Watched;
 use crate::dial::{Dial, Internet};
 use crate::event::Event;
 use crate::feed::{Frame, Step};
@@ -41,7 +42,7 @@ async fn listen(dial: impl Dial, settings: &FeedSettings, time: Duration, stop: 
     let health = Health::new("check");
     let part = health.part(part_name(settings.feed()));
     let enough = stop.child_token();
-    let connected = keep_connected(dial, protocol, tally.clone(), part.clone(), enough.clone());
+    let connected = keep_connected(dial, protocol, tally.clone(), Watched::default(), part.clone(), enough.clone());
     tokio::pin!(connected);
     let ended = tokio::select! {
         ended = &mut connected => ended,

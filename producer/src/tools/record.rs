@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail, ensure};
 use service::{CancellationToken, Health};
 
 use crate::connection::keep_connected;
+use crate::demand::Watched;
 use crate::dial::Internet;
 use crate::event::Event;
 use crate::feed::{Frame, Step};
@@ -26,7 +27,7 @@ pub async fn run(feeds: Vec<FeedSettings>, path: PathBuf, stop: CancellationToke
     let recorder = Recorder::new(BufWriter::new(file), stop.clone());
     let part = Health::new("record").part(part_name(settings.feed()));
     let failure = recorder.failure.clone();
-    keep_connected(Internet, settings.protocol(), recorder, part, stop).await?;
+    keep_connected(Internet, settings.protocol(), recorder, Watched::default(), part, stop).await?;
     let failure = failure.lock().map_or(None, |mut failure| failure.take());
     ensure!(failure.is_none(), "cannot write {}: {}", path.display(), failure.unwrap_or_default());
     Ok(())

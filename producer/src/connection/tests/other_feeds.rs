@@ -31,7 +31,7 @@ async fn finnhub_refuses_a_wrong_key_with_401_and_nothing_shows_the_key() {
 
 const STATUS: fn(&str) -> String = |status| format!(r#"[{{"ev":"status","status":"{status}","message":""}}]"#);
 
-async fn greet_massive(peer: &mut Peer) {
+pub(super) async fn greet_massive(peer: &mut Peer) {
     say(peer, &STATUS("connected")).await;
     assert!(hear(peer).await.contains("auth"));
     say(peer, &STATUS("auth_success")).await;

@@ -1,0 +1,402 @@
+//! What one connection carries and what it should: works out the changes, and learns from refusals what the plan takes.
+//!
+//! Pure: the protocols send what comes out of it and report the answers. A refused change is tried again in halves until the culprit is
+//! found: one symbol too many, or one that the feed does not know.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use market::{Availability, Source, Symbol};
+
+use super::{Wishes, always};
+
+/// One message to the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Adds these.
+    Subscribe(Vec<Symbol>),
+    /// Takes these away.
+    Unsubscribe(Vec<Symbol>),
+}
+
+/// Why a change was refused as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal<'a> {
+    /// The plan carries fewer symbols.
+    Limit,
+    /// Something is wrong with one of the symbols; the feed's own words.
+    Symbol(&'a str),
+}
+
+/// The symbols of one connection.
+#[derive(Debug)]
+pub struct Roster {
+    source: Source,
+    /// Symbols of the settings, which come first.
+    always: Vec<Symbol>,
+    /// Most symbols by the settings, and as the server has let us know.
+    cap_set: Option<usize>,
+    cap_learned: Option<usize>,
+    wishes: Wishes,
+    /// What the server carries for us, in the order it was asked for.
+    held: Vec<Symbol>,
+    /// Symbols that the feed does not take, and why.
+    refused: HashMap<Symbol, String>,
+    /// Most symbols in the next message: less after a refusal.
+    at_once: usize,
+    outstanding: Option<Change>,
+    /// Whether there may be something to change.
+    pending: bool,
+    /// What was told to be unavailable, and how many gateways had asked by then.
+    told: BTreeMap<Symbol, u32>,
+}
+
+impl Roster {
+    /// Nothing carried yet. `cap`: most symbols by the settings.
+    #[must_use]
+    pub fn new(source: Source, always_wanted: &[Symbol], cap: Option<usize>) -> Self {
+        Self {
+            source,
+            always: always_wanted.to_vec(),
+            cap_set: cap,
+            cap_learned: None,
+            wishes: always(always_wanted),
+            held: Vec::new(),
+            refused: HashMap::new(),
+            at_once: usize::MAX,
+            outstanding: None,
+            pending: true,
+            told: BTreeMap::new(),
+        }
+    }
+
+    /// What is wanted has changed.
+    pub fn want(&mut self, wishes: &Wishes) {
+        self.wishes = wishes.clone();
+        let wanted: HashSet<Symbol> = wishes.iter().map(|wish| wish.symbol).collect();
+        self.refused.retain(|symbol, _| wanted.contains(symbol)); // who asks again later is tried again
+        self.told.retain(|symbol, _| wanted.contains(symbol));
+        self.pending = true;
+    }
+
+    /// A new connection carries nothing yet.
+    pub fn restart(&mut self) {
+        self.held.clear();
+        self.outstanding = None;
+        self.at_once = usize::MAX;
+        self.pending = true;
+    }
+
+    /// What to ask for when a connection begins: the symbols of the settings, as many as fit.
+    #[must_use]
+    pub fn first(&self) -> &[Symbol] {
+        &self.always[..self.always.len().min(self.cap())]
+    }
+
+    /// The first subscription stands; `carries` says of each symbol whether it is in it.
+    pub fn begun(&mut self, carries: impl Fn(&Symbol) -> bool) {
+        let first = self.first().to_vec();
+        self.settle(first, carries);
+    }
+
+    /// Whether [`Roster::next`] may have something to say.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.pending && self.outstanding.is_none()
+    }
+
+    /// The next message, none while one is outstanding. Its symbols with `overhead` bytes each stay within `bytes_max`.
+    pub fn next(&mut self, bytes_max: usize, overhead: usize) -> Option<Change> {
+        if !self.is_pending() {
+            return None;
+        }
+        let target = self.target();
+        let wanted: HashSet<&Symbol> = target.iter().collect();
+        let leaving: Vec<Symbol> = self.held.iter().filter(|symbol| !wanted.contains(symbol)).copied().collect();
+        let change = if leaving.is_empty() {
+            let held: HashSet<&Symbol> = self.held.iter().collect();
+            let mut joining: Vec<Symbol> = target.iter().filter(|symbol| !held.contains(symbol)).copied().collect();
+            if joining.is_empty() {
+                self.pending = false;
+                self.at_once = usize::MAX;
+                return None;
+            }
+            joining.truncate(fitting(&joining, bytes_max, overhead).min(self.at_once));
+            Change::Subscribe(joining)
+        } else {
+            let mut leaving = leaving;
+            leaving.truncate(fitting(&leaving, bytes_max, overhead));
+            Change::Unsubscribe(leaving) // first, so that there is room for others
+        };
+        self.outstanding = Some(change.clone());
+        Some(change)
+    }
+
+    /// The outstanding change stands; `carries` says of each symbol whether the server has it now.
+    pub fn acknowledged(&mut self, carries: impl Fn(&Symbol) -> bool) {
+        match self.outstanding.take() {
+            Some(Change::Subscribe(symbols)) => {
+                self.at_once = self.at_once.saturating_mul(2);
+                self.settle(symbols, carries);
+            }
+            Some(Change::Unsubscribe(symbols)) => self.let_go(&symbols),
+            None => {}
+        }
+    }
+
+    /// The outstanding change was refused as a whole.
+    pub fn refused(&mut self, refusal: Refusal<'_>) {
+        match self.outstanding.take() {
+            Some(Change::Subscribe(symbols)) if symbols.len() > 1 => self.at_once = symbols.len() / 2,
+            Some(Change::Subscribe(symbols)) => match refusal {
+                Refusal::Limit => self.cap_learned = Some(self.held.len()),
+                Refusal::Symbol(words) => {
+                    let reason = format!("the feed refuses it: {words}");
+                    self.refused.extend(symbols.into_iter().map(|symbol| (symbol, reason.clone())));
+                }
+            },
+            Some(Change::Unsubscribe(symbols)) => self.let_go(&symbols),
+            None => {}
+        }
+    }
+
+    /// The server carries one symbol less than it was asked for, the last one: from now on that is the limit.
+    pub fn one_too_many(&mut self) {
+        self.held.pop();
+        self.cap_learned = Some(self.held.len().max(1));
+        self.pending = true;
+    }
+
+    /// What people have to be told: symbols that became unavailable, were asked for again and still are, or became available.
+    pub fn news(&mut self) -> Vec<Availability> {
+        let source = self.source.as_str();
+        let held: HashSet<&Symbol> = self.held.iter().collect();
+        let mut news = Vec::new();
+        let mut room = self.cap();
+        let mut unavailable = 0_u32;
+        for wish in self.wishes.iter() {
+            let symbol = wish.symbol.to_string();
+            let reason = match self.refused.get(&wish.symbol) {
+                Some(reason) => Some(reason.clone()),
+                None if room == 0 => Some(format!(
+                    "the plan of this key carries {} symbols; others that more clients want, or want for longer, come first",
+                    self.cap()
+                )),
+                None => {
+                    room -= 1;
+                    None
+                }
+            };
+            if let Some(reason) = reason.filter(|_| !wish.idle) {
+                unavailable += 1;
+                if self.told.insert(wish.symbol, wish.asked) != Some(wish.asked) {
+                    news.push(Availability::Unavailable { symbol, source: source.to_owned(), reason });
+                }
+            } else if held.contains(&wish.symbol) && self.told.remove(&wish.symbol).is_some() {
+                news.push(Availability::Available { symbol, source: source.to_owned() });
+            }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a gauge")]
+        metrics::gauge!("producer_symbols_subscribed", "feed" => source.to_owned()).set(self.held.len() as f64);
+        metrics::gauge!("producer_symbols_unavailable", "feed" => source.to_owned()).set(unavailable);
+        news
+    }
+
+    /// A symbol that is carried, or should be, for a question that changes nothing.
+    #[must_use]
+    pub fn any(&self) -> Option<Symbol> {
+        self.held.first().or(self.always.first()).copied()
+    }
+
+    fn cap(&self) -> usize {
+        self.cap_set.unwrap_or(usize::MAX).min(self.cap_learned.unwrap_or(usize::MAX))
+    }
+
+    /// What should be carried.
+    fn target(&self) -> Vec<Symbol> {
+        let wanted = self.wishes.iter().map(|wish| wish.symbol).filter(|symbol| !self.refused.contains_key(symbol));
+        wanted.take(self.cap()).collect()
+    }
+
+    fn settle(&mut self, asked: Vec<Symbol>, carries: impl Fn(&Symbol) -> bool) {
+        let (carried, missing): (Vec<_>, Vec<_>) = asked.into_iter().partition(|symbol| carries(symbol));
+        for symbol in &carried {
+            self.refused.remove(symbol);
+        }
+        self.held.extend(carried);
+        if !missing.is_empty() {
+            metrics::counter!("producer_subscriptions_refused_total").increment(missing.len() as u64);
+            tracing::warn!(feed = self.source.as_str(), ?missing, "the feed did not accept these symbols");
+        }
+        self.refused.extend(missing.into_iter().map(|symbol| (symbol, "the feed did not accept it".to_owned())));
+    }
+
+    fn let_go(&mut self, symbols: &[Symbol]) {
+        let gone: HashSet<&Symbol> = symbols.iter().collect();
+        self.held.retain(|symbol| !gone.contains(symbol));
+    }
+}
+
+/// How many of the first symbols fit into a message of `bytes_max`, with `overhead` bytes each; at least one.
+#[must_use]
+pub fn fitting(symbols: &[Symbol], bytes_max: usize, overhead: usize) -> usize {
+    let mut bytes = 0;
+    let fits = |symbol: &&Symbol| {
+        bytes += symbol.as_str().len() + overhead;
+        bytes <= bytes_max
+    };
+    symbols.iter().take_while(fits).count().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::demand::Wish;
+
+    fn symbols(names: &[&str]) -> Vec<Symbol> {
+        names.iter().map(|name| Symbol::new(name).unwrap()).collect()
+    }
+
+    fn wishes(names: &[&str]) -> Wishes {
+        symbols(names).into_iter().map(|symbol| Wish { symbol, asked: 1, idle: false }).collect()
+    }
+
+    /// A server with a limit that refuses requests as a whole, as Alpaca does.
+    struct Server {
+        limit: usize,
+        malformed: BTreeSet<Symbol>,
+        unknown: BTreeSet<Symbol>,
+        carried: BTreeSet<Symbol>,
+        messages: usize,
+    }
+
+    impl Server {
+        fn new(limit: usize) -> Self {
+            let none = BTreeSet::new;
+            Self { limit, malformed: none(), unknown: none(), carried: none(), messages: 0 }
+        }
+
+        fn talk(&mut self, roster: &mut Roster) {
+            while let Some(change) = roster.next(1000, 3) {
+                self.messages += 1;
+                match change {
+                    Change::Subscribe(symbols) if symbols.iter().any(|symbol| self.malformed.contains(symbol)) => {
+                        roster.refused(Refusal::Symbol("invalid syntax"));
+                        continue;
+                    }
+                    Change::Subscribe(symbols) => {
+                        let more: BTreeSet<_> = self.carried.iter().copied().chain(symbols).collect();
+                        if more.len() > self.limit {
+                            roster.refused(Refusal::Limit);
+                            continue;
+                        }
+                        self.carried = more.difference(&self.unknown).copied().collect();
+                    }
+                    Change::Unsubscribe(symbols) => self.carried.retain(|symbol| !symbols.contains(symbol)),
+                }
+                roster.acknowledged(|symbol| self.carried.contains(symbol));
+            }
+        }
+    }
+
+    fn unavailable(news: &[Availability]) -> Vec<&str> {
+        let away = news.iter().filter(|news| matches!(news, Availability::Unavailable { .. }));
+        away.map(Availability::symbol).collect()
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_once_and_told_again_to_who_asks_again() {
+        let mut roster = Roster::new(Source::alpaca(), &symbols(&["A"]), Some(2));
+        roster.begun(|_| true);
+        let mut server = Server::new(30);
+        server.carried.extend(symbols(&["A"]));
+        roster.want(&wishes(&["A", "B", "C", "D"]));
+        server.talk(&mut roster);
+        let news = roster.news();
+        assert_eq!(unavailable(&news), ["C", "D"]);
+        assert!(matches!(&news[0], Availability::Unavailable { reason, .. } if reason.contains("carries 2 symbols")));
+        assert_eq!(roster.news(), []);
+        let mut again = wishes(&["A", "B", "C", "D"]).to_vec();
+        again[3].asked = 2;
+        again[2].idle = true;
+        again[2].asked = 2;
+        roster.want(&again.into());
+        assert_eq!(unavailable(&roster.news()), ["D"], "what nobody wants any more is not told");
+        roster.want(&wishes(&["A", "C"]));
+        server.talk(&mut roster);
+        let there = Availability::Available { symbol: "C".to_owned(), source: "alpaca".to_owned() };
+        assert_eq!(roster.news(), [there]);
+        assert_eq!(server.carried.into_iter().collect::<Vec<_>>(), symbols(&["A", "C"]));
+    }
+
+    #[test]
+    fn the_limit_is_learned_in_few_messages() {
+        let names: Vec<String> = (0..500).map(|at| format!("S{at}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut roster = Roster::new(Source::alpaca(), &symbols(&names[..3]), None);
+        roster.begun(|_| true);
+        let mut server = Server::new(30);
+        server.carried.extend(symbols(&names[..3]));
+        roster.want(&wishes(&names));
+        server.talk(&mut roster);
+        assert_eq!(server.carried, symbols(&names[..30]).into_iter().collect());
+        assert!(server.messages < 60, "{} messages", server.messages);
+        assert_eq!(roster.news().len(), 470);
+    }
+
+    #[test]
+    fn a_new_connection_begins_with_the_symbols_of_the_settings() {
+        let mut roster = Roster::new(Source::alpaca(), &symbols(&["A", "B"]), None);
+        roster.want(&wishes(&["A", "B", "C"]));
+        for _ in 0..2 {
+            roster.restart();
+            assert_eq!(roster.first(), symbols(&["A", "B"]));
+            roster.begun(|_| true);
+            assert_eq!(roster.next(1000, 3), Some(Change::Subscribe(symbols(&["C"]))));
+            assert_eq!(roster.next(1000, 3), None, "one at a time");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_wanted_the_server_carries_what_comes_first_and_the_rest_is_told(
+            rounds in prop::collection::vec(prop::collection::btree_set(0_u8..40, 0..30), 1..6),
+            limit in 4_usize..20,
+            cap in prop::option::of(4_usize..20),
+            malformed in prop::collection::btree_set(20_u8..40, 0..4),
+            unknown in prop::collection::btree_set(20_u8..40, 0..4),
+        ) {
+            let symbol = |at: u8| Symbol::new(&format!("S{at}")).unwrap();
+            let always = symbols(&["X", "Y"]);
+            let mut roster = Roster::new(Source::alpaca(), &always, cap);
+            roster.begun(|_| true);
+            let mut server = Server::new(limit);
+            server.carried.extend(always.clone());
+            server.malformed = malformed.into_iter().map(symbol).collect();
+            server.unknown = unknown.into_iter().map(symbol).collect();
+            let mut away = BTreeSet::new();
+            for round in rounds {
+                let wanted: Vec<Symbol> = always.iter().copied().chain(round.into_iter().map(symbol)).collect();
+                roster.want(&wanted.iter().map(|&symbol| Wish { symbol, asked: 1, idle: false }).collect());
+                server.talk(&mut roster);
+                away.retain(|symbol| wanted.contains(symbol));
+                for news in roster.news() {
+                    let symbol = Symbol::new(news.symbol()).unwrap();
+                    match news {
+                        Availability::Unavailable { .. } => prop_assert!(away.insert(symbol), "told twice"),
+                        Availability::Available { .. } => prop_assert!(away.remove(&symbol), "was never away"),
+                    }
+                }
+                let room = limit.min(cap.unwrap_or(limit));
+                let good = wanted.iter().filter(|symbol| !server.malformed.contains(*symbol) && !server.unknown.contains(*symbol));
+                let expected: BTreeSet<Symbol> = good.take(room).copied().collect();
+                prop_assert_eq!(&server.carried, &expected);
+                let missing: BTreeSet<Symbol> = wanted.iter().filter(|symbol| !expected.contains(*symbol)).copied().collect();
+                prop_assert_eq!(&away, &missing, "what is not carried is told, and nothing else");
+            }
+        }
+    }
+}

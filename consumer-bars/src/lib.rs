@@ -1,10 +1,13 @@
-//! Stores the bars of every symbol in `market_data_oltp.stock_bars_staging`, the newest version of each.
+//! Stores the bars of every symbol in `market_data_oltp.stock_bars_staging` and the outages of feeds in `stock_feed_gaps`, the newest
+//! version of each.
 //!
-//! Thin: everything but the row is in [`sink`], which both consumers share.
+//! Thin: everything but the rows is in [`sink`], which both consumers share.
 
 pub mod config;
+pub mod gap_row;
 pub mod row;
 
+pub use gap_row::GapRow;
 pub use row::BarRow;
 use service::CancellationToken;
 use sink::SinkConfig;
@@ -14,5 +17,5 @@ use sink::SinkConfig;
 /// # Errors
 /// A sentence that says what went wrong and what to do.
 pub async fn run(config: SinkConfig, stop: CancellationToken) -> anyhow::Result<()> {
-    sink::run::<BarRow>(config, stop).await
+    sink::run::<BarRow, GapRow>(config, stop).await
 }

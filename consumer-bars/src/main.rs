@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use consumer_bars::{BarRow, config};
+use consumer_bars::{BarRow, GapRow, config};
 
 fn main() -> ExitCode {
-    sink::main::<BarRow>(config::CONSUMER)
+    sink::main::<BarRow, GapRow>(config::CONSUMER)
 }

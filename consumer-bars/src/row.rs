@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use market::wire::decode_bar;
 use market::{NS_PER_MS, Timeframe};
-use sink::{Coordinates, Identity, Place, Refusal, Row, StartRow, Store};
+use sink::{Audited, Coordinates, Identity, Place, Refusal, Row, StartRow, Store};
 
 /// The bars' table.
 #[derive(Debug)]
@@ -83,26 +83,7 @@ impl Row for BarRow {
          FROM pg_temp.batch WHERE timeframe = '1Min'
          HAVING count(*) > 0",
     );
-    const ENSURE_PARTITIONS: Option<&'static str> = None;
-    const EXPIRE: &'static str = "SELECT market_data_oltp.delete_oldest_bars($1)";
-
-    const COUNT_BY_MINUTE: &'static str = "
-        SELECT symbol, ts_ns, count(*) FROM market_data_oltp.stock_bars_staging
-        WHERE timeframe = '1Min' AND ts_ns >= $1 AND ts_ns < $2
-        GROUP BY 1, 2";
-    const API_NAME: &'static str = "bars";
-
-    fn identify(payload: &[u8], _at: Coordinates) -> Option<Identity> {
-        let (bar, position) = decode_bar(payload).ok()?;
-        let mut key = DefaultHasher::new();
-        bar.source.hash(&mut key); // symbol and minute are counted apart anyway
-        (bar.timeframe == Timeframe::MINUTE).then(|| Identity {
-            symbol: bar.symbol.to_string(),
-            ts_ns: bar.start_ms * NS_PER_MS,
-            key: key.finish(),
-            position: position.map(|position| (position.epoch, position.seq)),
-        })
-    }
+    const EXPIRE: Option<&'static str> = Some("SELECT market_data_oltp.delete_oldest_bars($1)");
 
     fn encode(payload: &[u8], _at: Coordinates, row: StartRow<'_>) -> Result<Place, Refusal> {
         let (bar, position) = decode_bar(payload).map_err(Refusal::from_error)?;
@@ -130,5 +111,25 @@ impl Row for BarRow {
         row.text(&bar.timeframe.to_string());
         row.text(bar.source.as_str());
         Ok(Place::near(bar.symbol.as_bytes(), ts_ns))
+    }
+}
+
+impl Audited for BarRow {
+    const COUNT_BY_MINUTE: &'static str = "
+        SELECT symbol, ts_ns, count(*), count(*) FROM market_data_oltp.stock_bars_staging
+        WHERE timeframe = '1Min' AND ts_ns >= $1 AND ts_ns < $2
+        GROUP BY 1, 2";
+    const API_NAME: &'static str = "bars";
+
+    fn identify(payload: &[u8], _at: Coordinates) -> Option<Identity> {
+        let (bar, position) = decode_bar(payload).ok()?;
+        let mut key = DefaultHasher::new();
+        bar.source.hash(&mut key); // symbol and minute are counted apart anyway
+        (bar.timeframe == Timeframe::MINUTE).then(|| Identity {
+            symbol: bar.symbol.to_string(),
+            ts_ns: bar.start_ms * NS_PER_MS,
+            key: key.finish(),
+            position: position.map(|position| (position.epoch, position.seq)),
+        })
     }
 }

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use consumer_trades::{TradeRow, config};
+use consumer_trades::{CorrectionRow, TradeRow, config};
 
 fn main() -> ExitCode {
-    sink::main::<TradeRow>(config::CONSUMER)
+    sink::main::<TradeRow, CorrectionRow>(config::CONSUMER)
 }

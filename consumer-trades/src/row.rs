@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use market::wire::decode_trade;
-use sink::{Coordinates, Identity, Place, Refusal, Row, StartRow, Store};
+use sink::{Audited, Awaited, Coordinates, Identity, Place, Refusal, Row, StartRow, Store};
+
+use crate::correction_row::begin_with_lock;
 
 /// The trades' table.
 #[derive(Debug)]
@@ -34,31 +36,22 @@ impl Row for TradeRow {
          )
          SELECT count(*) FROM stored",
     );
-    const FOLLOW_UP: Option<&'static str> = None;
+    const BEGIN: &'static str = begin_with_lock!("pg_advisory_xact_lock_shared");
+    /// Corrections that came before their trades.
+    const AWAITED: Option<Awaited> = Some(Awaited {
+        find: |first_ns, last_ns| {
+            const BEYOND_ANY_DAY_NS: i64 = 26 * 3_600_000_000_000;
+            format!(
+                "SELECT DISTINCT symbol FROM market_data_oltp.stock_trade_corrections
+                 WHERE void_ts_ns IS NULL AND ts_ns BETWEEN {} AND {}",
+                first_ns.saturating_sub(BEYOND_ANY_DAY_NS),
+                last_ns.saturating_add(BEYOND_ANY_DAY_NS),
+            )
+        },
+        settle: "SELECT market_data_oltp.settle_trade_corrections($1, $2, $3)",
+    });
     const ENSURE_PARTITIONS: Option<&'static str> = Some("SELECT market_data_oltp.ensure_trade_partitions($1)");
-    const EXPIRE: &'static str = "SELECT market_data_oltp.drop_oldest_trade_partition($1)";
-
-    const COUNT_BY_MINUTE: &'static str = "
-        SELECT symbol, ts_ns - ts_ns % 60000000000, count(*) FROM market_data_oltp.stock_trades_realtime
-        WHERE ts_ns >= $1 AND ts_ns < $2
-        GROUP BY 1, 2";
-    const API_NAME: &'static str = "trades";
-
-    fn identify(payload: &[u8], at: Coordinates) -> Option<Identity> {
-        let (trade, position) = decode_trade(payload).ok()?;
-        let mut key = DefaultHasher::new();
-        (&trade.symbol, trade.ts_ns, &trade.exchange, &trade.source).hash(&mut key);
-        match &trade.trade_id {
-            Some(id) => id.hash(&mut key),
-            None => synthetic_id(at).hash(&mut key),
-        }
-        Some(Identity {
-            symbol: trade.symbol.to_string(),
-            ts_ns: trade.ts_ns,
-            key: key.finish(),
-            position: position.map(|position| (position.epoch, position.seq)),
-        })
-    }
+    const EXPIRE: Option<&'static str> = Some("SELECT market_data_oltp.drop_oldest_trade_partition($1)");
 
     fn encode(payload: &[u8], at: Coordinates, row: StartRow<'_>) -> Result<Place, Refusal> {
         let (trade, position) = decode_trade(payload).map_err(Refusal::from_error)?;
@@ -82,6 +75,31 @@ impl Row for TradeRow {
         row.text_or_null(trade.tape.as_deref());
         row.list_or_null(trade.conditions.iter().map(|code| code.as_str()));
         Ok(Place::near(trade.symbol.as_bytes(), trade.ts_ns))
+    }
+}
+
+impl Audited for TradeRow {
+    const COUNT_BY_MINUTE: &'static str = "
+        SELECT symbol, ts_ns - ts_ns % 60000000000, count(*), count(*) FILTER (WHERE void_at IS NULL)
+        FROM market_data_oltp.stock_trades_realtime
+        WHERE ts_ns >= $1 AND ts_ns < $2
+        GROUP BY 1, 2";
+    const API_NAME: &'static str = "trades";
+
+    fn identify(payload: &[u8], at: Coordinates) -> Option<Identity> {
+        let (trade, position) = decode_trade(payload).ok()?;
+        let mut key = DefaultHasher::new();
+        (&trade.symbol, trade.ts_ns, &trade.exchange, &trade.source).hash(&mut key);
+        match &trade.trade_id {
+            Some(id) => id.hash(&mut key),
+            None => synthetic_id(at).hash(&mut key),
+        }
+        Some(Identity {
+            symbol: trade.symbol.to_string(),
+            ts_ns: trade.ts_ns,
+            key: key.finish(),
+            position: position.map(|position| (position.epoch, position.seq)),
+        })
     }
 }
 

@@ -61,7 +61,7 @@ async fn every_hop_that_loses_a_record_is_named() {
         "{said}"
     );
     let client = place.database.connect().await;
-    let sql = "SELECT seq_before, missing FROM market_data_oltp.tapeline_gaps WHERE symbol = 'AAPL'";
+    let sql = "SELECT seq_before, missing FROM market_data_oltp.tapeline_seq_steps WHERE symbol = 'AAPL'";
     let gap = client.query_one(sql, &[]).await.unwrap();
     assert_eq!((gap.get::<_, i64>(0), gap.get::<_, i64>(1)), (300, 10));
 
@@ -97,9 +97,9 @@ async fn psql_users_see_lag_counts_and_minutes_and_can_write_nothing() {
     send_trades(&place, 0..1_000).await;
     rows_stored(&place.database, 1_000).await;
     let client = place.database.connect().await;
-    let lag = "SELECT count(*), sum(log_end)::bigint, sum(lag_records)::bigint FROM market_data_oltp.tapeline_lag WHERE log_end IS NOT NULL";
+    let lag = "SELECT count(*), sum(log_end)::bigint, sum(lag_records)::bigint FROM market_data_oltp.tapeline_lag WHERE topic = $1 AND log_end IS NOT NULL";
     eventually("the lag of all partitions", async || {
-        let row = client.query_one(lag, &[]).await.unwrap();
+        let row = client.query_one(lag, &[&place.topic]).await.unwrap();
         let seen = (row.get::<_, i64>(0), row.get::<_, Option<i64>>(1), row.get::<_, Option<i64>>(2));
         (seen == (6, Some(1_000), Some(0))).then_some(())
     })
@@ -113,7 +113,7 @@ async fn psql_users_see_lag_counts_and_minutes_and_can_write_nothing() {
     let mut reader = place.database.config();
     let (reader, connection) = reader.user("tapeline_reader").connect(tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
-    for view in ["progress", "lag", "freshness", "counts", "minutes", "gaps"] {
+    for view in ["progress", "lag", "freshness", "counts", "minutes", "seq_steps", "gaps", "empty_minutes"] {
         let sql = format!("SELECT * FROM tapeline_{view} LIMIT 1"); // its search path knows the schema
         reader.query(&sql, &[]).await.unwrap();
     }

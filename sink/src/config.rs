@@ -20,13 +20,26 @@ pub struct Consumer {
     pub port: u16,
     /// Its topic.
     pub topic: fn(&KafkaConfig) -> &str,
+    /// The quiet topic that it stores too.
+    pub side: Side,
+}
+
+/// A topic of few records that a consumer stores beside its own, through one connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Side {
+    /// What its records are called: `corrections`.
+    pub name: &'static str,
+    /// Where they are.
+    pub topic: fn(&KafkaConfig) -> &str,
 }
 
 /// Settings of one consumer.
 #[derive(Clone, Debug)]
 pub struct SinkConfig {
-    /// Name in logs, metrics and `pg_stat_activity`.
+    /// Name in logs and `pg_stat_activity`.
     pub service: &'static str,
+    /// Name in metrics: the service's, followed by the side's on the side.
+    pub name: String,
     /// The bus.
     pub kafka: KafkaConfig,
     /// The database.
@@ -45,13 +58,17 @@ pub struct SinkConfig {
     pub retention_days: Option<u32>,
     /// Where `/health` and `/metrics` listen.
     pub ops_address: SocketAddr,
+    side: Side,
 }
+
+/// A side's transaction may hold others up, so it has few rows.
+const SIDE_ROWS: usize = 100;
 
 impl SinkConfig {
     /// Reads the shared variables (`KAFKA_…`, `POSTGRES_…`, `BATCH_SIZE`, `BATCH_WAIT_MAX_MS`, `BATCH_BYTES_MAX`, `SINK_CONNECTIONS`,
     /// `RETENTION_DAYS`, `KAFKA_SESSION_TIMEOUT_MS`) and the consumer's own (`<PREFIX>_GROUP`, `<PREFIX>_PORT`).
     pub fn from_vars(vars: &mut Vars, consumer: Consumer) -> Self {
-        let Consumer { service, prefix, port, topic } = consumer;
+        let Consumer { service, prefix, port, topic, side } = consumer;
         let kafka = KafkaConfig::from_vars(vars);
         let batch_wait_ms = vars.read_within("BATCH_WAIT_MAX_MS", 100, 1..=60_000, "milliseconds");
         let session_ms = vars.read_within("KAFKA_SESSION_TIMEOUT_MS", 10_000, 6_000..=300_000, "milliseconds");
@@ -65,6 +82,8 @@ impl SinkConfig {
         let port = vars.read_within(&format!("{prefix}_PORT"), port, 1..=65_535, "port");
         Self {
             service,
+            name: service.to_owned(),
+            side,
             topic: topic(&kafka).to_owned(),
             kafka,
             postgres: PostgresConfig::from_vars(vars),
@@ -80,6 +99,20 @@ impl SinkConfig {
             ops_address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port),
         }
     }
+
+    /// The settings for the side topic, which has a consumer group of its own.
+    #[must_use]
+    pub fn of_side(&self) -> Self {
+        let Side { name, topic } = self.side;
+        Self {
+            name: format!("{}-{name}", self.service),
+            topic: topic(&self.kafka).to_owned(),
+            group: format!("{}-{name}", self.group),
+            limits: Limits { rows: self.limits.rows.min(SIDE_ROWS), ..self.limits },
+            connections: 1,
+            ..self.clone()
+        }
+    }
 }
 
 #[cfg(test)]
@@ -91,6 +124,7 @@ mod tests {
         prefix: "CONSUMER_TRADES",
         port: 9102,
         topic: |kafka| &kafka.topic_trades,
+        side: Side { name: "corrections", topic: |kafka| &kafka.topic_corrections },
     };
 
     #[test]
@@ -100,6 +134,9 @@ mod tests {
         assert_eq!(config.limits.wait, Duration::from_millis(100));
         assert_eq!((config.group.as_str(), config.ops_address.port()), ("tapeline-consumer-trades", 9102));
         assert_eq!((config.topic.as_str(), config.retention_days), ("stock_trades_realtime", None));
+        let side = config.of_side();
+        assert_eq!((side.topic.as_str(), side.connections), ("stock_trade_corrections", 1));
+        assert_eq!(side.group, "tapeline-consumer-trades-corrections");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use service::postgres::PostgresConfig;
 use tokio_postgres::{Client, Error, NoTls, Statement};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::row::Row;
+use crate::row::{Awaited, Row};
 
 /// A connection; dropping it closes it, and the server then rolls back what it had begun.
 pub(crate) struct Connection {
@@ -54,6 +54,8 @@ pub(crate) struct Session {
     pub(crate) merge: Statement,
     /// After rows were merged.
     pub(crate) follow_up: Option<Statement>,
+    /// Settles what waits for rows of a batch.
+    pub(crate) settle: Option<Statement>,
 }
 
 /// The compare-and-set of all positions of a batch.
@@ -89,7 +91,11 @@ impl Session {
             Some(sql) => Some(connection.prepare(sql).await?),
             None => None,
         };
-        Ok(Self { connection, backend_pid, step, copy, copy_aside, merge, follow_up })
+        let settle = match R::AWAITED {
+            Some(Awaited { settle, .. }) => Some(connection.prepare(settle).await?),
+            None => None,
+        };
+        Ok(Self { connection, backend_pid, step, copy, copy_aside, merge, follow_up, settle })
     }
 }
 

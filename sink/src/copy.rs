@@ -97,6 +97,14 @@ impl<'a> RowWriter<'a> {
         self.int8(unix_ns.div_euclid(1000) - EPOCH_2000_US);
     }
 
+    /// A `timestamptz` that may be absent.
+    pub fn timestamptz_or_null(&mut self, unix_ns: Option<i64>) {
+        match unix_ns {
+            Some(unix_ns) => self.timestamptz(unix_ns),
+            None => self.null(),
+        }
+    }
+
     /// A NULL of any type.
     pub fn null(&mut self) {
         self.out.extend_from_slice(&(-1_i32).to_be_bytes());

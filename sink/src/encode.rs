@@ -6,7 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::batch::{Batch, RawRecord};
-use crate::row::{Refusal, Row, StartRow};
+use crate::row::{Place, Refusal, Row, StartRow};
 
 /// Nanoseconds in a day.
 const DAY_NS: i64 = 86_400_000_000_000;
@@ -86,6 +86,8 @@ pub struct Encoded {
     records: Vec<usize>,
     /// Days that need a partition.
     pub days: BTreeSet<Day>,
+    /// Times of the first and the last row in Unix nanoseconds; the first is the greater where there is no row.
+    pub reach: (i64, i64),
     /// Records that are no rows, and why.
     pub refused: Vec<(usize, Refusal)>,
 }
@@ -102,10 +104,13 @@ impl Encoded {
         let mut days = BTreeSet::new();
         let mut refused = Vec::new();
         let mut newest_day = None;
+        let mut reach = (i64::MAX, i64::MIN);
         for index in 0..batch.len() {
             let start = rows.len();
             match encode_one::<R>(&batch.record(index), window, &mut rows) {
-                Ok((order, day)) => {
+                Ok(Place { order, ts_ns }) => {
+                    reach = (reach.0.min(ts_ns), reach.1.max(ts_ns));
+                    let day = Day::of_ns(ts_ns);
                     if newest_day != Some(day) {
                         days.insert(day);
                         newest_day = Some(day);
@@ -135,6 +140,7 @@ impl Encoded {
             rows: rows.into(),
             batch,
             days,
+            reach,
             refused,
         }
     }
@@ -173,19 +179,18 @@ struct Written {
     end: usize,
 }
 
-fn encode_one<R: Row>(record: &RawRecord<'_>, window: Window, rows: &mut Vec<u8>) -> Result<(u64, Day), Refusal> {
+fn encode_one<R: Row>(record: &RawRecord<'_>, window: Window, rows: &mut Vec<u8>) -> Result<Place, Refusal> {
     let payload = record.payload.ok_or_else(|| Refusal("it has no value".to_owned()))?;
     let place = R::encode(payload, record.at, StartRow { out: rows, fields: R::COLUMNS.len() })?;
-    let day = Day::of_ns(place.ts_ns);
-    window.check(day)?;
-    Ok((place.order, day))
+    window.check(Day::of_ns(place.ts_ns))?;
+    Ok(place)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::batch::{Coordinates, Tenure};
-    use crate::row::{Identity, Place, Store};
+    use crate::row::Store;
     use proptest::prelude::*;
 
     /// A row that is its payload: a letter to sort by and a byte; a zero is refused.
@@ -195,15 +200,7 @@ mod tests {
         const TABLE: &'static str = "bytes";
         const COLUMNS: &'static [&'static str] = &["byte"];
         const STORE: Store = Store::Merge("");
-        const FOLLOW_UP: Option<&'static str> = None;
-        const ENSURE_PARTITIONS: Option<&'static str> = None;
-        const EXPIRE: &'static str = "";
-        const COUNT_BY_MINUTE: &'static str = "";
-        const API_NAME: &'static str = "";
-
-        fn identify(_payload: &[u8], _at: Coordinates) -> Option<Identity> {
-            None
-        }
+        const EXPIRE: Option<&'static str> = None;
 
         fn encode(payload: &[u8], _at: Coordinates, row: StartRow<'_>) -> Result<Place, Refusal> {
             match payload {

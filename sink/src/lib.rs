@@ -10,6 +10,9 @@
 //! batch ends, and only if it stands at the start. A batch that comes twice, or from a consumer that lost its partition and does not
 //! know it yet, moves nothing and rolls back. Kafka's own committed offsets are for lag displays; nothing depends on them.
 //!
+//! A consumer stores two topics, each by a pipeline of its own: the main one at full speed, and a quiet one beside it (corrections
+//! of trades, gaps of feeds).
+//!
 //! | module | job |
 //! | --- | --- |
 //! | [`row`] | what the sink must know about a kind of record |
@@ -50,7 +53,7 @@ mod upkeep;
 pub mod verdict;
 
 pub use batch::Coordinates;
-pub use config::{Consumer, SinkConfig};
+pub use config::{Consumer, Side, SinkConfig};
 pub use program::main;
-pub use row::{Identity, Place, Refusal, Row, StartRow, Store};
+pub use row::{Audited, Awaited, Identity, Place, Refusal, Row, StartRow, Store};
 pub use run::run;

@@ -33,6 +33,8 @@ pub(crate) struct Membership {
     topic: String,
     changes: Mutex<VecDeque<Change>>,
     log_ends: Mutex<BTreeMap<i32, i64>>,
+    /// Whether a broker has ever answered; before that the silence of a new client says nothing.
+    connected: AtomicBool,
     leaving: AtomicBool,
 }
 
@@ -43,6 +45,7 @@ impl Membership {
             topic: topic.to_owned(),
             changes: Mutex::default(),
             log_ends: Mutex::default(),
+            connected: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
         }
     }
@@ -67,8 +70,9 @@ impl ClientContext for Membership {
     fn stats(&self, statistics: Statistics) {
         let any_up = statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP");
         if any_up {
+            self.connected.store(true, Ordering::Relaxed);
             self.kafka.ok();
-        } else {
+        } else if self.connected.load(Ordering::Relaxed) {
             self.kafka.down("no broker answers");
         }
         if let Some(topic) = statistics.topics.get(&self.topic) {

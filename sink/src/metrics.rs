@@ -1,4 +1,5 @@
-//! Every number that the sink shows. Names start with the service's: `consumer_trades_rows_stored_total`.
+//! Every number that the sink shows. Names start with the service's: `consumer_trades_rows_stored_total`, and for its side topic
+//! `consumer_trades_corrections_rows_stored_total`.
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
@@ -33,8 +34,8 @@ pub(crate) struct SinkMetrics {
 }
 
 impl SinkMetrics {
-    pub(crate) fn new(service: &str) -> Self {
-        let prefix = service.replace('-', "_");
+    pub(crate) fn new(name: &str) -> Self {
+        let prefix = name.replace('-', "_");
         let name = |what: &str| format!("{prefix}_{what}");
         Self {
             records_read: counter!(name("records_read_total")),

@@ -8,10 +8,10 @@ use service::start::EXIT_USAGE;
 use crate::audit;
 use crate::config::{Consumer, SinkConfig};
 use crate::dead_letters;
-use crate::row::Row;
+use crate::row::{Audited, Row};
 use crate::run;
 
-/// Stores one topic in PostgreSQL, each record once. Settings come from the environment; see .env.example
+/// Stores a topic in PostgreSQL, each record once. Settings come from the environment; see .env.example
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -28,8 +28,8 @@ enum Command {
     Audit(audit::command::Audit),
 }
 
-/// Runs the service, or the command that is named after the program: all of a consumer's `main`.
-pub fn main<R: Row>(consumer: Consumer) -> ExitCode {
+/// Runs the service, or the command that is named after the program: all of a consumer's `main`. `S` is the row of its side topic.
+pub fn main<R: Audited, S: Row>(consumer: Consumer) -> ExitCode {
     let matches = Arguments::command().name(consumer.service).try_get_matches();
     let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
@@ -40,9 +40,9 @@ pub fn main<R: Row>(consumer: Consumer) -> ExitCode {
     };
     let read_config = |vars: &mut service::Vars| SinkConfig::from_vars(vars, consumer);
     match arguments.command {
-        None => service::main(consumer.service, read_config, run::<R>),
+        None => service::main(consumer.service, read_config, run::<R, S>),
         Some(Command::DeadLetters(command)) => {
-            service::main(consumer.service, read_config, |config, _stop| dead_letters::run::<R>(command, config))
+            service::main(consumer.service, read_config, |config, _stop| dead_letters::run::<R, S>(command, config))
         }
         Some(Command::Audit(audit)) => {
             service::main(consumer.service, read_config, |config, _stop| audit::command::run::<R>(audit, config))

@@ -23,25 +23,46 @@ pub trait Row: Send + Sync + 'static {
     const COLUMNS: &'static [&'static str];
     /// How rows get into the table.
     const STORE: Store;
+    /// How a batch's transaction begins: `BEGIN`, and a lock where two kinds of record must not miss each other.
+    const BEGIN: &'static str = "BEGIN";
     /// What has to be brought in line with the merged rows, in the same transaction; it may look at the temporary table `batch`.
-    const FOLLOW_UP: Option<&'static str>;
+    const FOLLOW_UP: Option<&'static str> = None;
+    /// Records of another kind that may have come before the rows they speak of.
+    const AWAITED: Option<Awaited> = None;
     /// Makes the partitions of the days in `$1` (`date[]`), where the table has one a day.
-    const ENSURE_PARTITIONS: Option<&'static str>;
-    /// Removes a part of what is older than `$1` days and says in one `text` what it was; NULL when nothing is left.
-    const EXPIRE: &'static str;
+    const ENSURE_PARTITIONS: Option<&'static str> = None;
+    /// Removes a part of what is older than `$1` days and says in one `text` what it was; NULL when nothing is left. `None`
+    /// where rows are kept for ever.
+    const EXPIRE: Option<&'static str>;
 
     /// Writes one row and says where it belongs. `row` starts the row when the fields are known to be good.
     ///
     /// # Errors
     /// [`Refusal`] where the payload is not a valid record; nothing of the row may be written then.
     fn encode(payload: &[u8], at: Coordinates, row: StartRow<'_>) -> Result<Place, Refusal>;
+}
 
-    /// Which record this is, for an audit; `None` where it is not valid, or of a kind that is not audited.
-    fn identify(payload: &[u8], at: Coordinates) -> Option<Identity>;
-    /// Counts rows by symbol and minute (start in Unix nanoseconds) from `$1` to before `$2`, both in Unix nanoseconds.
+/// A kind of record that an audit follows from hop to hop.
+pub trait Audited: Row {
+    /// Counts rows by symbol and minute (start in Unix nanoseconds) from `$1` to before `$2`, both in Unix nanoseconds: all of them,
+    /// and those that hold, which are the ones that the API serves.
     const COUNT_BY_MINUTE: &'static str;
     /// What the API calls such records in `/v2/stocks/{symbol}/…`.
     const API_NAME: &'static str;
+
+    /// Which record this is; `None` where it is not valid, or of a kind that is not audited.
+    fn identify(payload: &[u8], at: Coordinates) -> Option<Identity>;
+}
+
+/// How to find what waits for the rows of a batch, and bring both together, in the batch's own transaction. The search is one small
+/// query a batch, sent along with [`Row::BEGIN`], and never looks at single rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Awaited {
+    /// The query for names (`text`, one a row) under which something waits for rows whose time is within these two, both in Unix
+    /// nanoseconds.
+    pub find: fn(i64, i64) -> String,
+    /// Settles what waits under the names `$1` (`text[]`) for rows whose time is within `$2` to `$3`.
+    pub settle: &'static str,
 }
 
 /// Which record it is.

@@ -29,40 +29,45 @@ const STOP_MAX: Duration = Duration::from_secs(18);
 /// Reports of the lanes that the reader has not heard yet; it listens many times a second.
 const REPORTS_MAX: usize = 1024;
 
-/// Drains one topic into its table until `stop`: waits for PostgreSQL and Kafka, migrates, reads, stores.
+/// Drains a topic and its side topic into their tables until `stop`: waits for PostgreSQL and Kafka, migrates, reads, stores.
 ///
 /// # Errors
 /// A sentence that says what went wrong and what to do.
-pub async fn run<R: Row>(config: SinkConfig, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run<R: Row, S: Row>(config: SinkConfig, stop: CancellationToken) -> anyhow::Result<()> {
     let metrics = Metrics::install(); // before the first handle is made
     let health = Health::new(config.service);
-    let (postgres, kafka) = (health.part("postgres"), health.part("kafka"));
+    let parts =
+        Parts { postgres: health.part("postgres"), kafka: health.part("kafka"), letters: health.part("dead-letters") };
+    parts.letters.ok(); // until one cannot be delivered
     let mut tasks = Tasks::new(&stop);
     tasks.spawn("ops", ops::serve(config.ops_address, health.clone(), metrics, tasks.stop_token()));
-
-    let pipeline_stop = tasks.stop_token();
-    tasks.spawn("pipeline", async move {
-        schema::migrate(&config.postgres, config.service, &postgres, &pipeline_stop).await?;
-        let Some((consumer, log)) = connect(&config, &kafka, &pipeline_stop).await? else { return Ok(()) };
-        let dead_letters = DeadLetters::new(&config.kafka, config.service, &config.topic)?;
-        let shared = Arc::new(Shared {
-            log,
-            metrics: SinkMetrics::new(config.service),
-            postgres,
-            dead_letters,
-            dead_letters_part: dead_letters_part(&health),
-            abandon: CancellationToken::new(),
-            config,
-        });
-        pipeline::<R>(shared, consumer, kafka, &pipeline_stop).await
-    });
+    tasks.spawn("side", one_topic::<S>(config.of_side(), parts.clone(), tasks.stop_token()));
+    tasks.spawn("pipeline", one_topic::<R>(config, parts, tasks.stop_token()));
     tasks.run(STOP_MAX).await
 }
 
-fn dead_letters_part(health: &Health) -> Part {
-    let part = health.part("dead-letters");
-    part.ok(); // until one cannot be delivered
-    part
+/// What `/health` shows. Both topics depend on the same servers and share them.
+#[derive(Clone)]
+struct Parts {
+    postgres: Part,
+    kafka: Part,
+    letters: Part,
+}
+
+async fn one_topic<R: Row>(config: SinkConfig, parts: Parts, stop: CancellationToken) -> anyhow::Result<()> {
+    let Parts { postgres, kafka, letters } = parts;
+    schema::migrate(&config.postgres, config.service, &postgres, &stop).await?;
+    let Some((consumer, log)) = connect(&config, &kafka, &stop).await? else { return Ok(()) };
+    let shared = Arc::new(Shared {
+        log,
+        metrics: SinkMetrics::new(&config.name),
+        postgres,
+        dead_letters: DeadLetters::new(&config.kafka, config.service, &config.topic)?,
+        dead_letters_part: letters,
+        abandon: CancellationToken::new(),
+        config,
+    });
+    pipeline::<R>(shared, consumer, kafka, &stop).await
 }
 
 /// Waits for a broker, makes the topics, and finds out which cluster this is; `None` when asked to stop meanwhile.

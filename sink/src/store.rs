@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::SinkExt as _;
 use rdkafka::error::KafkaError;
 use service::Part;
-use tokio_postgres::{Error, Statement};
+use tokio_postgres::{Error, SimpleQueryMessage, Statement};
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::Tenure;
@@ -26,7 +26,7 @@ use crate::isolate::{Attempt, store_all_but_bad};
 use crate::metrics::SinkMetrics;
 use crate::positions::{self, Log};
 use crate::retry;
-use crate::row::{Refusal, Row, Store};
+use crate::row::{Awaited, Refusal, Row, Store};
 use crate::verdict::{Verdict, verdict};
 
 /// What all lanes of one sink share.
@@ -244,7 +244,7 @@ impl<R: Row> Writer<R> {
     }
 
     async fn transact(&self, session: &Session, encoded: &Encoded, plan: &mut Plan) -> Result<u64, Trouble> {
-        let begin = async { session.batch_execute("BEGIN").await.map_err(Trouble::from) };
+        let begin = async { begin::<R>(session, encoded).await.map_err(Trouble::from) };
         if encoded.is_empty() {
             tokio::try_join!(begin, self.step(session, encoded))?;
             session.batch_execute("COMMIT").await?;
@@ -254,11 +254,12 @@ impl<R: Row> Writer<R> {
             // One flight: the server works through it in this order, and a contested step ends it before the commit.
             let rows =
                 async { store_rows(session, encoded, plan.merge, 0..encoded.len(), None).await.map_err(Trouble::from) };
-            let ((), (), stored) = tokio::try_join!(begin, self.step(session, encoded), rows)?;
+            let (names, (), stored) = tokio::try_join!(begin, self.step(session, encoded), rows)?;
+            settle_awaited(session, encoded, &names).await?;
             session.batch_execute("COMMIT").await?;
             return Ok(stored);
         }
-        tokio::try_join!(begin, self.step(session, encoded))?;
+        let (names, ()) = tokio::try_join!(begin, self.step(session, encoded))?;
         let mut search = Search { session, encoded, merge: plan.merge, nested: false, kept: 0, stored: 0 };
         let bad = store_all_but_bad(&mut search, encoded.len()).await?;
         let stored = search.kept + search.stored;
@@ -266,6 +267,7 @@ impl<R: Row> Writer<R> {
             bad.iter().map(|(row, error)| (encoded.record_of(*row), refusal(error))).collect();
         let letters = refused.iter().map(|(record, refusal)| (*record, refusal));
         self.send_letters(encoded, letters, &mut plan.lettered).await?;
+        settle_awaited(session, encoded, &names).await?;
         session.batch_execute("COMMIT").await?;
         Ok(stored)
     }
@@ -387,8 +389,9 @@ impl Attempt for Search<'_> {
 pub(crate) async fn merge<R: Row>(config: &SinkConfig, encoded: &Encoded) -> Result<u64, Error> {
     let session = Session::open::<R>(&config.postgres, config.service).await?;
     ensure_partitions::<R>(&session, encoded.days.iter().copied()).await?;
-    session.batch_execute("BEGIN").await?;
+    let names = begin::<R>(&session, encoded).await?;
     let stored = store_rows(&session, encoded, true, 0..encoded.len(), None).await?;
+    settle_awaited(&session, encoded, &names).await?;
     session.batch_execute("COMMIT").await?;
     Ok(stored)
 }
@@ -402,6 +405,31 @@ async fn ensure_partitions<R: Row>(session: &Session, days: impl Iterator<Item =
     let dates: Vec<_> = days.map(Day::date).collect();
     if let Some(sql) = R::ENSURE_PARTITIONS.filter(|_| !dates.is_empty()) {
         session.execute(sql, &[&dates]).await?;
+    }
+    Ok(())
+}
+
+/// Begins a transaction. Returns the names under which something waits for rows like those of this batch; nothing new can begin to wait
+/// once [`Row::BEGIN`] has its lock.
+async fn begin<R: Row>(session: &Session, encoded: &Encoded) -> Result<Vec<String>, Error> {
+    let Some(Awaited { find, .. }) = R::AWAITED.filter(|_| !encoded.is_empty()) else {
+        session.batch_execute(R::BEGIN).await?;
+        return Ok(Vec::new());
+    };
+    let (first_ns, last_ns) = encoded.reach;
+    let answers = session.simple_query(&format!("{}; {}", R::BEGIN, find(first_ns, last_ns))).await?;
+    let texts = answers.iter().filter_map(|answer| match answer {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    Ok(texts.filter(|text| !text.is_empty()).map(str::to_owned).collect()) // the lock answers with an empty text
+}
+
+/// Brings what waits together with the rows of this batch, which are stored by now.
+async fn settle_awaited(session: &Session, encoded: &Encoded, names: &[String]) -> Result<(), Error> {
+    if let Some(settle) = session.settle.as_ref().filter(|_| !names.is_empty()) {
+        let (first_ns, last_ns) = encoded.reach;
+        session.execute(settle, &[&names, &first_ns, &last_ns]).await?;
     }
     Ok(())
 }

@@ -43,11 +43,11 @@ async fn ensure_ahead<R: Row>(connection: &Connection) -> anyhow::Result<()> {
 }
 
 async fn expire<R: Row>(connection: &Connection, retention_days: Option<u32>) -> anyhow::Result<()> {
-    let Some(days) = retention_days.map(i32::try_from).transpose()? else { return Ok(()) };
+    let (Some(days), Some(sql)) = (retention_days.map(i32::try_from).transpose()?, R::EXPIRE) else { return Ok(()) };
     // A removal that cannot get its lock soon is left to the next round, or the writers that queue behind it would wait.
     connection.batch_execute("SET lock_timeout = '2s'").await?;
     loop {
-        let removed = match connection.query_one(R::EXPIRE, &[&days]).await {
+        let removed = match connection.query_one(sql, &[&days]).await {
             Ok(row) => row.get::<_, Option<String>>(0),
             Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
                 tracing::warn!("what is older than RETENTION_DAYS is in use; trying again in an hour");

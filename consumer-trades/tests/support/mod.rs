@@ -30,6 +30,8 @@ pub(crate) const PARTITIONS: i32 = 6;
 struct Topics {
     trades: String,
     bars: String,
+    corrections: String,
+    gaps: String,
 }
 
 /// One pipeline of its own on shared servers.
@@ -66,7 +68,12 @@ impl Place {
         if std::env::var_os("RUST_LOG").is_some() {
             service::telemetry::init_tracing(); // to see what a failing test did
         }
-        let topics = Topics { trades: testing::unique("trades"), bars: testing::unique("bars") };
+        let topics = Topics {
+            trades: testing::unique("trades"),
+            bars: testing::unique("bars"),
+            corrections: testing::unique("corrections"),
+            gaps: testing::unique("gaps"),
+        };
         Self {
             kafka,
             database,
@@ -85,6 +92,8 @@ impl Place {
             ("KAFKA_BOOTSTRAP_SERVERS", self.kafka.clone()),
             ("TOPIC_TRADES", self.topics.trades.clone()),
             ("TOPIC_BARS", self.topics.bars.clone()),
+            ("TOPIC_CORRECTIONS", self.topics.corrections.clone()),
+            ("TOPIC_GAPS", self.topics.gaps.clone()),
             ("TOPIC_DEAD_LETTERS", self.dead_letters.clone()),
             ("TOPIC_PARTITIONS", PARTITIONS.to_string()),
             ("KAFKA_SESSION_TIMEOUT_MS", "6000".to_owned()),
@@ -222,14 +231,29 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
+    /// Into the place's main topic.
     pub(crate) fn new(place: &Place) -> Self {
+        Self::into(place, &place.topic)
+    }
+
+    /// Into the topic of corrections.
+    pub(crate) fn of_corrections(place: &Place) -> Self {
+        Self::into(place, &place.topics.corrections)
+    }
+
+    /// Into the topic of gaps.
+    pub(crate) fn of_gaps(place: &Place) -> Self {
+        Self::into(place, &place.topics.gaps)
+    }
+
+    fn into(place: &Place, topic: &str) -> Self {
         let producer = ClientConfig::new()
             .set("bootstrap.servers", &place.kafka)
             .set("enable.idempotence", "true")
             .set("linger.ms", "5")
             .create()
             .unwrap();
-        Self { producer, topic: place.topic.clone() }
+        Self { producer, topic: topic.to_owned() }
     }
 
     pub(crate) fn send(&self, key: &str, payload: &[u8]) {

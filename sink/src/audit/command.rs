@@ -13,7 +13,7 @@ use super::{MINUTE_NS, Minute, Tally, http, kafka};
 use crate::config::SinkConfig;
 use crate::connection::Connection;
 use crate::positions;
-use crate::row::Row;
+use crate::row::Audited;
 use crate::topic::Part;
 
 /// What to audit.
@@ -34,7 +34,7 @@ pub(crate) struct Audit {
 ///
 /// # Errors
 /// Where a server does not answer, or something differs.
-pub(crate) async fn run<R: Row>(audit: Audit, config: SinkConfig) -> anyhow::Result<()> {
+pub(crate) async fn run<R: Audited>(audit: Audit, config: SinkConfig) -> anyhow::Result<()> {
     let config = Arc::new(config);
     let connection = Connection::open(&config.postgres, config.service).await.context("PostgreSQL does not answer")?;
     // Only what is stored already is compared; the rest is lag.
@@ -54,12 +54,16 @@ pub(crate) async fn run<R: Row>(audit: Audit, config: SinkConfig) -> anyhow::Res
 }
 
 /// Fills in what PostgreSQL holds of these minutes.
-async fn count_stored<R: Row>(connection: &Connection, tallies: &mut BTreeMap<Minute, Tally>) -> anyhow::Result<()> {
+async fn count_stored<R: Audited>(
+    connection: &Connection,
+    tallies: &mut BTreeMap<Minute, Tally>,
+) -> anyhow::Result<()> {
     let minutes = || tallies.keys().map(|(_, minute_ns)| *minute_ns);
     let (Some(first), Some(last)) = (minutes().min(), minutes().max()) else { return Ok(()) };
     for row in connection.query(R::COUNT_BY_MINUTE, &[&first, &(last + MINUTE_NS)]).await? {
         if let Some(tally) = tallies.get_mut(&(row.get(0), row.get(1))) {
             tally.stored = row.get::<_, i64>(2).unsigned_abs();
+            tally.holding = row.get::<_, i64>(3).unsigned_abs();
         }
     }
     Ok(())
@@ -79,7 +83,7 @@ struct Served {
 }
 
 /// Fills in what the API serves of these minutes.
-async fn count_served<R: Row>(api: &str, tallies: &mut BTreeMap<Minute, Tally>) -> anyhow::Result<()> {
+async fn count_served<R: Audited>(api: &str, tallies: &mut BTreeMap<Minute, Tally>) -> anyhow::Result<()> {
     let symbols: BTreeSet<String> = tallies.keys().map(|(symbol, _)| symbol.clone()).collect();
     for symbol in symbols {
         let mine = || tallies.keys().filter(|(of, _)| *of == symbol).map(|(_, minute_ns)| *minute_ns);

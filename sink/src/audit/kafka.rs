@@ -8,7 +8,7 @@ use super::{Counter, Minute, Tally};
 use crate::batch::Coordinates;
 use crate::config::SinkConfig;
 use crate::dead_letters::{self, DeadLetter};
-use crate::row::Row;
+use crate::row::Audited;
 use crate::topic::{self, Part};
 
 /// What a topic holds.
@@ -23,8 +23,10 @@ pub(crate) struct Held {
 ///
 /// # Errors
 /// Where no broker answers.
-pub(crate) fn count<R: Row>(config: &SinkConfig, part: &Part) -> anyhow::Result<Held> {
-    let letters: HashSet<Coordinates> = dead_letters::read(config)?.values().map(DeadLetter::coordinates).collect();
+pub(crate) fn count<R: Audited>(config: &SinkConfig, part: &Part) -> anyhow::Result<Held> {
+    let letters = dead_letters::read(config)?;
+    let of_topic = letters.values().filter(|letter| letter.topic == config.topic);
+    let letters: HashSet<Coordinates> = of_topic.map(DeadLetter::coordinates).collect();
     let (mut counter, mut dead_letters) = (Counter::default(), 0);
     topic::read(&config.kafka, &config.topic, part, |message| {
         let at = Coordinates { partition: message.partition(), offset: message.offset() };

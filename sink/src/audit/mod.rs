@@ -24,6 +24,8 @@ pub(crate) struct Tally {
     pub(crate) kafka: u64,
     /// Rows in PostgreSQL.
     pub(crate) stored: u64,
+    /// Rows in PostgreSQL that hold: trades that were cancelled or corrected since are not served.
+    pub(crate) holding: u64,
     /// Records that the API serves; `None` where it was not asked.
     pub(crate) served: Option<u64>,
 }
@@ -55,7 +57,7 @@ impl Tally {
         let hops = [
             (self.missing > 0, Hop::ProducerToKafka),
             (self.stored < self.kafka, Hop::KafkaToPostgres),
-            (self.served.is_some_and(|served| served != self.stored), Hop::PostgresToApi),
+            (self.served.is_some_and(|served| served != self.holding), Hop::PostgresToApi),
         ];
         hops.into_iter().filter_map(|(differs, hop)| differs.then_some(hop)).collect()
     }
@@ -120,11 +122,15 @@ mod tests {
 
     #[test]
     fn every_hop_is_named_where_it_loses() {
-        let whole = Tally { missing: 0, kafka: 5, stored: 5, served: Some(5) };
+        let whole = Tally { missing: 0, kafka: 5, stored: 5, holding: 5, served: Some(5) };
         assert_eq!(whole.differences(), []);
         assert_eq!(Tally { stored: 7, served: None, ..whole.clone() }.differences(), [], "Kafka forgets");
         assert_eq!(Tally { missing: 1, ..whole.clone() }.differences(), [Hop::ProducerToKafka]);
-        assert_eq!(Tally { stored: 4, served: Some(4), ..whole.clone() }.differences(), [Hop::KafkaToPostgres]);
+        assert_eq!(
+            Tally { stored: 4, holding: 4, served: Some(4), ..whole.clone() }.differences(),
+            [Hop::KafkaToPostgres]
+        );
+        assert_eq!(Tally { holding: 4, served: Some(4), ..whole.clone() }.differences(), [], "a void trade");
         assert_eq!(Tally { served: Some(6), ..whole }.differences(), [Hop::PostgresToApi]);
     }
 }

@@ -15,7 +15,7 @@ use crate::store;
 /// What to do with dead letters.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// One line for each record of this service's topic that could not be stored
+    /// One line for each record of this service's topics that could not be stored
     List,
     /// Everything known about one of them, with the original record
     Show {
@@ -37,7 +37,7 @@ pub(crate) enum Command {
 ///
 /// # Errors
 /// Where a server does not answer, an id is unknown, or a replayed record is refused again.
-pub(crate) async fn run<R: Row>(command: Command, config: SinkConfig) -> anyhow::Result<()> {
+pub(crate) async fn run<R: Row, S: Row>(command: Command, config: SinkConfig) -> anyhow::Result<()> {
     let reading = {
         let config = config.clone();
         tokio::task::spawn_blocking(move || read(&config))
@@ -60,7 +60,10 @@ pub(crate) async fn run<R: Row>(command: Command, config: SinkConfig) -> anyhow:
             let mut refused = 0;
             for id in &ids {
                 let letter = letters.get(id).with_context(|| unknown(id))?;
-                let outcome = replay::<R>(&config, letter).await?;
+                let outcome = match letter.topic == config.topic {
+                    true => replay::<R>(&config, letter).await?,
+                    false => replay::<S>(&config, letter).await?,
+                };
                 refused += usize::from(matches!(outcome, Outcome::Refused(_)));
                 writeln!(out, "{id}\t{outcome}")?;
             }

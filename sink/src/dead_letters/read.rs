@@ -14,9 +14,10 @@ use crate::topic;
 /// Where no broker answers.
 pub(crate) fn read(config: &SinkConfig) -> anyhow::Result<BTreeMap<String, DeadLetter>> {
     let mut letters = BTreeMap::new();
+    let topics = [&config.topic, &config.of_side().topic];
     topic::read(&config.kafka, &config.kafka.topic_dead_letters, &topic::Part::default(), |message| {
         match serde_json::from_slice::<DeadLetter>(message.payload().unwrap_or_default()) {
-            Ok(letter) if letter.topic == config.topic => {
+            Ok(letter) if topics.contains(&&letter.topic) => {
                 letters.insert(letter.id(), letter);
             }
             Ok(_) => {}

@@ -273,3 +273,35 @@ test('garbage of every kind changes nothing for the others', async () => {
   halfOpen.forEach((connection) => connection.destroy());
   socket.close();
 });
+
+test('ten thousand connections in a rush: most are turned away, nobody else notices, and nothing stays behind', async () => {
+  const calm = io(gateway.url, { transports: ['websocket'], forceNew: true, reconnection: false });
+  await connected(calm);
+  const seen = collect(calm, 'trade');
+  await ask(calm, 'subscribe', 'RUSH');
+  const refused = 'gateway_connects_refused_total{reason="connect_rate"}';
+  const before = await gateway.metric(refused);
+  let answered = 0;
+  let over = 0;
+  const knock = () => new Promise((resolve) => {
+    const connection = net.connect(gateway.port, '127.0.0.1');
+    connection.on('connect', () => connection.write('GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'));
+    connection.on('data', () => (answered += 1));
+    connection.on('error', () => {});
+    connection.on('close', () => resolve((over += 1)));
+  });
+  let seq = 0;
+  for (let wave = 0; wave < 20; wave += 1) {
+    const knocks = Array.from({ length: 500 }, knock);
+    await redis.publish('trades', trade('RUSH', (seq += 1)));
+    await Promise.all(knocks);
+  }
+  assert.equal(over, 10_000);
+  assert.ok(answered > 0, 'those that were let in were served');
+  const turnedAway = (await gateway.metric(refused)) - before;
+  assert.ok(answered + turnedAway >= 9_000, `${answered} served, ${turnedAway} turned away: nobody was left hanging`);
+  await eventually('every trade', () => seen.trade.length === seq);
+  assert.deepEqual(seen.trade.map((one) => one.seq), Array.from({ length: seq }, (_, index) => index + 1));
+  await eventually('the places are free again', async () => (await gateway.metric('gateway_connections')) < 50, 20_000);
+  calm.close();
+});

@@ -101,7 +101,7 @@ async fn ask(gateway: &Gateway, symbol: Symbol) -> Option<Background> {
 async fn bars(gateway: &Gateway, symbol: Symbol, query: &[(&str, &str)]) -> Option<Vec<Box<RawValue>>> {
     let mut url = reqwest::Url::parse(&gateway.config.bars_api_url).ok()?;
     url.path_segments_mut().ok()?.pop_if_empty().extend(["bars", symbol.as_str()]);
-    let answer = gateway.http.get(url).query(query).timeout(ANSWER_MAX).send().await.ok()?;
+    let answer = gateway.ask_history(reqwest::Method::GET, url).query(query).timeout(ANSWER_MAX).send().await.ok()?;
     match answer.status().as_u16() {
         200 => Some(answer.json::<Answer>().await.ok()?.bars),
         404 => Some(Vec::new()),

@@ -89,6 +89,15 @@ impl Gateway {
             config,
         }))
     }
+
+    /// A question to the history API, with a key where this pipeline has keys: the API may ask for one, too.
+    pub fn ask_history(&self, method: reqwest::Method, url: impl reqwest::IntoUrl) -> reqwest::RequestBuilder {
+        let question = self.http.request(method, url);
+        match self.config.access.keys.first() {
+            Some(key) => question.header("x-api-key", key.expose()),
+            None => question,
+        }
+    }
 }
 
 /// An id that nobody can guess: 20 characters of `A`–`Z`, `a`–`z`, `0`–`9`, `-`, `_`.

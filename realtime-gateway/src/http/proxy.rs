@@ -15,7 +15,7 @@ use crate::gateway::Gateway;
 
 /// Time for the head of the answer.
 const ANSWER_MAX: Duration = Duration::from_secs(15);
-/// What of a request reaches the API. Not the credentials: those are for this gateway.
+/// What of a request reaches the API. Not the credentials: those are for this gateway, which has its own for the API.
 const PASSED_ON: [&str; 4] = ["accept", "accept-encoding", "if-none-match", "x-request-id"];
 /// What of an answer reaches the client.
 const PASSED_BACK: [&str; 13] = [
@@ -53,7 +53,7 @@ async fn forward(gateway: &Gateway, path: &str, request: Parts) -> Response {
     }
     let query = without_token(request.uri.query());
     let url = format!("{}{path}{query}", gateway.config.bars_api_url);
-    let mut asked = gateway.http.request(request.method, url);
+    let mut asked = gateway.ask_history(request.method, url);
     for name in PASSED_ON {
         if let Some(value) = request.headers.get(name) {
             asked = asked.header(name, value);

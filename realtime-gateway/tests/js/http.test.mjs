@@ -133,6 +133,7 @@ test('where tokens are needed, nobody gets in without one, and nothing outside i
   assert.equal(expires_in, 3);
   assert.equal((await fetch(`${guarded.url}/api/bars/AAPL?token=${token}`)).status, 200);
   assert.ok(!asked.at(-1).url.includes('token'), 'the token goes no further');
+  assert.equal(asked.at(-1).headers['x-api-key'], KEY, 'the gateway asks with a key of its own');
   const socket = io(guarded.url, { transports: ['websocket'], forceNew: true, reconnection: false, auth: { token } });
   await connected(socket);
   const seen = collect(socket, 'trade', 'bar');

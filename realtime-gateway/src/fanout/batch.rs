@@ -6,34 +6,8 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use market::{Position, Symbol};
-
-use super::channel::Channel;
 use super::encoding::Encoding;
-
-/// What the day so far looks like for a symbol, for clients that are shown changes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Day {
-    /// Last price of the previous trading day's regular hours, in dollars.
-    pub previous_close: f64,
-    /// Shares traded since midnight in New York.
-    pub volume: f64,
-}
-
-/// One record's outside; its payload stays in the batch.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Event {
-    /// Whose record it is.
-    pub symbol: Symbol,
-    /// Which stream it came from.
-    pub channel: Channel,
-    /// Counts all records of this gateway's run.
-    pub offset: u64,
-    /// Its place in the producer's stream.
-    pub position: Option<Position>,
-    /// The symbol's day when the record passed.
-    pub day: Option<Day>,
-}
+use super::event::Event;
 
 /// Records in the order in which they came.
 #[derive(Debug, Default)]
@@ -124,6 +98,9 @@ fn range(ends: &[usize], records: Range<usize>) -> Range<usize> {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use market::Symbol;
+
+    use super::super::channel::Channel;
     use super::*;
 
     /// A batch of trades whose payload is their offset.

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::batch::Event;
 use super::channel::Channel;
+use super::event::Event;
 use crate::websocket::frame::{Opcode, put_header};
 
 /// What a client speaks.
@@ -287,7 +287,7 @@ fn put_sse(out: &mut Vec<u8>, name: &str, id: Option<u64>, payload: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::batch::Day;
+    use super::super::event::Day;
     use super::*;
     use market::Symbol;
     use proptest::prelude::*;

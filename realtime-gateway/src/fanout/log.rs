@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use market::Position;
 
-use super::batch::Event;
+use super::event::Event;
 
 /// Bounds of one log.
 #[derive(Clone, Copy, Debug)]

@@ -8,6 +8,7 @@ pub mod channel;
 pub mod client;
 pub mod contract;
 pub mod encoding;
+pub mod event;
 pub mod feed_state;
 pub mod gate;
 pub mod hub;

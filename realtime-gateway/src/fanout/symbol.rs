@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use market::{BarBuilder, Position, Timeframe, wire};
 
-use super::batch::{Batch, Day, Event};
+use super::batch::Batch;
 use super::channel::Channel;
 use super::contract::Since;
+use super::event::{Day, Event};
 use super::feed_state::Carried;
 use super::log::{Bounds, Entry, Log};
 

@@ -12,8 +12,9 @@ use tokio::time::timeout;
 
 use super::reply::{self, Reply};
 use crate::access::unix_ms;
-use crate::fanout::batch::{Batch, Event};
+use crate::fanout::batch::Batch;
 use crate::fanout::channel::Channel;
+use crate::fanout::event::Event;
 use crate::fanout::feed_state::FeedState;
 use crate::fanout::payload::{Refusal, read_header};
 use crate::gateway::Gateway;

@@ -1,19 +1,12 @@
-//! Who may ask, and how often.
-
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+//! Who may ask.
 
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{self, HeaderMap};
 use service::Secret;
 
 use crate::problem::Problem;
+use crate::rate::{Allowance, Caller, Exceeded, Rate};
 
-/// Length of a rate limit's window in seconds.
-const WINDOW_S: i64 = 60;
-/// Callers that are counted one by one; whoever comes after them in the same minute shares one count.
-const CALLERS_MAX: usize = 100_000;
 /// What everybody may read: it says how the service is and how it is used.
 const OPEN_TO_ALL: [&str; 4] = ["/", "/health", "/metrics", "/openapi.json"];
 
@@ -32,42 +25,15 @@ pub struct Rules {
 #[derive(Debug)]
 pub struct Door {
     rules: Rules,
-    window: Mutex<Window>,
-}
-
-#[derive(Debug, Default)]
-struct Window {
-    number: i64,
-    asked: HashMap<Caller, u32>,
-}
-
-/// Whose requests are counted together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Caller {
-    /// Whoever has this key (its place in the list).
-    Key(usize),
-    /// An address without a key.
-    Address(IpAddr),
-    /// All others, where there are too many to count.
-    Others,
-}
-
-/// What a caller may still ask in this minute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Allowance {
-    /// Requests a minute.
-    pub limit: u32,
-    /// How many are left.
-    pub remaining: u32,
-    /// When the count begins anew, in Unix seconds.
-    pub reset_s: i64,
+    rate: Rate,
 }
 
 impl Door {
     /// A door that nobody has come through yet.
     #[must_use]
     pub fn new(rules: Rules) -> Self {
-        Self { rules, window: Mutex::default() }
+        let rate = Rate::new(rules.requests_per_minute);
+        Self { rules, rate }
     }
 
     /// Lets a request in, and says what its caller may still ask; `None` where that is not limited.
@@ -84,27 +50,8 @@ impl Door {
             return Err(Problem::unauthorized());
         }
         let address = request.peer_addr().map(|peer| Caller::Address(peer.ip()));
-        self.count(key.map(Caller::Key).or(address).unwrap_or(Caller::Others), now_s)
-    }
-
-    fn count(&self, caller: Caller, now_s: i64) -> Result<Option<Allowance>, Problem> {
-        let limit = self.rules.requests_per_minute;
-        if limit == 0 {
-            return Ok(None);
-        }
-        let number = now_s.div_euclid(WINDOW_S);
-        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner); // counts cannot be half-done
-        if window.number != number {
-            *window = Window { number, asked: HashMap::new() };
-        }
-        let known = window.asked.len() < CALLERS_MAX || window.asked.contains_key(&caller);
-        let asked = window.asked.entry(if known { caller } else { Caller::Others }).or_default();
-        let reset_s = (number + 1) * WINDOW_S;
-        if *asked >= limit {
-            return Err(Problem::too_many(Allowance { limit, remaining: 0, reset_s }, now_s));
-        }
-        *asked += 1;
-        Ok(Some(Allowance { limit, remaining: limit - *asked, reset_s }))
+        let caller = key.map(Caller::Key).or(address).unwrap_or(Caller::Others);
+        self.rate.count(caller, now_s).map_err(|Exceeded(allowance)| Problem::too_many(allowance, now_s))
     }
 
     /// Looks where our own clients and Alpaca's put their key.
@@ -153,14 +100,11 @@ mod tests {
     }
 
     #[test]
-    fn the_count_is_one_callers_own_and_begins_anew_each_minute() {
-        let door = door(false, 2);
-        let ask = |header, now_s| door.admit(&request("/bars/AAPL", header), now_s);
-        let stranger = ("accept", "*/*");
-        assert_eq!(ask(stranger, 61).unwrap(), Some(Allowance { limit: 2, remaining: 1, reset_s: 120 }));
-        assert_eq!(ask(stranger, 62).unwrap().unwrap().remaining, 0);
-        assert!(ask(stranger, 119).is_err());
-        assert_eq!(ask(("x-api-key", "swordfish"), 119).unwrap().unwrap().remaining, 1);
-        assert_eq!(ask(stranger, 120).unwrap().unwrap().remaining, 1);
+    fn a_key_has_a_count_of_its_own() {
+        let door = door(false, 1);
+        let ask = |header| door.admit(&request("/bars/AAPL", header), 61);
+        assert_eq!(ask(("accept", "*/*")).unwrap(), Some(Allowance { limit: 1, remaining: 0, reset_s: 120 }));
+        assert_eq!(ask(("accept", "*/*")).unwrap_err().allowance().unwrap().reset_s, 120);
+        assert!(ask(("x-api-key", "swordfish")).is_ok());
     }
 }

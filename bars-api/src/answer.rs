@@ -1,34 +1,14 @@
 //! From a question to an answer: is it known already, is what is known still true, and if not, ask the database.
 
-use std::sync::Arc;
-
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
-use bytes::Bytes;
 use deadpool_postgres::Transaction;
 
-use crate::db::versions::{self, Scope};
+use crate::db::versions::{self, Scope, Version};
 use crate::params::page::fingerprint;
 use crate::problem::Problem;
+use crate::reply::{Answer, JSON};
 use crate::state::State;
-
-/// JSON.
-pub const JSON: &str = "application/json";
-
-/// What goes back to a client.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The body.
-    pub body: Bytes,
-    /// Headers beside the usual ones.
-    pub headers: Arc<[(&'static str, String)]>,
-}
-
-impl From<Vec<u8>> for Answer {
-    fn from(body: Vec<u8>) -> Self {
-        Self { body: body.into(), headers: Arc::default() }
-    }
-}
 
 /// What decides an answer that is made of bars.
 #[derive(Clone, Debug)]
@@ -43,8 +23,9 @@ pub struct Ask {
 
 /// Answers from memory where the version of the bars still stands, else with what `make` finds in one snapshot.
 ///
-/// Freshness: the version row is read anew on each request, and the sink raises it in the bars' own transaction. An answer that
-/// was made of version n holds every bar that was committed up to n; it is given again only while n is still the newest.
+/// Freshness: the version is read anew on each request. The sink raises it in the bars' own transaction, and it stands for the very
+/// set of outages that are not healed. An answer that was made of version n holds every bar that was committed up to n and says
+/// truly whether it is complete; it is given again only while n is still the newest.
 ///
 /// # Errors
 /// What `make` says, or 503 where the database does not answer in time.
@@ -110,8 +91,8 @@ async fn answer<A: Into<Answer>>(
 }
 
 /// Weak, because the same answer may be sent in several encodings.
-fn etag(version: i64, key: &str) -> String {
-    format!("W/\"{version:x}-{:x}\"", fingerprint(key))
+fn etag(version: Version, key: &str) -> String {
+    format!("W/\"{:x}-{:x}-{:x}\"", version.bars, version.gaps, fingerprint(key))
 }
 
 fn is_held(request: &HttpRequest, etag: &str) -> bool {

@@ -14,6 +14,7 @@ use crate::format;
 use crate::middleware::{REQUEST_ID, around};
 use crate::openapi::ApiDoc;
 use crate::problem::Problem;
+use crate::reply;
 use crate::routes::alpaca::{market, series, snapshots};
 use crate::routes::{bars, market as quotes, ops, udf};
 use crate::state::State;
@@ -50,6 +51,7 @@ fn routes(app: &mut web::ServiceConfig) {
         .service(get("/bars/latest", bars::latest)) // before `{symbol}`: no symbol is called `latest`
         .service(get("/bars/{symbol}", bars::newest))
         .service(get("/bars/{symbol}/range", bars::range))
+        .service(get("/bars/{symbol}/gaps", bars::gaps))
         .configure(alpaca)
         .configure(pages);
 }
@@ -104,7 +106,7 @@ fn cors(origins: &Origins) -> Cors {
         .allowed_methods(["GET", "HEAD"])
         .allow_any_header()
         .expose_headers([REQUEST_ID, header::ETAG, header::RETRY_AFTER])
-        .expose_headers([format::NEXT_PAGE_TOKEN, format::AS_OF])
+        .expose_headers([format::NEXT_PAGE_TOKEN, format::AS_OF, reply::COMPLETE])
         .max_age(3600);
     match origins {
         Origins::Any => cors.allow_any_origin().send_wildcard(),

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use market::Source;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use crate::db::gaps::GapRow;
 
 /// One bar.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -73,6 +76,9 @@ pub struct Bars {
     pub next_page_token: Option<String>,
     /// Null where the symbol has no bars from this source.
     pub as_of: Option<AsOf>,
+    /// `false` where an outage touches this page's time and its records have not been fetched: bars may be missing, or their volume too
+    /// small. Also in the header `X-Complete`; `/bars/{symbol}/gaps` says which outage.
+    pub complete: bool,
     /// One value a bar under each name; null until an indicator has seen enough bars. Only where `indicators` asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -89,6 +95,56 @@ pub struct LatestBars {
     pub bars: BTreeMap<String, Bar>,
     /// By symbol.
     pub as_of: BTreeMap<String, AsOf>,
+}
+
+/// An outage of the feed, as the live stream's `gap` event has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Gap {
+    /// Always `gap`.
+    #[schema(example = "gap")]
+    pub r#type: String,
+    /// The feed that was out.
+    #[schema(example = "alpaca")]
+    pub source: String,
+    /// The symbol it concerns, `*` for all.
+    #[schema(example = "*")]
+    pub symbol: String,
+    /// Time of the last record before it in Unix milliseconds.
+    #[schema(example = 1_717_421_460_000_i64)]
+    pub from: i64,
+    /// Time of the first record after it; left out while it lasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = 1_717_421_520_000_i64, nullable = false)]
+    pub to: Option<i64>,
+    /// Why, for people.
+    #[schema(example = "the feed closed the connection")]
+    pub cause: String,
+    /// When its records had been fetched, in Unix milliseconds of the wall clock; left out until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = 1_717_421_530_000_i64, nullable = false)]
+    pub healed_at: Option<i64>,
+}
+
+impl Gap {
+    /// A stored outage of `source` in this shape.
+    #[must_use]
+    pub fn of(row: GapRow, source: &Source) -> Self {
+        let GapRow { symbol, from_ms, to_ms, cause, healed_ms } = row;
+        let (r#type, source) = ("gap".to_owned(), source.as_str().to_owned());
+        Self { r#type, source, symbol, from: from_ms, to: to_ms, cause, healed_at: healed_ms }
+    }
+}
+
+/// Outages that touch a range.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Gaps {
+    /// What was asked for.
+    #[schema(example = "AAPL")]
+    pub symbol: String,
+    /// Oldest first, healed ones included.
+    pub gaps: Vec<Gap>,
+    /// Send it back as `page_token` for the next page; null on the last page.
+    pub next_page_token: Option<String>,
 }
 
 /// What `GET /` says.

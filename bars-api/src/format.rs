@@ -3,10 +3,8 @@
 use actix_web::HttpRequest;
 use actix_web::http::header;
 
-use crate::answer::Answer;
-use crate::db::bars::{BarRow, Edge, Series};
-use crate::indicators::Line;
-use crate::render::{self, table};
+use crate::render::{self, Bars, table};
+use crate::reply::Answer;
 
 /// Carries the token of the next page where the body has no place for it.
 pub const NEXT_PAGE_TOKEN: &str = "x-next-page-token";
@@ -66,28 +64,19 @@ impl Format {
 
     /// A page of bars in this form.
     #[must_use]
-    pub fn page(
-        self,
-        series: &Series,
-        bars: &[BarRow],
-        lines: &[Line],
-        token: Option<&str>,
-        edge: Option<&Edge>,
-    ) -> Answer {
+    pub fn page(self, page: &Bars<'_>) -> Answer {
         let body = match self {
-            Self::Json => {
-                return render::bars(&series.symbol, &series.timeframe.to_string(), bars, lines, token, edge).into();
-            }
-            Self::Csv => table::csv(bars, lines),
-            Self::Ndjson => table::ndjson(bars, lines),
+            Self::Json => return Answer::of_records(render::bars(page), page.complete),
+            Self::Csv => table::csv(page.bars, page.lines),
+            Self::Ndjson => table::ndjson(page.bars, page.lines),
         };
-        let as_of = edge.map(|edge| {
+        let as_of = page.edge.map(|edge| {
             let mut json = Vec::new();
             render::as_of(&mut json, edge);
             (AS_OF, String::from_utf8(json).unwrap_or_default())
         });
-        let token = token.map(|token| (NEXT_PAGE_TOKEN, token.to_owned()));
-        Answer { body: body.into(), headers: as_of.into_iter().chain(token).collect() }
+        let token = page.token.map(|token| (NEXT_PAGE_TOKEN, token.to_owned()));
+        Answer::with_headers(body, page.complete, as_of.into_iter().chain(token))
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Question {
 }
 
 /// One page of bars.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Page {
     /// The bars in the order that was asked for.
     pub bars: Vec<BarRow>,
@@ -40,6 +40,8 @@ pub struct Page {
     pub more: bool,
     /// Where the series ends now, whatever part of it was asked for.
     pub edge: Option<Edge>,
+    /// The time that the page answers for, in Unix nanoseconds. Pages that follow each other answer for the whole range.
+    pub span_ns: Range<i64>,
 }
 
 /// Answers `question` from one snapshot.
@@ -53,14 +55,14 @@ pub async fn page(snapshot: &Transaction<'_>, question: &Question) -> Result<Pag
     let edge = bars::edge(snapshot, &minutes).await?;
     let stored = stored(snapshot, question).await?;
     if question.series.timeframe == Timeframe::MINUTE {
-        return Ok(first_of(stored, false, question.limit, edge));
+        return Ok(first_of(stored, false, question, edge));
     }
     let Some(newest) = edge else {
-        return Ok(first_of(stored, false, question.limit, edge));
+        return Ok(first_of(stored, false, question, edge));
     };
     let (rolled, cut) = rolled(snapshot, question, &minutes, newest.newest_ms).await?;
     let stored = if cut { within(stored, &rolled, question.order) } else { stored };
-    Ok(first_of(roll_up::merge(rolled, stored, question.order), cut, question.limit, edge))
+    Ok(first_of(roll_up::merge(rolled, stored, question.order), cut, question, edge))
 }
 
 /// The lines of `indicators` over a page's bars, warmed up over what came before them; each line has one value a bar, in the page's order.
@@ -167,15 +169,78 @@ fn within(stored: Vec<BarRow>, rolled: &[BarRow], order: Order) -> Vec<BarRow> {
     stored.into_iter().filter(reached).collect()
 }
 
-fn first_of(mut bars: Vec<BarRow>, cut: bool, limit: usize, edge: Option<Edge>) -> Page {
-    let more = cut || bars.len() > limit;
-    bars.truncate(limit);
-    Page { bars, more, edge }
+fn first_of(mut bars: Vec<BarRow>, cut: bool, question: &Question, edge: Option<Edge>) -> Page {
+    let more = cut || bars.len() > question.limit;
+    bars.truncate(question.limit);
+    let span_ns = span(question, &bars, more);
+    Page { bars, more, edge, span_ns }
+}
+
+/// From the start of the first bar that the page may hold to the end of the last; a range without a start begins with its first bar.
+fn span(question: &Question, bars: &[BarRow], more: bool) -> Range<i64> {
+    let (timeframe, range_ns) = (question.series.timeframe, &question.range_ns);
+    let ms = roll_up::minutes_of(timeframe, &to_ms(range_ns));
+    let mut span_ns = ms.start.saturating_mul(NS_PER_MS)..ms.end.saturating_mul(NS_PER_MS);
+    if span_ns.is_empty() {
+        return range_ns.clone();
+    }
+    let (oldest, newest) = match question.order {
+        Order::Ascending => (bars.first(), bars.last()),
+        Order::Descending => (bars.last(), bars.first()),
+    };
+    let (Some(oldest), Some(newest)) = (oldest, newest) else { return span_ns };
+    if range_ns.start == i64::MIN || (more && question.order == Order::Descending) {
+        span_ns.start = oldest.start_ns();
+    }
+    if more && question.order == Order::Ascending {
+        span_ns.end = timeframe.next_start(newest.start_ms).saturating_mul(NS_PER_MS);
+    }
+    span_ns
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use market::{Source, Symbol};
+
+    fn minutes(starts: &[i64]) -> Vec<BarRow> {
+        let bar = |minute: &i64| BarRow {
+            start_ms: minute * 60_000,
+            open: 1.0,
+            high: 1.0,
+            low: 1.0,
+            close: 1.0,
+            volume: 1.0,
+            trade_count: None,
+            vwap: None,
+            is_final: true,
+            revision: 0,
+        };
+        starts.iter().map(bar).collect()
+    }
+
+    #[test]
+    fn pages_answer_for_the_whole_range_between_them() {
+        const MINUTE_NS: i64 = 60_000_000_000;
+        let series =
+            Series { symbol: Symbol::new("AAPL").unwrap(), timeframe: Timeframe::MINUTE, source: Source::alpaca() };
+        let ask = |range: Range<i64>, order| {
+            let range_ns = range.start * MINUTE_NS + 1..range.end * MINUTE_NS + 1;
+            Question { series: series.clone(), range_ns, order, limit: 2 }
+        };
+        let up = ask(10..20, Order::Ascending);
+        assert_eq!(span(&up, &minutes(&[12, 13]), true), 11 * MINUTE_NS..14 * MINUTE_NS);
+        assert_eq!(span(&ask(13..20, Order::Ascending), &minutes(&[17]), false), 14 * MINUTE_NS..21 * MINUTE_NS);
+        let down = ask(10..20, Order::Descending);
+        assert_eq!(span(&down, &minutes(&[15, 14]), true), 14 * MINUTE_NS..21 * MINUTE_NS);
+        assert_eq!(span(&down, &[], false), 11 * MINUTE_NS..21 * MINUTE_NS);
+        let within_a_bar = Question { range_ns: 5..MINUTE_NS - 5, ..up };
+        assert_eq!(span(&within_a_bar, &[], false), 5..MINUTE_NS - 5);
+        let newest = Question { range_ns: i64::MIN..i64::MAX, ..down };
+        let open_ended = span(&newest, &minutes(&[15]), false);
+        assert_eq!(open_ended.start, 15 * MINUTE_NS);
+        assert!(open_ended.end > i64::MAX - MINUTE_NS);
+    }
 
     #[test]
     fn a_range_of_nanoseconds_holds_the_milliseconds_inside_it() {

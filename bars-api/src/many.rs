@@ -6,6 +6,7 @@ use deadpool_postgres::Transaction;
 use market::{Position, Source, Symbol, Timeframe};
 
 use crate::db::bars::{BarRow, Edge, Series};
+use crate::db::gaps::{self, Outages};
 use crate::db::trades::{self, Place, TradeRow};
 use crate::history::{self, Question};
 use crate::params::{Cursor, Order};
@@ -44,6 +45,30 @@ pub struct Page<T> {
     pub parts: Vec<Part<T>>,
     /// Where the next page begins; `None` on the last.
     pub next: Option<Cursor>,
+    /// Whether no outage can have taken a record of this page.
+    pub complete: bool,
+}
+
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Self { parts: Vec::new(), next: None, complete: true }
+    }
+}
+
+impl<T> Page<T> {
+    /// Takes in the last page of further symbols.
+    pub fn join(&mut self, other: Self) {
+        self.parts.extend(other.parts);
+        self.complete &= other.complete;
+    }
+}
+
+/// What was read of one symbol.
+struct Read<T> {
+    records: Vec<T>,
+    more: bool,
+    edge: Option<Edge>,
+    span_ns: Range<i64>,
 }
 
 /// A page of bars after `cursor`.
@@ -63,10 +88,11 @@ pub async fn bars(
             None => ask.range_ns.clone(),
         };
         let page = history::page(snapshot, &Question { series, range_ns, order: ask.order, limit }).await?;
-        Ok((page.bars, page.more, page.edge))
+        Ok(Read { records: page.bars, more: page.more, edge: page.edge, span_ns: page.span_ns })
     };
     let place = |symbol: Symbol, bar: &BarRow| Cursor { symbol, ts_ns: bar.start_ns(), detail: String::new() };
-    collect(ask, cursor, read, place).await
+    let outages = gaps::unhealed(snapshot, &ask.source).await?;
+    collect(ask, cursor, &outages, read, place).await
 }
 
 /// A page of trades after `cursor`.
@@ -81,14 +107,26 @@ pub async fn trades(snapshot: &Transaction<'_>, ask: &Ask, cursor: Option<&Curso
         let mut rows = trades::select(snapshot, &symbol, source, range_ns, after.as_ref(), order, limit + 1).await?;
         let more = rows.len() > limit;
         rows.truncate(limit);
-        Ok((rows, more, edge.map(edge_of)))
+        let span_ns = span(ask, after.as_ref(), rows.last().filter(|_| more));
+        Ok(Read { records: rows, more, edge: edge.map(edge_of), span_ns })
     };
     let place = |symbol: Symbol, trade: &TradeRow| Cursor {
         symbol,
         ts_ns: trade.ts_ns,
         detail: format!("{}\u{1f}{}", trade.exchange, trade.trade_id),
     };
-    collect(ask, cursor, read, place).await
+    let outages = gaps::unhealed(snapshot, &ask.source).await?;
+    collect(ask, cursor, &outages, read, place).await
+}
+
+/// The part of the range that a page of trades answers for: from where the page before ended to where the next begins.
+fn span(ask: &Ask, after: Option<&Place>, last: Option<&TradeRow>) -> Range<i64> {
+    let (after, last) = (after.map(|place| place.ts_ns), last.map(|trade| trade.ts_ns));
+    let (start, end) = (ask.range_ns.start, ask.range_ns.end);
+    match ask.order {
+        Order::Ascending => after.unwrap_or(start)..last.map_or(end, |ts_ns| ts_ns.saturating_add(1)),
+        Order::Descending => last.unwrap_or(start)..after.map_or(end, |ts_ns| ts_ns.saturating_add(1)),
+    }
 }
 
 fn edge_of((newest_ns, position): (i64, Option<Position>)) -> Edge {
@@ -103,15 +141,17 @@ fn place_of(cursor: &Cursor) -> Place {
 async fn collect<T>(
     ask: &Ask,
     cursor: Option<&Cursor>,
-    read: impl AsyncFn(Symbol, usize, Option<&Cursor>) -> Result<(Vec<T>, bool, Option<Edge>), Problem>,
+    outages: &Outages,
+    read: impl AsyncFn(Symbol, usize, Option<&Cursor>) -> Result<Read<T>, Problem>,
     place: impl Fn(Symbol, &T) -> Cursor,
 ) -> Result<Page<T>, Problem> {
-    let mut page = Page { parts: Vec::new(), next: None };
+    let mut page = Page::default();
     let mut left = ask.limit;
     let begin = cursor.map_or(0, |cursor| ask.symbols.partition_point(|symbol| *symbol < cursor.symbol));
     for (at, &symbol) in ask.symbols.iter().enumerate().skip(begin) {
         let cursor = cursor.filter(|cursor| cursor.symbol == symbol);
-        let (records, more, edge) = read(symbol, left, cursor).await?;
+        let Read { records, more, edge, span_ns } = read(symbol, left, cursor).await?;
+        page.complete &= outages.spare(&symbol, &span_ns);
         left = left.saturating_sub(records.len());
         let last = records.last().map(|record| place(symbol, record));
         if !records.is_empty() {

@@ -12,8 +12,8 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, ResponseError as _, web};
 use jiff::Timestamp;
 
-use crate::access::Allowance;
 use crate::problem::Problem;
+use crate::rate::Allowance;
 use crate::state::State;
 
 /// Carries the id of a request both ways.

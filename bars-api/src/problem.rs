@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio_postgres::error::SqlState;
 use utoipa::ToSchema;
 
-use crate::access::Allowance;
+use crate::rate::Allowance;
 
 /// How much of a caller's own text an error repeats.
 const ECHO_CHARS_MAX: usize = 64;

@@ -4,7 +4,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::answer::Answer;
+use crate::db::versions::Version;
+use crate::reply::Answer;
 
 /// Counted for each answer beside its own bytes: keys, map entry, queue entry.
 const OVERHEAD_BYTES: usize = 256;
@@ -25,7 +26,7 @@ struct Inner {
 
 #[derive(Debug)]
 struct Kept {
-    version: i64,
+    version: Version,
     answer: Answer,
     used: bool,
 }
@@ -39,22 +40,23 @@ impl Remembered {
 
     /// The answer to `key` if it was made of exactly `version`.
     #[must_use]
-    pub fn get(&self, key: &str, version: i64) -> Option<Answer> {
+    pub fn get(&self, key: &str, version: Version) -> Option<Answer> {
         let mut inner = self.lock();
         let kept = inner.answers.get_mut(key).filter(|kept| kept.version == version)?;
         kept.used = true;
         Some(kept.answer.clone())
     }
 
-    /// Keeps an answer, and forgets others where that is too much. An answer never replaces one of a later version.
-    pub fn put(&self, key: &str, version: i64, answer: Answer) {
+    /// Keeps an answer, and forgets others where that is too much. An answer never
+    /// replaces one of later bars.
+    pub fn put(&self, key: &str, version: Version, answer: Answer) {
         let size = cost(key, &answer);
         if size > self.bytes_max / 8 {
             return; // one answer must not drive out all others
         }
         let mut inner = self.lock();
         if let Some(kept) = inner.answers.get_mut(key) {
-            if kept.version < version {
+            if kept.version != version && kept.version.bars <= version.bars {
                 let before = cost(key, &kept.answer);
                 *kept = Kept { version, answer, used: true };
                 inner.bytes = inner.bytes + size - before;
@@ -106,32 +108,46 @@ mod tests {
         vec![b'x'; size].into()
     }
 
+    fn at(bars: i64) -> Version {
+        Version { bars, gaps: 0 }
+    }
+
     #[test]
     fn only_the_very_version_is_given_again() {
         let remembered = Remembered::new(100_000);
-        remembered.put("a", 5, body(3));
-        assert_eq!(remembered.get("a", 5), Some(body(3)));
-        assert_eq!(remembered.get("a", 6), None);
-        assert_eq!(remembered.get("a", 4), None);
-        assert_eq!(remembered.get("b", 5), None);
+        remembered.put("a", at(5), body(3));
+        assert_eq!(remembered.get("a", at(5)), Some(body(3)));
+        assert_eq!(remembered.get("a", at(6)), None);
+        assert_eq!(remembered.get("a", at(4)), None);
+        assert_eq!(remembered.get("b", at(5)), None);
     }
 
     #[test]
     fn a_slow_reader_cannot_put_back_an_older_answer() {
         let remembered = Remembered::new(100_000);
-        remembered.put("a", 6, body(6));
-        remembered.put("a", 5, body(5));
-        assert_eq!(remembered.get("a", 6), Some(body(6)));
-        assert_eq!(remembered.get("a", 5), None);
+        remembered.put("a", at(6), body(6));
+        remembered.put("a", at(5), body(5));
+        assert_eq!(remembered.get("a", at(6)), Some(body(6)));
+        assert_eq!(remembered.get("a", at(5)), None);
+    }
+
+    #[test]
+    fn an_outage_that_opens_or_heals_makes_it_another_answer() {
+        let remembered = Remembered::new(100_000);
+        let (before, during) = (Version { bars: 5, gaps: 0 }, Version { bars: 5, gaps: 77 });
+        remembered.put("a", before, body(1));
+        assert_eq!(remembered.get("a", during), None);
+        remembered.put("a", during, body(2));
+        assert_eq!((remembered.get("a", during), remembered.get("a", before)), (Some(body(2)), None));
     }
 
     #[test]
     fn memory_stays_within_its_bound_and_what_is_used_stays_longer() {
         let remembered = Remembered::new(100_000);
-        remembered.put("hot", 1, body(1000));
+        remembered.put("hot", at(1), body(1000));
         for number in 0..1000 {
-            remembered.put(&format!("cold {number}"), 1, body(1000));
-            assert!(remembered.get("hot", 1).is_some(), "forgotten after {number}");
+            remembered.put(&format!("cold {number}"), at(1), body(1000));
+            assert!(remembered.get("hot", at(1)).is_some(), "forgotten after {number}");
             assert!(remembered.lock().bytes <= 100_000);
         }
         let inner = remembered.lock();
@@ -142,8 +158,8 @@ mod tests {
     #[test]
     fn an_answer_that_is_too_large_is_not_kept() {
         let remembered = Remembered::new(8_000);
-        remembered.put("a", 1, body(2_000));
-        assert_eq!(remembered.get("a", 1), None);
-        Remembered::new(0).put("a", 1, body(1));
+        remembered.put("a", at(1), body(2_000));
+        assert_eq!(remembered.get("a", at(1)), None);
+        Remembered::new(0).put("a", at(1), body(1));
     }
 }

@@ -11,7 +11,7 @@ use crate::problem::Problem;
 const INTERVAL: Duration = Duration::from_secs(1);
 
 const TABLES: &str =
-    "SELECT name FROM unnest(ARRAY['stock_bars_staging', 'stock_trades_realtime', 'stock_bar_versions']) AS name
+    "SELECT name FROM unnest(ARRAY['stock_bars_staging', 'stock_trades_realtime', 'stock_bar_versions', 'stock_feed_gaps']) AS name
      WHERE to_regclass('market_data_oltp.' || name) IS NULL";
 
 /// Watches until `stop`. `database` should be a pool of its own, so that a busy API still knows how it is.

@@ -1,6 +1,7 @@
 //! The way to PostgreSQL: one pool, one snapshot per answer, one module of SQL per table.
 
 pub mod bars;
+pub mod gaps;
 pub mod trades;
 pub mod versions;
 

@@ -64,7 +64,7 @@ macro_rules! select {
     ($place:literal, $order:literal) => {
         concat!(
             "SELECT ts_ns, price, size, exchange, trade_id, conditions, tape FROM market_data_oltp.stock_trades_realtime
-             WHERE symbol = $1 AND source = $2 AND ts_ns >= $3 AND ts_ns < $4 ",
+             WHERE symbol = $1 AND source = $2 AND ts_ns >= $3 AND ts_ns < $4 AND void_at IS NULL ",
             $place,
             " ORDER BY ",
             $order,
@@ -79,7 +79,7 @@ const OLDEST_AFTER: &str = select!("AND (ts_ns, exchange, trade_id) > ($6, $7, $
 const NEWEST_BEFORE: &str =
     select!("AND (ts_ns, exchange, trade_id) < ($6, $7, $8)", "ts_ns DESC, exchange DESC, trade_id DESC");
 
-/// Up to `limit` trades of a symbol within `range_ns` (Unix nanoseconds) that come after `after` in the given order.
+/// Up to `limit` trades of a symbol that hold within `range_ns` (Unix nanoseconds) that come after `after` in the given order.
 ///
 /// # Errors
 /// 503 where the database cannot answer.
@@ -114,7 +114,7 @@ pub async fn select(
     Ok(rows.iter().map(TradeRow::read).collect())
 }
 
-/// Feeds report trades up to a quarter of an hour late, so the newest record is not always the newest trade.
+/// Void trades count here: they were records of the stream. Feeds report trades up to a quarter of an hour late, so the newest record is not always the newest trade.
 const EDGE: &str = "SELECT ts_ns, epoch, seq FROM market_data_oltp.stock_trades_realtime
      WHERE symbol = $1 AND source = $2 ORDER BY ts_ns DESC LIMIT 128";
 

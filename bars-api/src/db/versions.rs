@@ -1,4 +1,5 @@
-//! `stock_bar_versions`: a number per symbol and timeframe that every commit of its bars raises, in the same transaction.
+//! Of what an answer was made: `stock_bar_versions` has a number per symbol and timeframe that every commit of its bars raises, in the
+//! same transaction; the outages that are not healed are few enough to be compared as they are.
 
 use deadpool_postgres::GenericClient;
 use market::Symbol;
@@ -14,23 +15,35 @@ pub enum Scope {
     All,
 }
 
-/// Versions start from a clock (microseconds); without its first decades the sum of any number of symbols fits 64 bits.
-macro_rules! sum_of_versions {
+/// What an answer was made of: of equal versions the answers are equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Has grown if, and only if, a bar in scope was committed: versions only ever grow, so their sum does too.
+    pub bars: i64,
+    /// Stands for the outages that are not healed; when one opens, closes or heals it is another number.
+    pub gaps: i64,
+}
+
+/// Versions start from a clock (microseconds); without its first decades the sum of any number of symbols fits 64 bits. No writer can
+/// forget to raise the second number: it is made of the outages themselves.
+macro_rules! version {
     () => {
-        "SELECT sum(version - 1600000000000000)::bigint FROM market_data_oltp.stock_bar_versions"
+        "SELECT sum(version - 1600000000000000)::bigint, (
+             SELECT coalesce(bit_xor(hash_record_extended(ROW(source, symbol, started_at, ended_at), 0)), 0)
+             FROM market_data_oltp.stock_feed_gaps WHERE healed_at IS NULL
+         ) FROM market_data_oltp.stock_bar_versions"
     };
 }
 
-const OF_ONE: &str = concat!(sum_of_versions!(), " WHERE symbol = $1");
-const OF_THESE: &str = concat!(sum_of_versions!(), " WHERE symbol = ANY($1)");
-const OF_ALL: &str = sum_of_versions!();
+const OF_ONE: &str = concat!(version!(), " WHERE symbol = $1");
+const OF_THESE: &str = concat!(version!(), " WHERE symbol = ANY($1)");
+const OF_ALL: &str = version!();
 
-/// A number that has grown if, and only if, a bar in `scope` was committed: versions only ever grow, so their sum does too.
-/// `None` where nothing was ever stored.
+/// The version now; `None` where no bar in `scope` was ever stored.
 ///
 /// # Errors
 /// 503 where the database cannot answer.
-pub async fn version(client: &impl GenericClient, scope: &Scope) -> Result<Option<i64>, Problem> {
+pub async fn version(client: &impl GenericClient, scope: &Scope) -> Result<Option<Version>, Problem> {
     let row = match scope {
         Scope::Symbols(symbols) if symbols.len() == 1 => {
             let statement = client.prepare_cached(OF_ONE).await?;
@@ -46,5 +59,5 @@ pub async fn version(client: &impl GenericClient, scope: &Scope) -> Result<Optio
             client.query_one(&statement, &[]).await?
         }
     };
-    Ok(row.get(0))
+    Ok(row.get::<_, Option<i64>>(0).map(|bars| Version { bars, gaps: row.get(1) }))
 }

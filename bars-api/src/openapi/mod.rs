@@ -14,12 +14,13 @@ use crate::routes::{bars, market as quotes, ops, udf};
 #[openapi(
     info(
         title = "Tapeline history API",
-        description = "Bars of US stocks from PostgreSQL. Every answer says in `as_of` up to which record of the live stream it is true.\n\n\
+        description = "Bars of US stocks from PostgreSQL. Every answer says in `as_of` up to which record of the live stream it is true, \
+            and in `X-Complete` whether an outage may have taken something from it.\n\n\
             Times are RFC 3339, `YYYY-MM-DD` (midnight in New York) or Unix milliseconds. Errors are `application/problem+json`; \
             quote their `request_id` when you ask for help. Bars longer than a minute follow New York's clock and calendar.",
     ),
     paths(
-        bars::newest, bars::range, bars::latest,
+        bars::newest, bars::range, bars::gaps, bars::latest,
         series::bars, series::bars_of_one, series::trades, series::trades_of_one,
         series::latest_bars, series::latest_bar_of_one, series::latest_trades, series::latest_trade_of_one,
         snapshots::snapshots, snapshots::snapshot, market::clock, market::calendar,

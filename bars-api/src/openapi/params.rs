@@ -63,6 +63,26 @@ pub struct Range {
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
+pub struct Gaps {
+    /// First moment, included: RFC 3339, `YYYY-MM-DD` (midnight in New York) or Unix milliseconds; open by default.
+    #[param(inline)]
+    pub start: Option<Moment>,
+    /// First moment after the range; must be after `start`; open by default.
+    #[param(inline)]
+    pub end: Option<Moment>,
+    /// Most outages in a page; 1000 by default.
+    #[param(minimum = 1, maximum = 10000)]
+    pub limit: Option<u32>,
+    /// The feed that was out; the first one in `FEED` by default.
+    #[param(inline)]
+    pub source: Option<Source>,
+    /// `next_page_token` of the page before; all other parameters but `limit` must stay as they were.
+    #[param(inline)]
+    pub page_token: Option<Token>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Latest {
     /// Comma-separated, at most 200; every symbol by default.
     #[param(inline)]

@@ -78,6 +78,8 @@ pub struct Snapshot {
     pub previous_day: Option<BarRow>,
     /// Where the symbol's bars end.
     pub edge: Option<Edge>,
+    /// Whether no outage can have taken a trade or bar since the newest day began.
+    pub complete: bool,
 }
 
 /// `{"symbol":…,"latestTrade":…,"latestQuote":null,"minuteBar":…,"dailyBar":…,"prevDailyBar":…}`: quotes are not stored.

@@ -5,39 +5,50 @@ pub mod table;
 
 use market::Symbol;
 
-use crate::db::bars::{BarRow, Edge};
+use crate::db::bars::{BarRow, Edge, Series};
 use crate::indicators::Line;
 
 /// A thousand bars take about 150 kB.
 const BAR_BYTES: usize = 160;
 
-/// `{"symbol":…,"timeframe":…,"bars":[…],"next_page_token":…,"as_of":…}`
+/// A page of bars and all that is said about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Bars<'a> {
+    /// Whose bars.
+    pub series: &'a Series,
+    /// In the order of the answer.
+    pub bars: &'a [BarRow],
+    /// Indicators, one value a bar.
+    pub lines: &'a [Line],
+    /// Where the next page begins.
+    pub token: Option<&'a str>,
+    /// Where the series ends now.
+    pub edge: Option<&'a Edge>,
+    /// Whether no outage can have taken a bar.
+    pub complete: bool,
+}
+
+/// `{"symbol":…,"timeframe":…,"bars":[…],"next_page_token":…,"as_of":…,"complete":…}`
 #[must_use]
-pub fn bars(
-    symbol: &Symbol,
-    timeframe: &str,
-    bars: &[BarRow],
-    lines: &[Line],
-    token: Option<&str>,
-    edge: Option<&Edge>,
-) -> Vec<u8> {
-    let mut out = Vec::with_capacity(256 + bars.len() * BAR_BYTES);
+pub fn bars(page: &Bars<'_>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256 + page.bars.len() * BAR_BYTES);
     out.extend_from_slice(b"{\"symbol\":");
-    text(&mut out, symbol.as_str());
+    text(&mut out, page.series.symbol.as_str());
     out.extend_from_slice(b",\"timeframe\":");
-    text(&mut out, timeframe);
+    text(&mut out, &page.series.timeframe.to_string());
     out.extend_from_slice(b",\"bars\":");
-    list(&mut out, bars, bar);
+    list(&mut out, page.bars, bar);
     out.extend_from_slice(b",\"next_page_token\":");
-    text_or_null(&mut out, token);
+    text_or_null(&mut out, page.token);
     out.extend_from_slice(b",\"as_of\":");
-    match edge {
+    match page.edge {
         Some(edge) => as_of(&mut out, edge),
         None => out.extend_from_slice(b"null"),
     }
-    if !lines.is_empty() {
+    out.extend_from_slice(if page.complete { b",\"complete\":true" } else { b",\"complete\":false" });
+    if !page.lines.is_empty() {
         out.extend_from_slice(b",\"indicators\":");
-        map(&mut out, lines, |out, line| {
+        map(&mut out, page.lines, |out, line| {
             text(out, &line.name);
             out.push(b':');
             list(out, &line.values, |out, value| number(out, "", value.unwrap_or(f64::NAN)));
@@ -167,7 +178,7 @@ pub fn number(out: &mut Vec<u8>, key: &str, value: f64) {
 mod tests {
     use super::*;
     use crate::dto;
-    use market::Position;
+    use market::{Position, Source, Timeframe};
     use proptest::prelude::*;
 
     fn row(start_ms: i64, price: f64, count: Option<i64>, vwap: Option<f64>) -> BarRow {
@@ -208,7 +219,10 @@ mod tests {
             let symbol = Symbol::new(&name).unwrap();
             let row = row(start_ms, price, count, vwap);
             let edge = Edge { newest_ms: start_ms, position: Some(Position { epoch: 1, seq: 2 }) };
-            let json = bars(&symbol, "1Min", &[row.clone(), row.clone()], &[], Some("next"), Some(&edge));
+            let series = Series { symbol, timeframe: Timeframe::MINUTE, source: Source::alpaca() };
+            let rows = [row.clone(), row.clone()];
+            let page = Bars { series: &series, bars: &rows, lines: &[], token: Some("next"), edge: Some(&edge), complete: count.is_some() };
+            let json = bars(&page);
             let read: dto::Bars = serde_json::from_slice(&json).unwrap();
             let as_of = dto::AsOf { epoch: Some(1), seq: Some(2), time: start_ms };
             prop_assert_eq!(read, dto::Bars {
@@ -217,6 +231,7 @@ mod tests {
                 bars: vec![documented(&row), documented(&row)],
                 next_page_token: Some("next".to_owned()),
                 as_of: Some(as_of.clone()),
+                complete: count.is_some(),
                 indicators: None,
             });
             let json = latest("1Min", &[(symbol, row.clone(), Some(edge))]);

@@ -6,17 +6,20 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use deadpool_postgres::Transaction;
 use market::{Position, Symbol, Timeframe};
 
-use crate::answer::{self, Ask, JSON};
+use crate::answer::{self, Ask};
 use crate::db::bars::{self, BarRow, Edge, Series};
+use crate::db::gaps::{self, GapQuestion};
 use crate::db::versions::Scope;
 use crate::dto;
 use crate::format::Format;
-use crate::history::{self, Question};
+use crate::history::{self, Page, Question};
+use crate::indicators::Line;
 use crate::openapi::params::{self, SymbolPath};
 use crate::openapi::refusals::{Refused, Unchanged, Unknown};
 use crate::params::{Cursor, Order, Params, symbol as read_symbol};
 use crate::problem::Problem;
 use crate::render;
+use crate::reply::{Answer, JSON};
 use crate::state::State;
 
 /// Symbols that `/bars/latest` lists at most where it is not told which.
@@ -52,7 +55,7 @@ pub async fn newest(
         refuse_unknown(snapshot, &question.series.symbol, &page.bars).await?;
         page.bars.reverse();
         let lines = history::indicators(snapshot, &question, &page.bars, &indicators).await?;
-        Ok(format.page(&question.series, &page.bars, &lines, None, page.edge.as_ref()))
+        shown(snapshot, format, &question.series, &page, &lines, None).await
     })
     .await
 }
@@ -92,7 +95,7 @@ pub async fn range(
             Cursor { symbol, ts_ns: last.start_ns(), detail }.seal(&subject)
         });
         let lines = history::indicators(snapshot, &question, &page.bars, &indicators).await?;
-        Ok(format.page(&question.series, &page.bars, &lines, token.as_deref(), page.edge.as_ref()))
+        shown(snapshot, format, &question.series, &page, &lines, token.as_deref()).await
     })
     .await
 }
@@ -121,9 +124,62 @@ pub async fn latest(state: web::Data<State>, request: HttpRequest) -> Result<Htt
             None => bars::symbols(snapshot, LATEST_SYMBOLS_MAX).await?,
         };
         let newest = newest_of_each(snapshot, &symbols, timeframe, &source).await?;
-        Ok(render::latest(&timeframe.to_string(), &newest))
+        let outages = gaps::unhealed(snapshot, &source).await?;
+        let complete = newest.iter().all(|(symbol, bar, _)| outages.spare(symbol, &(bar.start_ns()..i64::MAX)));
+        Ok(Answer::of_records(render::latest(&timeframe.to_string(), &newest), complete))
     })
     .await
+}
+
+/// Outages that touch a range of time: when, why, and whether what they cost has been fetched since.
+#[utoipa::path(
+    get, path = "/bars/{symbol}/gaps", tag = "bars",
+    params(SymbolPath, params::Gaps),
+    responses(
+        (status = 200, description = "Oldest first, healed ones included; an empty list where there was none", body = dto::Gaps),
+        Refused,
+    )
+)]
+pub async fn gaps(
+    state: web::Data<State>,
+    request: HttpRequest,
+    symbol: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let known = ["start", "end", "limit", "source", "page_token"];
+    let params = Params::strict(request.query_string(), &known)?;
+    let symbol = read_symbol("symbol", &symbol)?;
+    let (source, range_ns, limit) = (params.source(&state.source)?, params.range()?, params.limit()?);
+    let subject = format!("gaps|{symbol}|{source}|{range_ns:?}");
+    let cursor = Cursor::open(params.text("page_token"), &subject)?;
+    let after = cursor.map(|cursor| (cursor.ts_ns, cursor.detail));
+    let question = GapQuestion { symbol, source, range_ns, after, limit: limit + 1 };
+    answer::fresh(&state, async |snapshot| {
+        let mut found = gaps::select(snapshot, &question).await?;
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let token = found.last().filter(|_| more).map(|last| {
+            let (ts_ns, detail) = (last.from_ms.saturating_mul(market::NS_PER_MS), last.symbol.clone());
+            Cursor { symbol, ts_ns, detail }.seal(&subject)
+        });
+        let listed = found.into_iter().map(|gap| dto::Gap::of(gap, &question.source)).collect();
+        let body = dto::Gaps { symbol: symbol.to_string(), gaps: listed, next_page_token: token };
+        serde_json::to_vec(&body).map_err(|_| Problem::internal())
+    })
+    .await
+}
+
+/// A page in the form that was asked for, with what outages may have taken from it.
+async fn shown(
+    snapshot: &Transaction<'_>,
+    format: Format,
+    series: &Series,
+    page: &Page,
+    lines: &[Line],
+    token: Option<&str>,
+) -> Result<Answer, Problem> {
+    let complete = gaps::unhealed(snapshot, &series.source).await?.spare(&series.symbol, &page.span_ns);
+    let (bars, edge) = (&page.bars, page.edge.as_ref());
+    Ok(format.page(&render::Bars { series, bars, lines, token, edge, complete }))
 }
 
 async fn newest_of_each(

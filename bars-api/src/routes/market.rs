@@ -7,9 +7,10 @@ use market::timeframe::Unit;
 use market::{NS_PER_MS, Timeframe};
 use serde_json::json;
 
-use crate::answer::{self, Ask, JSON};
+use crate::answer::{self, Ask};
 use crate::companies;
 use crate::db::bars::{self, Series};
+use crate::db::gaps;
 use crate::db::versions::Scope;
 use crate::history::{self, Question};
 use crate::openapi::params::{self, SymbolPath};
@@ -17,6 +18,7 @@ use crate::openapi::refusals::{Refused, Unchanged, Unknown};
 use crate::params::{Order, Params, symbol as read_symbol};
 use crate::problem::Problem;
 use crate::render;
+use crate::reply::{Answer, JSON};
 use crate::routes::alpaca::snapshots;
 use crate::state::State;
 
@@ -28,7 +30,7 @@ const SYMBOLS_MAX: usize = 20_000;
     get, path = "/api/market/quote/{symbol}", tag = "market",
     params(SymbolPath),
     responses(
-        (status = 200, description = "`from` is `live` for a price of the trading day that is on now, else `lastClosedDay`", content_type = "application/json"),
+        (status = 200, description = "`from` is `live` for a price of the trading day that is on now, else `lastClosedDay`; `complete` is `false` where an outage of that day is not healed", content_type = "application/json"),
         Refused,
         Unknown,
     )
@@ -72,8 +74,9 @@ pub async fn quote(
             "volume": bar.map(|bar| bar.volume),
             "timestamp": timestamp,
             "from": if live { "live" } else { "lastClosedDay" },
+            "complete": known.complete,
         });
-        Ok(body.to_string().into_bytes())
+        Ok(Answer::of_records(body.to_string().into_bytes(), known.complete))
     })
     .await
 }
@@ -83,7 +86,7 @@ pub async fn quote(
     get, path = "/api/market/historical/{symbol}", tag = "market",
     params(SymbolPath, params::Historical),
     responses(
-        (status = 200, description = "`{\"symbol\",\"timeframe\",\"bars\":[…],\"next_page_token\":null,\"as_of\"}`", body = crate::dto::Bars),
+        (status = 200, description = "`{\"symbol\",\"timeframe\",\"bars\":[…],\"next_page_token\":null,\"as_of\",\"complete\"}`", body = crate::dto::Bars),
         Unchanged,
         Refused,
         Unknown,
@@ -114,8 +117,11 @@ pub async fn historical(
             return Err(Problem::unknown_symbol(question.series.symbol.as_str(), "bars"));
         }
         page.bars.reverse();
-        let timeframe = question.series.timeframe.to_string();
-        Ok(render::bars(&question.series.symbol, &timeframe, &page.bars, &[], None, page.edge.as_ref()))
+        let series = &question.series;
+        let complete = gaps::unhealed(snapshot, &series.source).await?.spare(&series.symbol, &page.span_ns);
+        let (bars, edge) = (&page.bars, page.edge.as_ref());
+        let shown = render::Bars { series, bars, lines: &[], token: None, edge, complete };
+        Ok(Answer::of_records(render::bars(&shown), complete))
     })
     .await
 }

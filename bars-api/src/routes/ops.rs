@@ -18,6 +18,7 @@ pub async fn about() -> HttpResponse {
         ("metrics", "/metrics"),
         ("newest bars", "/bars/{symbol}"),
         ("bars of a range", "/bars/{symbol}/range?start=&end="),
+        ("outages of a range", "/bars/{symbol}/gaps?start=&end="),
         ("newest bar of every symbol", "/bars/latest"),
         ("bars in Alpaca's shape", "/v2/stocks/bars?symbols=&timeframe="),
         ("trades in Alpaca's shape", "/v2/stocks/trades?symbols="),

@@ -7,9 +7,10 @@ use market::timeframe::Unit;
 use market::{Symbol, Timeframe, calendar::trading_date};
 use serde_json::{Value, json};
 
-use crate::answer::{self, Ask, JSON};
+use crate::answer::{self, Ask};
 use crate::companies;
 use crate::db::bars::{self, BarRow, Series};
+use crate::db::gaps;
 use crate::db::versions::Scope;
 use crate::history::{self, Question};
 use crate::openapi::params::{UdfHistory, UdfSearch, UdfSymbol};
@@ -17,6 +18,7 @@ use crate::openapi::refusals::{Refused, Unchanged, Unknown};
 use crate::params::{self, LIMIT_MAX, Order, Params};
 use crate::problem::Problem;
 use crate::render::{integer, list, number};
+use crate::reply::{Answer, JSON};
 use crate::state::State;
 
 const NS_PER_S: i64 = 1_000_000_000;
@@ -133,16 +135,19 @@ pub async fn history(state: web::Data<State>, request: HttpRequest) -> Result<Ht
     };
     answer::versioned(&state, &request, ask, async |snapshot| {
         let mut page = history::page(snapshot, &question).await?;
+        let outages = gaps::unhealed(snapshot, &question.series.source).await?;
+        let complete = outages.spare(&symbol, &page.span_ns);
         if page.bars.is_empty() {
             if !bars::is_known(snapshot, &symbol).await? {
                 return Err(Problem::unknown_symbol(symbol.as_str(), "bars"));
             }
             let before = Question { range_ns: i64::MIN..question.range_ns.start, limit: 1, ..question.clone() };
             let before = history::page(snapshot, &before).await?;
-            return Ok(no_data(before.bars.first().map(|bar| time_of(timeframe, bar))));
+            let next = before.bars.first().map(|bar| time_of(timeframe, bar));
+            return Ok(Answer::of_records(no_data(next), complete));
         }
         page.bars.reverse();
-        Ok(columns(timeframe, &page.bars))
+        Ok(Answer::of_records(columns(timeframe, &page.bars), complete))
     })
     .await
 }

@@ -11,13 +11,14 @@ use crate::common::{Stored, api, database, get, send, store, store_trades, with}
 
 const REQUESTS_DEFAULT: usize = 2_000;
 
-const PATHS: [&str; 32] = [
+const PATHS: [&str; 33] = [
     "/",
     "/bars/{}",
     "/bars/{}",
     "/bars/{}/range",
     "/bars/{}/range",
     "/bars/{}/range",
+    "/bars/{}/gaps",
     "/bars/latest",
     "/v2/stocks/bars",
     "/v2/stocks/bars",

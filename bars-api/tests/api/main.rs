@@ -10,6 +10,7 @@ mod clients;
 mod docs;
 mod freshness;
 mod fuzz;
+mod gaps;
 mod outage;
 mod pages;
 mod paging;

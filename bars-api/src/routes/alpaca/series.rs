@@ -4,7 +4,7 @@ use ::market::{Symbol, Timeframe};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::{ask, one, read, wanted};
-use crate::answer::{self, JSON};
+use crate::answer;
 use crate::db::versions::Scope;
 use crate::many::{self, Ask, Page};
 use crate::openapi::params::{AlpacaRange, BarLength, SymbolList, SymbolPath};
@@ -12,6 +12,7 @@ use crate::openapi::refusals::{Refused, Unchanged};
 use crate::params::{Cursor, Order, Params};
 use crate::problem::Problem;
 use crate::render::alpaca as render;
+use crate::reply::{Answer, JSON};
 use crate::state::State;
 
 /// Bars of several symbols, sorted by symbol and time.
@@ -147,7 +148,7 @@ pub async fn latest_trades(state: web::Data<State>, request: HttpRequest) -> Res
     let ask = newest(&state, &params, wanted(&params)?)?;
     answer::fresh(&state, async |snapshot| {
         let page = newest_trades(snapshot, &ask).await?;
-        Ok(render::latest("trades", &page.parts, render::trade))
+        Ok(Answer::of_records(render::latest("trades", &page.parts, render::trade), page.complete))
     })
     .await
 }
@@ -170,7 +171,8 @@ pub async fn latest_trade_of_one(
     let ask = newest(&state, &params, vec![symbol])?;
     answer::fresh(&state, async |snapshot| {
         let page = newest_trades(snapshot, &ask).await?;
-        Ok(render::latest_of_one("trade", &symbol, &page.parts, render::trade))
+        let body = render::latest_of_one("trade", &symbol, &page.parts, render::trade);
+        Ok(Answer::of_records(body, page.complete))
     })
     .await
 }
@@ -202,7 +204,7 @@ async fn bar_page(
     answer::versioned(state, request, of, async |snapshot| {
         let page = many::bars(snapshot, &ask, timeframe, cursor.as_ref()).await?;
         let token = page.next.as_ref().map(|next| next.seal(&subject));
-        Ok(render(&page, token.as_deref()))
+        Ok(Answer::of_records(render(&page, token.as_deref()), page.complete))
     })
     .await
 }
@@ -219,7 +221,7 @@ async fn trade_page(
     answer::fresh(state, async |snapshot| {
         let page = many::trades(snapshot, &ask, cursor.as_ref()).await?;
         let token = page.next.as_ref().map(|next| next.seal(&subject));
-        Ok(render(&page, token.as_deref()))
+        Ok(Answer::of_records(render(&page, token.as_deref()), page.complete))
     })
     .await
 }
@@ -239,12 +241,12 @@ async fn latest_bar(
     let of =
         answer::Ask { key: subject(name, &ask, ""), scope: Scope::Symbols(ask.symbols.clone()), content_type: JSON };
     answer::versioned(state, request, of, async |snapshot| {
-        let mut page = Page { parts: Vec::new(), next: None };
+        let mut page = Page::default();
         for &symbol in &ask.symbols {
             let one = Ask { symbols: vec![symbol], ..ask.clone() };
-            page.parts.extend(many::bars(snapshot, &one, Timeframe::MINUTE, None).await?.parts);
+            page.join(many::bars(snapshot, &one, Timeframe::MINUTE, None).await?);
         }
-        Ok(render(&page))
+        Ok(Answer::of_records(render(&page), page.complete))
     })
     .await
 }
@@ -253,10 +255,10 @@ async fn newest_trades(
     snapshot: &deadpool_postgres::Transaction<'_>,
     ask: &Ask,
 ) -> Result<Page<crate::db::trades::TradeRow>, Problem> {
-    let mut page = Page { parts: Vec::new(), next: None };
+    let mut page = Page::default();
     for &symbol in &ask.symbols {
         let one = Ask { symbols: vec![symbol], ..ask.clone() };
-        page.parts.extend(many::trades(snapshot, &one, None).await?.parts);
+        page.join(many::trades(snapshot, &one, None).await?);
     }
     Ok(page)
 }

@@ -7,13 +7,14 @@ use deadpool_postgres::Transaction;
 use super::{one, read, wanted};
 use crate::answer;
 use crate::db::bars::{BarRow, Series};
-use crate::db::trades;
+use crate::db::{gaps, trades};
 use crate::history::{self, Page, Question};
 use crate::openapi::params::{SymbolList, SymbolPath};
 use crate::openapi::refusals::{Refused, Unknown};
 use crate::params::Order;
 use crate::problem::Problem;
 use crate::render::{self, alpaca};
+use crate::reply::Answer;
 use crate::state::State;
 
 /// Snapshots by symbol; symbols that nothing is known of are absent.
@@ -35,7 +36,7 @@ pub async fn snapshots(state: web::Data<State>, request: HttpRequest) -> Result<
         }
         let mut out = Vec::new();
         render::map(&mut out, &known, |out, one| render::keyed(out, &one.symbol, |out| alpaca::snapshot(out, one)));
-        Ok(out)
+        Ok(Answer::of_records(out, known.iter().all(|one| one.complete)))
     })
     .await
 }
@@ -62,7 +63,7 @@ pub async fn snapshot(
         let known = known.ok_or_else(|| Problem::unknown_symbol(symbol.as_str(), "bars or trades"))?;
         let mut out = Vec::new();
         alpaca::snapshot(&mut out, &known);
-        Ok(out)
+        Ok(Answer::of_records(out, known.complete))
     })
     .await
 }
@@ -82,8 +83,11 @@ pub async fn of(
     let mut days: Vec<BarRow> = newest(snapshot, symbol, source, Timeframe::DAY, 2).await?.bars;
     let previous_day = (days.len() > 1).then(|| days.pop()).flatten();
     let (edge, minute, day) = (minutes.edge, minutes.bars.into_iter().next(), days.pop());
-    let known = trade.is_some() || minute.is_some() || day.is_some();
-    Ok(known.then_some(alpaca::Snapshot { symbol: *symbol, trade, minute, day, previous_day, edge }))
+    let since_ns =
+        [trade.as_ref().map(|trade| trade.ts_ns), day.as_ref().map(BarRow::start_ns)].into_iter().flatten().min();
+    let Some(since_ns) = since_ns.or(minute.as_ref().map(BarRow::start_ns)) else { return Ok(None) };
+    let complete = gaps::unhealed(snapshot, source).await?.spare(symbol, &(since_ns..i64::MAX));
+    Ok(Some(alpaca::Snapshot { symbol: *symbol, trade, minute, day, previous_day, edge, complete }))
 }
 
 async fn newest(

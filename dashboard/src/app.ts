@@ -2,22 +2,26 @@
 import { badge, type Badge, type Heartbeat } from './core/badge';
 import { Board } from './core/board';
 import { Freshness } from './core/freshness';
-import { readGap, type DeclaredGap } from './core/gaps';
+import { readAvailability } from './core/availability';
+import { GapBook } from './core/gap-book';
+import { readGap } from './core/gaps';
 import { Signal } from './core/signal';
 import { DEFAULT_SYMBOLS, introduce, neighbour, SYMBOLS_MAX, usual } from './core/symbols';
 import { Tape } from './core/tape';
-import { Api } from './io/api';
+import { Access } from './io/access';
+import { Api, type Company } from './io/api';
 import { seedRow } from './io/seed';
-import { browserStorage, loadSettings, saveSettings, type Settings } from './io/settings';
-import { GatewayStream } from './io/socket';
+import { browserStorage, loadSettings, saveSettings, tabStorage, type Settings } from './io/settings';
+import { GatewayStream, type Ears } from './io/socket';
 import type { Trade } from './lib/records';
 import { dayStart } from './lib/timeframe';
 
-const GAPS_MAX = 200;
 const SEEDS_AT_ONCE = 4;
 const RESEED_MS = 15_000;
+const ASK_AGAIN_MS = 10_000;
 
 export class App {
+  readonly access: Access;
   readonly api: Api;
   readonly stream: GatewayStream;
   readonly board = new Board();
@@ -25,8 +29,12 @@ export class App {
   readonly settings: Settings;
   /** Symbols that the system has bars of. */
   available: string[] = [];
-  /** Gaps that were declared while the page was open, newest last. */
-  gaps: DeclaredGap[] = [];
+  /** What is known of them, by symbol. */
+  companies: ReadonlyMap<string, Company> = new Map();
+  /** Outages of the feed. */
+  readonly gaps = new GapBook();
+  /** Symbols that the feed does not carry now, with its reason. */
+  readonly unavailable = new Map<string, string>();
   heartbeat: Heartbeat | null = null;
   heartbeatAt: number | null = null;
 
@@ -50,12 +58,15 @@ export class App {
   private readonly seededDay = new Map<string, number>();
   private readonly toSeed = new Set<string>();
   private seeding = 0;
+  /** Symbols whose outages are being asked for. */
+  private readonly learning = new Set<string>();
 
   constructor() {
     const base = new URL('.', document.baseURI);
-    this.api = new Api(base.href);
+    this.access = new Access(base.href, tabStorage());
+    this.api = new Api(base.href, this.access);
     this.settings = loadSettings(this.storage);
-    this.stream = new GatewayStream(`${base.pathname}socket.io/`, {
+    const ears: Ears = {
       onTrade: (trade) => this.onTrade(trade),
       onBar: (bar) => {
         this.board.row(bar.symbol).onBar(bar);
@@ -73,10 +84,17 @@ export class App {
       onStatus: (status) => this.onStatus(status),
       onConnection: (connected) => {
         this.connected = connected;
-        if (connected) for (const symbol of this.symbols) this.seedSoon(symbol);
+        if (!connected) return;
+        for (const symbol of this.symbols) this.seedSoon(symbol);
+        // Outages may have opened, ended and healed unheard.
+        this.gaps.doubt();
+        this.gapsChanged.emit();
       },
       onRejected: (symbol, reason) => this.notice.emit(`${symbol}: ${reason}`),
-    });
+      onRefused: (token) => this.access.refused(token),
+    };
+    this.stream = new GatewayStream(`${base.pathname}socket.io/`, ears, () => this.access.token);
+    this.access.onToken = (token) => this.stream.admit(token);
     this.stream.want(this.symbols);
     void this.lookAround();
     setInterval(() => this.reseed(), RESEED_MS);
@@ -132,6 +150,22 @@ export class App {
     if (wasActive) this.open(next);
   }
 
+  /** Makes sure that the outages of a symbol since `from` are known, or soon will be. */
+  async learnGaps(symbol: string, from: number): Promise<void> {
+    const missing = this.gaps.missing(symbol, from);
+    if (missing === null || this.learning.has(symbol)) return;
+    this.learning.add(symbol);
+    try {
+      for (const gap of await this.api.gaps(symbol, missing.start, missing.end)) this.gaps.add(gap);
+      this.gaps.learned(symbol, from);
+      this.learning.delete(symbol);
+      this.gapsChanged.emit();
+    } catch {
+      // Not known, and the chart says so; whoever draws it next asks again.
+      setTimeout(() => this.learning.delete(symbol), ASK_AGAIN_MS);
+    }
+  }
+
   save(): void {
     saveSettings(this.storage, this.settings);
     this.settingsChanged.emit();
@@ -163,6 +197,7 @@ export class App {
       else this.symbolsChanged.emit();
       if (this.active !== before) this.activeChanged.emit();
       this.looked = true;
+      void this.learnNames();
       for (const symbol of this.symbols) this.seedSoon(symbol);
       // A system that has just started has no bars yet.
       if (latest.size === 0) setTimeout(() => void this.lookAround(wait), 10_000);
@@ -189,10 +224,27 @@ export class App {
 
   private onStatus(status: unknown): void {
     const gap = readGap(status);
-    if (gap === null) return;
-    const others = this.gaps.filter((one) => one.from !== gap.from || one.symbol !== gap.symbol || one.source !== gap.source);
-    this.gaps = [...others, gap].slice(-GAPS_MAX);
-    this.gapsChanged.emit();
+    if (gap !== null) {
+      this.gaps.add(gap);
+      this.gapsChanged.emit();
+    }
+    const told = readAvailability(status);
+    if (told === null) return;
+    const { symbol, reason } = told;
+    if (reason === null) this.unavailable.delete(symbol);
+    else this.unavailable.set(symbol, reason);
+    if (reason !== null && this.symbols.includes(symbol)) this.notice.emit(`${symbol} has no live data: ${reason}`);
+    this.rowChanged.emit(symbol);
+  }
+
+  /** Names are a comfort: without them the page works as well. */
+  private async learnNames(): Promise<void> {
+    try {
+      this.companies = await this.api.companies();
+      this.symbolsChanged.emit();
+    } catch {
+      // asked again with the next look at what there is
+    }
   }
 
   /** A new day has a new previous close, and a failed seed another try. */

@@ -6,6 +6,7 @@ import './styles/pages.css';
 import { App } from './app';
 import { readSymbol } from './core/symbols';
 import { Frames, h, isTyping } from './views/dom';
+import { keyDialog } from './views/key';
 import { marketPage } from './views/market';
 import { topView, type Page } from './views/top';
 
@@ -35,7 +36,7 @@ function start(root: HTMLElement): void {
   const top = topView(app, PAGES);
   const main = h('main', { id: 'main', tabindex: '-1' });
   const notices = h('div', { class: 'notices', role: 'status' });
-  root.append(top.element, main, notices);
+  root.append(top.element, main, notices, keyDialog(app));
   app.notice.on((text) => {
     const note = h('p', {}, text);
     notices.append(note);

@@ -7,7 +7,9 @@ import { MINUTE_MS } from '../lib/timeframe';
 import { Row } from './board';
 import { compact, decimals, duration, percent, price, shares, signed, tapeTime } from './format';
 import { Freshness } from './freshness';
-import { between, explain, holes, readGap } from './gaps';
+import { readAvailability } from './availability';
+import { GapBook } from './gap-book';
+import { between, explain, holes, readGap, stretches } from './gaps';
 import { frameFor, horizonStart } from './horizons';
 import { ema, vwap } from './indicators';
 import { clicked, ordered } from './sort';
@@ -70,11 +72,50 @@ describe('holes', () => {
     const hole = { from: T0, to: T0 + MINUTE_MS, count: 1 };
     const gap = readGap({ type: 'gap', symbol: 'A', from: T0 - 5, to: T0 + 5, cause: 'feed lost' });
     if (gap === null) throw new Error('no gap');
-    expect(explain(hole, [gap], 'A')).toBe('10:00–10:01: a gap in the feed: feed lost.');
-    expect(explain(hole, [gap], 'B')).toContain('no gap was declared');
-    expect(explain(hole, [{ ...gap, symbol: '*', healedAt: T0 }], 'B')).toContain('healed since');
-    expect(explain(hole, [{ ...gap, to: null, from: T0 + MINUTE_MS }], 'A')).toContain('no gap was declared');
+    expect(explain(hole, [gap], true)).toBe('10:00–10:01: no candle. The feed was away from 9 Nov 09:59:59 to 10:00:00: feed lost; what was missed is not here.');
+    expect(explain(hole, [], true)).toContain('the feed was there');
+    expect(explain(hole, [], false)).toContain('is not known');
+    expect(explain(hole, [{ ...gap, healedAt: T0 }], true)).toContain('has been fetched');
+    expect(explain(hole, [{ ...gap, to: null }], true)).toContain('has been away since 9 Nov 09:59:59');
+    expect(explain(hole, [{ ...gap, to: null, from: T0 + MINUTE_MS }], true)).toContain('the feed was there');
     expect(readGap({ type: 'halt', symbol: 'A', from: T0 })).toBeNull();
+  });
+});
+
+describe('outages', () => {
+  const gap = (from: number, to: number | null, healedAt: number | null = null, symbol = '*') => ({ source: 'alpaca', symbol, from, to, cause: 'feed lost', healedAt });
+  test('what is shaded: holes, and over them the intervals that an outage touches; a night takes nothing', () => {
+    const minutes = (...at: number[]) => at.map((minute) => T0 + minute * MINUTE_MS);
+    const starts = minutes(0, 1, 2, 3, 4, 5, 700, 701);
+    const [hole, other] = [{ from: T0 + 2 * MINUTE_MS, to: T0 + 4 * MINUTE_MS, count: 2 }, { from: T0 + 4 * MINUTE_MS, to: T0 + 5 * MINUTE_MS, count: 1 }];
+    const shaded = (...gaps: Parameters<typeof stretches>[2]) =>
+      stretches(starts, [hole, other], gaps, '1Min').map(({ from, to, kind }) => [(from - T0) / MINUTE_MS, (to - T0) / MINUTE_MS, kind]);
+    expect(shaded()).toEqual([[2, 3, 'quiet'], [4, 4, 'quiet']]);
+    expect(shaded(gap(T0 + 110_000, T0 + 200_000))).toEqual([[2, 3, 'quiet'], [4, 4, 'quiet'], [1, 3, 'outage']]);
+    expect(shaded(gap(T0 + 110_000, T0 + 310_000, 7))).toEqual([[2, 3, 'quiet'], [4, 4, 'quiet'], [1, 5, 'healed']]);
+    expect(shaded(gap(T0 + 600_000, T0 + 900_000), gap(T0 + 701 * MINUTE_MS, null))).toEqual([[2, 3, 'quiet'], [4, 4, 'quiet'], [701, 701, 'outage']]);
+    expect(stretches([], [], [gap(0, null)], '1Min')).toEqual([]);
+  });
+  test('the later version stays, whatever comes after it', () => {
+    const book = new GapBook();
+    for (const one of [gap(5, 9, 20), gap(5, 9), gap(5, null), gap(1, null, null, 'A'), gap(2, null, null, 'B')]) book.add(one);
+    expect(book.all.map(({ from }) => from)).toEqual([1, 2, 5]);
+    expect(book.of('A').map(({ from, to, healedAt }) => [from, to, healedAt])).toEqual([[1, null, null], [5, 9, 20]]);
+  });
+  test('only what is not known is asked for, and everything after a doubt', () => {
+    const book = new GapBook();
+    expect(book.missing('A', 100)).toEqual({ start: 100, end: null });
+    book.learned('A', 100);
+    expect([book.missing('A', 100), book.missing('A', 150), book.knows('A', 100), book.knows('A', 99)]).toEqual([null, null, true, false]);
+    expect(book.missing('A', 40)).toEqual({ start: 40, end: 100 });
+    expect(book.missing('B', 40)).toEqual({ start: 40, end: null });
+    book.doubt();
+    expect(book.missing('A', 100)).toEqual({ start: 100, end: null });
+  });
+  test('a symbol that the feed does not carry is told with its reason', () => {
+    expect(readAvailability({ type: 'unavailable', symbol: 'TSLA', source: 'alpaca', reason: 'the plan carries 30' })).toEqual({ symbol: 'TSLA', source: 'alpaca', reason: 'the plan carries 30' });
+    expect(readAvailability({ type: 'available', symbol: 'TSLA', source: 'alpaca' })?.reason).toBeNull();
+    expect([readAvailability({ type: 'gap', symbol: '*' }), readAvailability(null)]).toEqual([null, null]);
   });
 });
 
@@ -133,6 +174,7 @@ test('symbols are read, introduced, found and walked through', () => {
   expect(introduce(['A'], ['C', 'B', 'A'], new Set(['C']))).toEqual(['A', 'B']);
   expect([usual([]), usual(['SPY']), usual(['MSFT', 'SPY', 'AAPL'])]).toEqual([['AAPL', 'MSFT', 'GOOGL'], [], ['AAPL', 'MSFT']]);
   expect(matches(['AAPL', 'PA', 'GOOG', 'PAA'], 'pa')).toEqual(['PA', 'PAA']);
+  expect(matches(['AAPL', 'PA'], 'app', 8, (symbol) => (symbol === 'AAPL' ? 'Apple Inc.' : ''))).toEqual(['AAPL']);
   expect([neighbour(['A', 'B'], 'B', 1), neighbour(['A', 'B'], 'A', -1)]).toEqual(['A', 'B']);
 });
 

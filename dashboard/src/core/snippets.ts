@@ -43,6 +43,7 @@ export function recipes(origin: string, symbol: string, today: string): readonly
     },
     fetched('newest', 'Newest bars', 'Ascending by time. Longer bars: timeframe=5Min, 1Hour, 1Day …', origin, `/api/bars/${name}?limit=5`),
     fetched('range', 'Bars of a range', 'start is included, end is not. More than fits one answer: pass next_page_token back as page_token.', origin, `/api/bars/${name}/range?start=${today}&timeframe=1Hour`),
+    fetched('gaps', 'Outages', 'When the feed was away, why, and whether what was missed has been fetched. X-Complete of any other answer says whether one touches it.', origin, `/api/bars/${name}/gaps?start=${today}`),
     fetched('latest', 'The newest bar of every symbol', 'Or of some: symbols=AAPL,MSFT.', origin, '/api/bars/latest'),
     fetched('health', 'Health of the gateway', 'Each part with its state, since when, and why.', origin, '/health'),
     fetched('pipeline', 'Health and numbers of every service', 'What the pipeline page shows.', origin, '/api/pipeline'),

@@ -24,14 +24,15 @@ export function introduce(followed: readonly string[], available: readonly strin
   return [...followed, ...fresh.slice(0, Math.max(0, INTRODUCED_MAX - followed.length))];
 }
 
-/** Symbols that fit what was typed: those that start with it first. */
-export function matches(known: readonly string[], typed: string, limit = 8): string[] {
+/** Symbols that fit what was typed: those that start with it first, then those that hold it, then those whose name does. */
+export function matches(known: readonly string[], typed: string, limit = 8, nameOf: (symbol: string) => string = () => ''): string[] {
   const text = typed.trim().toUpperCase();
   const sorted = [...new Set(known)].sort();
   if (text === '') return sorted.slice(0, limit);
   const starting = sorted.filter((symbol) => symbol.startsWith(text));
   const holding = sorted.filter((symbol) => !symbol.startsWith(text) && symbol.includes(text));
-  return [...starting, ...holding].slice(0, limit);
+  const named = sorted.filter((symbol) => !symbol.includes(text) && nameOf(symbol).toUpperCase().includes(text));
+  return [...starting, ...holding, ...named].slice(0, limit);
 }
 
 /** The one `step` places on, round the end. */

@@ -1,7 +1,9 @@
 /** The gateway's HTTP side: bars, health, metrics. Same origin, always. */
+import { readGap, type DeclaredGap } from '../core/gaps';
 import { readBar, readPage, type Bar, type Page, type Position } from '../lib/records';
 import type { History } from '../lib/live-bars';
 import type { Timeframe } from '../lib/timeframe';
+import type { Access } from './access';
 
 /** An answer that is none, with what the server said about it. */
 export class ApiError extends Error {
@@ -14,11 +16,21 @@ export class ApiError extends Error {
   }
 }
 
+/** What a symbol stands for, as far as it is known. */
+export interface Company {
+  readonly name: string | null;
+  readonly exchange: string | null;
+}
+
 const PAGE_LIMIT = 10_000;
+const COMPANIES_MAX = 1_000;
 
 export class Api implements History {
   /** `base` ends with a slash. */
-  constructor(private readonly base: string) {}
+  constructor(
+    private readonly base: string,
+    private readonly access: Access,
+  ) {}
 
   newest(symbol: string, timeframe: Timeframe, limit: number, signal?: AbortSignal): Promise<Page> {
     return this.json(`api/bars/${encodeURIComponent(symbol)}`, { timeframe, limit }, signal).then(readPage);
@@ -51,10 +63,36 @@ export class Api implements History {
     return latest;
   }
 
+  /** Outages that touch `[start, end)`; `end` of `null` is now. */
+  async gaps(symbol: string, start: number, end: number | null, signal?: AbortSignal): Promise<DeclaredGap[]> {
+    const found: DeclaredGap[] = [];
+    let token: string | null = null;
+    do {
+      const query = { start, limit: PAGE_LIMIT, ...(end === null ? {} : { end }), ...(token === null ? {} : { page_token: token }) };
+      const answer = (await this.json(`api/bars/${encodeURIComponent(symbol)}/gaps`, query, signal)) as { gaps?: unknown } | null;
+      const list: unknown[] = Array.isArray(answer?.gaps) ? answer.gaps : [];
+      found.push(...list.map(readGap).filter((gap) => gap !== null));
+      token = nextToken(answer);
+    } while (token !== null);
+    return found;
+  }
+
+  /** What the symbols that there are bars of stand for. */
+  async companies(signal?: AbortSignal): Promise<Map<string, Company>> {
+    const answer = (await this.json('api/market/search', { limit: COMPANIES_MAX }, signal)) as { results?: unknown } | null;
+    const companies = new Map<string, Company>();
+    for (const one of Array.isArray(answer?.results) ? (answer.results as Record<string, unknown>[]) : []) {
+      const { symbol, name, exchange } = one;
+      if (typeof symbol !== 'string') continue;
+      companies.set(symbol, { name: typeof name === 'string' ? name : null, exchange: typeof exchange === 'string' ? exchange : null });
+    }
+    return companies;
+  }
+
   /** The text behind an address of this origin, with its status: for pages that show answers as they are. */
   async raw(path: string, signal?: AbortSignal): Promise<{ status: number; text: string; ms: number }> {
     const started = performance.now();
-    const response = await fetch(this.base + path.replace(/^\//, ''), { signal: signal ?? null });
+    const response = await this.access.fetch(this.base + path.replace(/^\//, ''), { signal: signal ?? null });
     const text = await response.text();
     return { status: response.status, text, ms: performance.now() - started };
   }
@@ -62,7 +100,7 @@ export class Api implements History {
   private async json(path: string, query: Record<string, string | number>, signal?: AbortSignal): Promise<unknown> {
     const search = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]));
     const address = `${this.base}${path}${search.size > 0 ? `?${search}` : ''}`;
-    const response = await fetch(address, { signal: signal ?? null, headers: { accept: 'application/json' } });
+    const response = await this.access.fetch(address, { signal: signal ?? null, headers: { accept: 'application/json' } });
     const text = await response.text();
     if (!response.ok) throw new ApiError(response.status, explain(response.status, text));
     try {

@@ -52,6 +52,15 @@ export function saveSettings(storage: Pick<Storage, 'setItem'> | null, settings:
   }
 }
 
+/** What this tab remembers until it is closed; `null` where touching it is forbidden. */
+export function tabStorage(): Storage | null {
+  try {
+    return window.sessionStorage;
+  } catch {
+    return null;
+  }
+}
+
 /** The browser's storage, or `null` where touching it is forbidden. */
 export function browserStorage(): Storage | null {
   try {

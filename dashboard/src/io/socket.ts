@@ -14,8 +14,10 @@ export interface Ears {
   onQuote(quote: Quote): void;
   onSnapshot(snapshot: Snapshot): void;
   onHeartbeat(heartbeat: Heartbeat): void;
-  /** A `status` event: a gap, a halt, a notice. Its shape is the sender's. */
+  /** A `status`, `gap` or `healed` event. Its shape is the sender's. */
   onStatus(status: unknown): void;
+  /** The gateway did not let this page in with what it brought. */
+  onRefused(token: string | null, reason: string): void;
   onConnection(connected: boolean): void;
   /** The gateway refused a symbol, with its reason. */
   onRejected(symbol: string, reason: string): void;
@@ -37,17 +39,29 @@ export class GatewayStream implements Stream {
   private readonly listening = new Set<string>();
   private wanted = new Set<string>();
   private asking = false;
+  private brought: string | null = null;
 
   constructor(
     path: string,
     private readonly ears: Ears,
+    token: () => string | null,
   ) {
-    this.socket = io({ path, transports: ['websocket', 'polling'], tryAllTransports: true, reconnectionDelayMax: 5_000 });
+    const auth = (tell: (data: object) => void) => {
+      this.brought = token();
+      tell(this.brought === null ? {} : { token: this.brought });
+    };
+    this.socket = io({ path, transports: ['websocket', 'polling'], tryAllTransports: true, reconnectionDelayMax: 5_000, auth });
     this.socket.on('connect', () => {
       ears.onConnection(true);
       void this.ask();
     });
-    this.socket.on('disconnect', () => this.lost());
+    this.socket.on('disconnect', () => {
+      this.lost();
+      // Sent away: whether it may come back is for the gateway to say, with a reason.
+      if (!this.socket.active) setTimeout(() => this.socket.connect(), RETRY_MS);
+    });
+    // The library does not try again by itself where the gateway has said no.
+    this.socket.on('connect_error', (error: Error) => this.socket.active || ears.onRefused(this.brought, error.message));
     this.socket.on('trade', (payload: unknown) => this.trade(payload));
     this.socket.on('bar', (payload: unknown) => this.bar(payload));
     this.socket.on('quote', (payload: unknown) => {
@@ -65,7 +79,13 @@ export class GatewayStream implements Stream {
       const heartbeat = readHeartbeat(payload);
       if (heartbeat !== null) ears.onHeartbeat(heartbeat);
     });
-    this.socket.on('status', (payload: unknown) => ears.onStatus(payload));
+    for (const event of ['status', 'gap', 'healed']) this.socket.on(event, (payload: unknown) => ears.onStatus(payload));
+  }
+
+  /** There is a token now, or a new one. */
+  admit(token: string): void {
+    if (this.socket.connected) this.socket.emit('token', token);
+    else this.socket.connect();
   }
 
   /** Exactly these symbols, from now on. */

@@ -6,7 +6,7 @@ import { candleOf, combine, type Candle } from './candle';
 import { earlierThan, type Changed, type History, type LiveBars } from './live-bars';
 import { nextStart, startOf, DAY_MS, type Timeframe } from './timeframe';
 
-const LIMIT: Record<Timeframe, number> = { '1Min': 0, '5Min': 1_500, '15Min': 1_500, '1Hour': 1_000, '1Day': 3_000 };
+const LIMIT: Record<Timeframe, number> = { '1Min': 0, '5Min': 1_500, '15Min': 1_500, '1Hour': 1_000, '1Day': 3_000, '1Week': 1_000 };
 /** How far back one look goes; longer candles are sparser. */
 const SPAN_MS: Record<Timeframe, number> = {
   '1Min': 3 * DAY_MS,
@@ -14,6 +14,7 @@ const SPAN_MS: Record<Timeframe, number> = {
   '15Min': 30 * DAY_MS,
   '1Hour': 120 * DAY_MS,
   '1Day': 3_000 * DAY_MS,
+  '1Week': 6_000 * DAY_MS,
 };
 
 export class FrameBars {
@@ -54,12 +55,15 @@ export class FrameBars {
       this.asked = true;
       void this.load();
     }
-    if (this.cut === null) {
-      this.cut = this.firstWhole();
-      if (this.cut === null) return;
-      const { cut } = this;
-      this.closed = this.closed.filter((candle) => candle.start < cut);
-      from = null;
+    // Where everything may differ, minutes may reach further back than before.
+    if (this.cut === null || from === null) {
+      const cut = this.firstWhole();
+      if (cut === null) return;
+      if (this.cut === null || cut < this.cut) {
+        this.cut = cut;
+        this.closed = this.closed.filter((candle) => candle.start < cut);
+        from = null;
+      }
     }
     const start = from === null ? this.cut : Math.max(this.cut, startOf(this.timeframe, from));
     this.staleFrom = Math.min(start, this.staleFrom ?? start);
@@ -91,6 +95,7 @@ export class FrameBars {
   private async fetchClosed(): Promise<void> {
     const { timeframe } = this;
     try {
+      await this.reachRunning();
       const { bars } = await this.history.newest(this.minutes.symbol, timeframe, LIMIT[timeframe], this.abort.signal);
       this.hasEarlier = bars.length >= LIMIT[timeframe];
       const cut = this.cut ?? Infinity;
@@ -115,6 +120,18 @@ export class FrameBars {
     this.closed = bars.filter((bar) => bar.timestamp < known).map(candleOf).concat(this.closed);
     if (bars.length > 0) this.changed(null);
     return this.hasEarlier;
+  }
+
+  /** The running candle moves with each trade only where all its minutes are at hand: a week has more than the first load brings. */
+  private async reachRunning(): Promise<void> {
+    for (let more = true; more && !this.abort.signal.aborted; ) {
+      const { candles } = this.minutes;
+      const [first, last] = [candles[0], candles[candles.length - 1]];
+      if (first === undefined || last === undefined || first.start <= startOf(this.timeframe, last.start)) return;
+      more = await this.minutes.loadEarlier();
+    }
+    // To know that there are no earlier minutes makes an interval whole that seemed cut.
+    this.onMinutes(null);
   }
 
   /** Start of the first interval whose minutes are all at hand. */

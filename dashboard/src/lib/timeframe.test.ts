@@ -12,6 +12,14 @@ test('a day starts at midnight in New York on either side of the clock change', 
   expect(nextStart('1Day', ms('2025-11-02T04:00:00Z'))).toBe(ms('2025-11-03T05:00:00Z'));
 });
 
+test('a week starts on Monday, at midnight in New York, on either side of the clock change', () => {
+  expect(startOf('1Week', ms('2025-03-09T21:00:00Z'))).toBe(ms('2025-03-03T05:00:00Z'));
+  expect(startOf('1Week', ms('2025-03-10T04:00:00Z'))).toBe(ms('2025-03-10T04:00:00Z'));
+  expect(startOf('1Week', ms('2025-03-10T03:59:59Z'))).toBe(ms('2025-03-03T05:00:00Z'));
+  expect(nextStart('1Week', ms('2025-03-03T05:00:00Z'))).toBe(ms('2025-03-10T04:00:00Z'));
+  expect(nextStart('1Week', ms('2025-10-27T04:00:00Z'))).toBe(ms('2025-11-03T05:00:00Z'));
+});
+
 test('every moment lies in the candle that claims it', () => {
   for (const timeframe of TIMEFRAMES) {
     for (let at = ms('2025-03-08T00:00:00Z'); at < ms('2025-03-11T00:00:00Z'); at += 977_000) {

@@ -5,10 +5,18 @@ export const HOUR_MS = 3_600_000;
 export const DAY_MS = 86_400_000;
 
 /** The lengths that the page offers, by the API's names. */
-export const TIMEFRAMES = ['1Min', '5Min', '15Min', '1Hour', '1Day'] as const;
+export const TIMEFRAMES = ['1Min', '5Min', '15Min', '1Hour', '1Day', '1Week'] as const;
 export type Timeframe = (typeof TIMEFRAMES)[number];
+type Intraday = Exclude<Timeframe, '1Day' | '1Week'>;
 
-const MINUTES: Record<Exclude<Timeframe, '1Day'>, number> = { '1Min': 1, '5Min': 5, '15Min': 15, '1Hour': 60 };
+const MINUTES: Record<Intraday, number> = { '1Min': 1, '5Min': 5, '15Min': 15, '1Hour': 60 };
+/** 1 January 1970 was a Thursday. */
+const MONDAY = 4;
+
+/** Whether candles of this length start within a day. */
+export function isIntraday(timeframe: Timeframe): timeframe is Intraday {
+  return timeframe in MINUTES;
+}
 
 const clock = new Intl.DateTimeFormat('en-US', {
   timeZone: 'America/New_York',
@@ -43,10 +51,19 @@ export function dayStart(ms: number): number {
   return midnight - newYorkOffset(midnight - newYorkOffset(ms));
 }
 
+/** Midnight in New York of the Monday at or before `ms`. */
+function weekStart(ms: number): number {
+  const day = dayStart(ms);
+  const date = Math.floor((day + newYorkOffset(day)) / DAY_MS);
+  // Noon is noon whichever way clocks change in between.
+  return dayStart(day - ((date - MONDAY + 7) % 7) * DAY_MS + 12 * HOUR_MS);
+}
+
 /** Start of the candle that holds the moment `ms`. */
 export function startOf(timeframe: Timeframe, ms: number): number {
   if (timeframe === '1Min') return Math.floor(ms / MINUTE_MS) * MINUTE_MS;
-  if (timeframe === '1Day') return dayStart(ms);
+  if (timeframe === '1Week') return weekStart(ms);
+  if (!isIntraday(timeframe)) return dayStart(ms);
   const length = MINUTES[timeframe] * MINUTE_MS;
   const local = ms + newYorkOffset(ms);
   return ms - (((local % length) + length) % length);
@@ -54,7 +71,8 @@ export function startOf(timeframe: Timeframe, ms: number): number {
 
 /** Start of the candle after the one that starts at `start`. */
 export function nextStart(timeframe: Timeframe, start: number): number {
-  if (timeframe === '1Day') return dayStart(start + DAY_MS + 6 * HOUR_MS);
+  if (timeframe === '1Week') return weekStart(start + 7 * DAY_MS + 6 * HOUR_MS);
+  if (!isIntraday(timeframe)) return dayStart(start + DAY_MS + 6 * HOUR_MS);
   return startOf(timeframe, start + MINUTES[timeframe] * MINUTE_MS);
 }
 

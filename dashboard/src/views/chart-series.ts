@@ -14,12 +14,12 @@ import {
   type UTCTimestamp,
 } from 'lightweight-charts';
 import { candleTime, decimals, time } from '../core/format';
-import { between, type Hole } from '../core/gaps';
+import { between, stretches, type DeclaredGap, type Hole } from '../core/gaps';
 import { ema, vwap } from '../core/indicators';
 import { fade, palette, type Palette } from '../core/theme';
 import type { Candle } from '../lib/candle';
-import { newYorkOffset, nextStart, type Timeframe } from '../lib/timeframe';
-import { HoleShade } from './hole-shade';
+import { isIntraday, newYorkOffset, nextStart, type Timeframe } from '../lib/timeframe';
+import { Shade } from './shade';
 
 export const STYLES = ['candles', 'bars', 'line'] as const;
 export type Style = (typeof STYLES)[number];
@@ -44,11 +44,14 @@ export class ChartCanvas {
   private main: ISeriesApi<SeriesType>;
   private readonly volume: ISeriesApi<'Histogram'>;
   private readonly lines = new Map<Overlay, ISeriesApi<'Line'>>();
-  private readonly shade = new HoleShade();
+  private readonly shade = new Shade();
   private colours: Palette;
   private candles: readonly Candle[] = [];
   private byStart = new Map<number, Candle>();
   private found: Hole[] = [];
+  /** Intervals on the axis, in order: candles and what is empty between them. */
+  private starts: number[] = [];
+  private gaps: readonly DeclaredGap[] = [];
   /** What is on the canvas. The list of candles cannot tell: it may be the very one drawn before, grown in place. */
   private drawnLength = 0;
   private drawnLast: number | null = null;
@@ -99,7 +102,7 @@ export class ChartCanvas {
       this.main = this.addMain();
     }
     for (const overlay of OVERLAYS) this.toggleOverlay(overlay, look.overlays.includes(overlay));
-    this.chart.timeScale().applyOptions({ timeVisible: look.timeframe !== '1Day' });
+    this.chart.timeScale().applyOptions({ timeVisible: isIntraday(look.timeframe) });
     if (restyled || reframed) this.paint();
     this.set(this.candles);
   }
@@ -120,7 +123,7 @@ export class ChartCanvas {
         minBarSpacing: 0.4,
         tickMarkFormatter: (at: Time, kind: number) => this.tick(at, kind),
       },
-      localization: { timeFormatter: (at: Time) => candleTime(this.startOf(at), this.look.timeframe === '1Day') },
+      localization: { timeFormatter: (at: Time) => candleTime(this.startOf(at), !isIntraday(this.look.timeframe)) },
     });
     this.main.applyOptions(mainOptions(this.look.style, colours, this.digits));
     for (const [overlay, line] of this.lines) line.applyOptions({ color: overlayColour(overlay, colours) });
@@ -138,6 +141,7 @@ export class ChartCanvas {
     this.shift = last === undefined ? 0 : newYorkOffset(last.start);
     this.setDigits(last);
     this.found = [];
+    this.starts = [];
     const main: object[] = [];
     const volume: object[] = [];
     let before: Candle | null = null;
@@ -145,15 +149,19 @@ export class ChartCanvas {
       const hole = before === null ? null : between(before.start, candle.start, this.look.timeframe);
       if (hole !== null) {
         this.found.push(hole);
-        for (let at = hole.from; at < hole.to; at = nextStart(this.look.timeframe, at)) main.push({ time: this.axis(at) });
+        for (let at = hole.from; at < hole.to; at = nextStart(this.look.timeframe, at)) {
+          main.push({ time: this.axis(at) });
+          this.starts.push(at);
+        }
       }
+      this.starts.push(candle.start);
       main.push(this.point(candle));
       volume.push(this.volumePoint(candle));
       before = candle;
     }
     this.main.setData(main as never);
     this.volume.setData(volume as never);
-    this.shade.set(this.found.map((hole) => [this.axis(hole.from), this.axis(previous(hole, this.look.timeframe))]));
+    this.drawShade();
     this.drawOverlays();
   }
 
@@ -166,6 +174,10 @@ export class ChartCanvas {
     // A hole before the new candle changes the axis; its decimals change every label.
     if (fresh === 1 && between(drawnLast, last.start, this.look.timeframe) !== null) return this.set(candles);
     if (newYorkOffset(last.start) !== this.shift || this.digitsOf(last) > this.digits) return this.set(candles);
+    if (fresh === 1) {
+      this.starts.push(last.start);
+      if (this.gaps.length > 0) this.drawShade();
+    }
     for (const candle of candles.slice(fresh === 1 ? -2 : -1)) {
       if (candle.start < from) continue;
       this.byStart.set(candle.start, candle);
@@ -177,6 +189,17 @@ export class ChartCanvas {
     this.drawnLast = last.start;
     const now = performance.now();
     if (fresh === 1 || now - this.overlaysAt > OVERLAY_MS) this.updateOverlays(fresh + 1);
+  }
+
+  /** The outages that concern what is drawn. */
+  setGaps(gaps: readonly DeclaredGap[]): void {
+    this.gaps = gaps;
+    this.drawShade();
+  }
+
+  private drawShade(): void {
+    const shades = stretches(this.starts, this.found, this.gaps, this.look.timeframe);
+    this.shade.set(shades.map(({ from, to, kind }) => ({ from: this.axis(from), to: this.axis(to), kind })));
   }
 
   hover(at: Time | undefined): Hover {
@@ -303,12 +326,6 @@ export class ChartCanvas {
       }
     }
   }
-}
-
-function previous(hole: Hole, timeframe: Timeframe): number {
-  let at = hole.from;
-  for (let next = nextStart(timeframe, at); next < hole.to; next = nextStart(timeframe, next)) at = next;
-  return at;
 }
 
 function mainOptions(style: Style, colours: Palette, digits: number): object {

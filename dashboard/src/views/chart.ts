@@ -2,15 +2,15 @@
 import type { App } from '../app';
 import { ChartFeed } from '../core/chart-feed';
 import { candleTime, compact, decimals, percent, price, shares, signed } from '../core/format';
-import { explain } from '../core/gaps';
+import { describe as describeGap, explain, touches, type DeclaredGap } from '../core/gaps';
 import { frameFor, HORIZONS, horizonStart, type Horizon } from '../core/horizons';
 import type { Candle } from '../lib/candle';
-import { TIMEFRAMES, type Timeframe } from '../lib/timeframe';
+import { isIntraday, nextStart, TIMEFRAMES, type Timeframe } from '../lib/timeframe';
 import { ChartCanvas, OVERLAYS, STYLES, type Hover, type Look, type Overlay, type Style } from './chart-series';
 import { h, setAttribute, setText, type Frames } from './dom';
 import { tone } from './tabs';
 
-const FRAME_NAMES: Record<Timeframe, string> = { '1Min': '1m', '5Min': '5m', '15Min': '15m', '1Hour': '1h', '1Day': '1d' };
+const FRAME_NAMES: Record<Timeframe, string> = { '1Min': '1m', '5Min': '5m', '15Min': '15m', '1Hour': '1h', '1Day': '1d', '1Week': '1w' };
 const OVERLAY_NAMES: Record<Overlay, string> = { ema20: 'EMA 20', ema50: 'EMA 50', vwap: 'VWAP' };
 const PARTIAL = {
   candle: 'not all of its trades were heard; the bar will replace it',
@@ -23,6 +23,8 @@ const REST_MS = 120;
 const TABLE_ROWS = 120;
 const TABLE_MS = 500;
 const PAGES_MAX = 40;
+/** A day or week may have had many outages. */
+const GAPS_SHOWN = 3;
 
 export function chartView(app: App, frames: Frames): HTMLElement {
   const canvasBox = h('figure', { class: 'chart-canvas' });
@@ -37,14 +39,24 @@ export function chartView(app: App, frames: Frames): HTMLElement {
   let feed: ChartFeed;
   let dueFrom: number | null = Infinity;
   let loadingEarlier = false;
+  let gaps: readonly DeclaredGap[] = [];
 
   const draw = () => {
     const { candles } = feed;
     if (dueFrom === null) canvas.set(candles);
     else if (dueFrom !== Infinity) canvas.update(candles, dueFrom);
     dueFrom = Infinity;
+    const first = candles[0];
+    if (first !== undefined) void app.learnGaps(feed.symbol, first.start);
     drawLegend();
     drawState();
+  };
+  const drawGaps = () => {
+    gaps = app.gaps.of(feed.symbol);
+    canvas.setGaps(gaps);
+    const first = feed.candles[0];
+    if (first !== undefined) void app.learnGaps(feed.symbol, first.start);
+    drawLegend();
   };
   const changed = (from: number | null) => {
     dueFrom = from === null || dueFrom === null ? null : Math.min(dueFrom, from);
@@ -56,6 +68,7 @@ export function chartView(app: App, frames: Frames): HTMLElement {
     hover = null;
     feed = new ChartFeed(app.active, look.timeframe, app.api, app.stream, changed);
     canvas.set([]);
+    drawGaps();
     canvas.chart.priceScale('right').applyOptions({ autoScale: true });
     const opened = feed;
     const fitOnce = () => {
@@ -74,13 +87,18 @@ export function chartView(app: App, frames: Frames): HTMLElement {
     const { candles } = feed;
     const last = candles[candles.length - 1];
     if (hover !== null && 'hole' in hover) {
-      legend.replaceChildren(h('span', { class: 'warn' }, explain(hover.hole, app.gaps, feed.symbol)));
+      const { hole } = hover;
+      legend.replaceChildren(h('span', { class: 'warn' }, explain(hole, gaps, app.gaps.knows(feed.symbol, hole.from))));
       return;
     }
     const candle = hover !== null ? hover.candle : last;
     if (candle === undefined) return legend.replaceChildren();
     const before = candles[candles.findIndex(({ start }) => start === candle.start) - 1];
-    legend.replaceChildren(...legendItems(candle, before ?? null, look, canvas));
+    // Under the pointer whatever happened then; else only what is the matter now.
+    const end = nextStart(look.timeframe, candle.start);
+    const told = gaps.filter((gap) => (hover === null ? gap.to === null : touches(gap, candle.start, end)));
+    const outages = told.slice(-GAPS_SHOWN).map((gap) => h('span', { class: gap.healedAt === null ? 'warn' : 'quiet' }, describeGap(gap)));
+    legend.replaceChildren(...legendItems(candle, before ?? null, look, canvas), ...outages);
   };
 
   const drawState = () => {
@@ -213,7 +231,7 @@ export function chartView(app: App, frames: Frames): HTMLElement {
       h(
         'tr',
         { 'data-start': candle.start },
-        h('th', { scope: 'row' }, candleTime(candle.start, look.timeframe === '1Day')),
+        h('th', { scope: 'row' }, candleTime(candle.start, !isIntraday(look.timeframe))),
         ...[candle.open, candle.high, candle.low, candle.close].map((value) => h('td', {}, price(value))),
         h('td', {}, shares(candle.volume)),
       ),
@@ -244,7 +262,7 @@ export function chartView(app: App, frames: Frames): HTMLElement {
     looking ??= setTimeout(() => void feed.settled().then(lookBack), REST_MS);
   });
   app.activeChanged.on(open);
-  app.gapsChanged.on(() => frames.soon(drawLegend));
+  app.gapsChanged.on(() => frames.soon(drawGaps));
   new MutationObserver(() => canvas.paint()).observe(document.documentElement, { attributeFilter: ['data-theme'] });
   setInterval(drawTable, TABLE_MS);
   feed = new ChartFeed(app.active, look.timeframe, app.api, app.stream, changed);
@@ -275,7 +293,7 @@ function legendItems(candle: Candle, before: Candle | null, look: Look, canvas: 
   const change = before === null ? null : candle.close - before.close;
   const kind = tone(candle.close - candle.open);
   const items = [
-    h('span', { class: 'quiet' }, candleTime(candle.start, look.timeframe === '1Day')),
+    h('span', { class: 'quiet' }, candleTime(candle.start, !isIntraday(look.timeframe))),
     pair('O', price(candle.open, digits), kind),
     pair('H', price(candle.high, digits), kind),
     pair('L', price(candle.low, digits), kind),
@@ -296,6 +314,6 @@ function legendItems(candle: Candle, before: Candle | null, look: Look, canvas: 
 function describe(candles: readonly Candle[], symbol: string, timeframe: Timeframe): string {
   const [first, last] = [candles[0], candles[candles.length - 1]];
   if (first === undefined || last === undefined) return `${symbol}: no candles`;
-  const whole = timeframe === '1Day';
+  const whole = !isIntraday(timeframe);
   return `${symbol}, ${candles.length} candles of ${FRAME_NAMES[timeframe]} from ${candleTime(first.start, whole)} to ${candleTime(last.start, whole)} New York time, newest close ${price(last.close)}. The button Table shows them as a table.`;
 }

@@ -4,10 +4,14 @@ import { compact, duration, time } from '../core/format';
 import { CLIENTS, COLD, HOT, LAG, TROUBLE, type Figure } from '../core/hops';
 import { PipelineLog, quantile, readSample, type Service } from '../core/pipeline';
 import { palette } from '../core/theme';
+import { DAY_MS } from '../lib/timeframe';
 import { h, setAttribute, setText } from './dom';
 import { drawSpark, sparkCanvas } from './spark';
 
 const POLL_MS = 2_000;
+const GAPS_SHOWN = 100;
+/** Outages of the last days are asked for when the page is opened. */
+const GAPS_SINCE_MS = 7 * DAY_MS;
 
 interface Tile {
   readonly element: HTMLElement;
@@ -28,7 +32,7 @@ export function pipelinePage(app: App): HTMLElement {
   const state = h('p', { class: 'pipeline-state quiet', role: 'status' }, 'Asking …');
   const services = h('tbody');
   const gaps = h('tbody');
-  const noGaps = h('p', { class: 'quiet padded' }, 'None was declared while this page was open.');
+  const noGaps = h('p', { class: 'quiet padded' }, 'None is known of the last seven days.');
   const filter = h('input', { type: 'search', 'aria-label': 'Filter the numbers', placeholder: 'Filter, e.g. lag' });
   const numbers = h('tbody');
 
@@ -65,7 +69,7 @@ export function pipelinePage(app: App): HTMLElement {
     }
     const sample = log.newest;
     services.replaceChildren(...(sample?.services ?? []).map(serviceRow));
-    const declared = [...app.gaps].reverse();
+    const declared = app.gaps.all.reverse().slice(0, GAPS_SHOWN);
     noGaps.hidden = declared.length > 0;
     gaps.replaceChildren(
       ...declared.map((gap) =>
@@ -74,7 +78,7 @@ export function pipelinePage(app: App): HTMLElement {
           gap.to === null ? 'still open' : time(gap.to, 'second'),
           `${gap.source} ${gap.symbol === '*' ? '' : gap.symbol}`,
           gap.cause,
-          gap.healedAt === null ? 'open' : `healed ${time(gap.healedAt, 'second')}`,
+          gap.to === null ? 'open' : gap.healedAt === null ? 'ended, not healed' : `healed ${time(gap.healedAt, 'second')}`,
         ),
       ),
     );
@@ -95,6 +99,7 @@ export function pipelinePage(app: App): HTMLElement {
 
   const poll = async () => {
     if (document.hidden) return;
+    void app.learnGaps(app.active, Date.now() - GAPS_SINCE_MS);
     try {
       const [answer, metrics] = await Promise.all([app.api.raw('api/pipeline'), app.api.raw('metrics')]);
       const sample = answer.status === 200 ? readSample(JSON.parse(answer.text)) : null;

@@ -9,7 +9,9 @@ const SESSIONS = { open: 'Market open', pre: 'Pre-market', post: 'After hours', 
 
 export function quoteView(app: App, frames: Frames): HTMLElement {
   const symbol = h('h1', { class: 'quote-symbol' });
+  const company = h('span', { class: 'quote-company quiet' });
   const session = h('span', { class: 'quote-session quiet' });
+  const unavailable = h('p', { class: 'quote-unavailable warn', role: 'status', hidden: true });
   const last = h('span', { class: 'quote-price', 'data-testid': 'last-price' });
   const change = h('span', { class: 'quote-change' });
   const against = h('span', { class: 'quiet quote-against' });
@@ -27,6 +29,11 @@ export function quoteView(app: App, frames: Frames): HTMLElement {
     const { day, quote, reference } = row;
     const digits = row.last === null ? 2 : decimals(row.last);
     setText(symbol, row.symbol);
+    const known = app.companies.get(row.symbol);
+    setText(company, [known?.name, known?.exchange].filter(Boolean).join(' · '));
+    const reason = app.unavailable.get(row.symbol);
+    unavailable.hidden = reason === undefined;
+    setText(unavailable, reason === undefined ? '' : `No live data: ${reason}`);
     setText(session, app.heartbeat === null ? '' : SESSIONS[app.heartbeat.market]);
     setText(last, price(row.last));
     setText(change, row.change === null ? '' : `${signed(row.change, digits)}  ${percent(row.changeRatio)}`);
@@ -61,8 +68,9 @@ export function quoteView(app: App, frames: Frames): HTMLElement {
   return h(
     'section',
     { class: 'panel quote', 'aria-label': 'Quote' },
-    h('div', { class: 'quote-name' }, symbol, session),
+    h('div', { class: 'quote-name' }, symbol, company, session),
     h('div', { class: 'quote-main' }, last, change, against),
     facts,
+    unavailable,
   );
 }

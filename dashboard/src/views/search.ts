@@ -9,6 +9,8 @@ interface Suggestion {
   readonly note: string;
 }
 
+const SHOWN_MAX = 8;
+
 export function searchView(app: App): { element: HTMLElement; focus: () => void } {
   const list = h('div', { role: 'listbox', id: 'search-list', 'aria-label': 'Symbols', hidden: true });
   const input = h('input', {
@@ -29,7 +31,7 @@ export function searchView(app: App): { element: HTMLElement; focus: () => void 
 
   const suggest = (): Suggestion[] => {
     const known = [...new Set([...app.symbols, ...app.available])];
-    const found = matches(known, input.value).map((symbol) => ({ symbol, note: describe(app, symbol) }));
+    const found = matches(known, input.value, SHOWN_MAX, (symbol) => app.companies.get(symbol)?.name ?? '').map((symbol) => ({ symbol, note: describe(app, symbol) }));
     const typed = readSymbol(input.value);
     if (typed === null || known.includes(typed)) return found;
     return [...found, { symbol: typed, note: 'follow; no history seen' }];
@@ -97,5 +99,6 @@ export function searchView(app: App): { element: HTMLElement; focus: () => void 
 function describe(app: App, symbol: string): string {
   const { last } = app.board.row(symbol);
   const followed = app.symbols.includes(symbol) ? 'followed' : 'add';
-  return last === null ? followed : `${price(last)} · ${followed}`;
+  const name = app.companies.get(symbol)?.name ?? null;
+  return [name, last === null ? null : price(last), followed].filter((part) => part !== null).join(' · ');
 }

@@ -78,6 +78,9 @@ export function watchlistView(app: App, frames: Frames): HTMLElement {
       const row = app.board.row(symbol);
       setText(line.last, price(row.last, pennies(row.last)));
       setText(line.change, percent(row.changeRatio));
+      const reason = app.unavailable.get(symbol);
+      setAttribute(line.button, 'title', reason === undefined ? (app.companies.get(symbol)?.name ?? null) : `No live data: ${reason}`);
+      line.element.classList.toggle('unavailable', reason !== undefined);
       const kind = `change ${tone(row.changeRatio)}`;
       if (line.change.className !== kind) line.change.className = kind;
       setText(line.spread, spread(row));

@@ -11,13 +11,18 @@ import { Listing } from './market.mjs';
 
 const DIST = fileURLToPath(new URL('../../dist/', import.meta.url));
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.map': 'application/json' };
-const FRAMES = { '1Min': 1, '5Min': 5, '15Min': 15, '1Hour': 60, '1Day': 1_440 };
+const FRAMES = { '1Min': 1, '5Min': 5, '15Min': 15, '1Hour': 60, '1Day': 1_440, '1Week': 10_080 };
+const COMPANIES = { AAPL: ['Apple Inc.', 'NASDAQ'], MSFT: ['Microsoft Corporation', 'NASDAQ'] };
 const NEW_YORK = new Intl.DateTimeFormat('en-US', { timeZone: 'America/New_York', hourCycle: 'h23', hour: 'numeric', minute: 'numeric' });
 
 /** Starts it; resolves to its address, a way to change its behaviour, and a way to end it. Port 0 takes a free one. */
 export async function rehearse({ port = 0, symbols = ['AAPL', 'GOOGL', 'MSFT', 'NVDA', 'TSLA'], rate = 6, seed = 1 } = {}) {
   /** What can be made to go wrong. */
-  const faults = { heartbeat: true, market: 'open', redis: 'up', pipeline: 'ok', mute: false, delay: 0, api: 'up', rate };
+  const faults = { heartbeat: true, market: 'open', redis: 'up', pipeline: 'ok', mute: false, delay: 0, api: 'up', rate, key: '', life: 300 };
+  /** What the feed missed, and tokens that were handed out. */
+  let gaps = [];
+  const tokens = new Map();
+  const entitled = (token) => faults.key === '' || (tokens.get(token) ?? 0) > Date.now();
   let heardAt = Date.now();
   const started = Date.now();
   const published = { trade: 0, bar: 0, quote: 0 };
@@ -33,7 +38,9 @@ export async function rehearse({ port = 0, symbols = ['AAPL', 'GOOGL', 'MSFT', '
   };
   const listings = new Map(symbols.map((symbol, index) => [symbol, new Listing(symbol, seed * 1_000 + index, emit)]));
 
+  sockets.use((socket, next) => next(entitled(socket.handshake.auth?.token) ? undefined : new Error('a token or key is needed')));
   sockets.on('connection', (socket) => {
+    socket.on('token', () => {});
     const names = (ask) => [ask?.symbols ?? ask].flat().map((name) => String(name).toUpperCase());
     socket.on('subscribe', (ask, acknowledge) => {
       const wanted = names(ask);
@@ -63,6 +70,11 @@ export async function rehearse({ port = 0, symbols = ['AAPL', 'GOOGL', 'MSFT', '
     const { pathname, searchParams } = new URL(request.url, 'http://rehearsal');
     if (pathname.startsWith('/socket.io')) return;
     if (pathname === '/health') return answer(response, () => ({ status: faults.pipeline, service: 'rehearsal', version: '0', parts: { redis: { status: faults.redis === 'up' ? 'ok' : 'down' } } }));
+    if (pathname === '/api/token') return answer(response, () => issue(request));
+    if (pathname.startsWith('/api/') && !entitled(request.headers.authorization?.replace('Bearer ', ''))) {
+      return answer(response, () => { throw problem(401, 'a token or key is needed: ask POST /api/token for one'); });
+    }
+    if (pathname === '/api/market/search') return answer(response, () => ({ query: '', results: symbols.map((symbol) => ({ symbol, name: COMPANIES[symbol]?.[0] ?? null, exchange: COMPANIES[symbol]?.[1] ?? null })) }));
     if (pathname === '/api/pipeline') return answer(response, pipeline);
     if (pathname === '/metrics') return response.writeHead(200).end('gateway_fanout_seconds{quantile="0.5"} 0.00004\ngateway_fanout_seconds{quantile="0.99"} 0.00031\n');
     if (pathname === '/control') return answer(response, () => control(searchParams));
@@ -86,6 +98,13 @@ export async function rehearse({ port = 0, symbols = ['AAPL', 'GOOGL', 'MSFT', '
     }
   }
 
+  function issue(request) {
+    if (request.headers['x-api-key'] !== faults.key) throw problem(401, 'this token or key is not valid here');
+    const token = `token-${tokens.size}`;
+    tokens.set(token, Date.now() + faults.life * 1_000);
+    return { token, token_type: 'Bearer', expires_in: faults.life };
+  }
+
   function bars(pathname, query) {
     const timeframe = query.get('timeframe') ?? '1Min';
     const limit = Number(query.get('limit') ?? 1_000);
@@ -98,6 +117,11 @@ export async function rehearse({ port = 0, symbols = ['AAPL', 'GOOGL', 'MSFT', '
     const listing = listings.get(symbol);
     if (listing === undefined) throw problem(404, `no bars of ${symbol} are stored`);
     const all = aggregate(listing, timeframe);
+    if (range === 'gaps') {
+      const [start, end] = [Number(query.get('start') ?? 0), Number(query.get('end') ?? Infinity)];
+      const told = (gap) => ['*', symbol].includes(gap.symbol) && gap.from < end && (gap.to ?? Infinity) > start;
+      return { symbol, gaps: gaps.filter(told), next_page_token: null };
+    }
     if (range === undefined) return { symbol, timeframe, bars: all.slice(-limit), next_page_token: null };
     const [start, end] = [Number(query.get('start')), Number(query.get('end'))];
     const from = Number(query.get('page_token') ?? start);
@@ -135,6 +159,12 @@ export async function rehearse({ port = 0, symbols = ['AAPL', 'GOOGL', 'MSFT', '
     if (faults.market === 'closed' || faults.mute) heardAt -= Number(query.get('silence') ?? 0);
     if (query.has('cut')) for (const socket of sockets.sockets.sockets.values()) socket.conn.close();
     if (query.has('status')) sockets.emit('status', JSON.parse(query.get('status')));
+    for (const event of ['gap', 'healed']) if (query.has(event)) {
+      const gap = JSON.parse(query.get(event));
+      gaps = [...gaps.filter((one) => one.from !== gap.from), gap];
+      sockets.emit(event, gap);
+    }
+    if (query.has('gaps')) gaps = JSON.parse(query.get('gaps'));
     return faults;
   }
 
@@ -147,7 +177,10 @@ export async function rehearse({ port = 0, symbols = ['AAPL', 'GOOGL', 'MSFT', '
     stop: async () => {
       clearInterval(ticker);
       clearInterval(heart);
-      await sockets.close();
+      const closed = sockets.close();
+      // A page that keeps asking over a connection that it has would keep the server.
+      http.closeAllConnections();
+      await closed;
     },
   };
 }
@@ -157,7 +190,7 @@ const problem = (status, message) => Object.assign(new Error(message), { status 
 function aggregate(listing, timeframe) {
   const minutes = listing.bars();
   if (timeframe === '1Min') return minutes;
-  const length = FRAMES[timeframe] * 60_000;
+  const length = FRAMES[timeframe === '1Week' ? '1Day' : timeframe] * 60_000;
   const frames = new Map();
   for (const bar of minutes) {
     const [hour, minute] = NEW_YORK.format(bar.timestamp).split(':').map(Number);
@@ -173,8 +206,23 @@ function aggregate(listing, timeframe) {
       known.trade_count += bar.trade_count;
     }
   }
+  if (timeframe === '1Week') return weeks([...listing.days, ...frames.values()]);
   const first = frames.keys().next().value ?? Infinity;
   return timeframe === '1Day' ? [...listing.days.filter((bar) => bar.timestamp < first), ...frames.values()] : [...frames.values()];
+}
+
+/** New York's clock changes are none of this market's concern: its days are taken as they come. */
+function weeks(days) {
+  const found = new Map();
+  for (const day of days.sort((a, b) => a.timestamp - b.timestamp)) {
+    const weekday = (new Date(day.timestamp).getUTCDay() + 6) % 7;
+    const start = day.timestamp - weekday * 86_400_000;
+    const known = [...found.keys()].find((one) => Math.abs(one - start) < 7_200_000) ?? start;
+    const { high, low, volume } = found.get(known) ?? { high: 0, low: Infinity, volume: 0 };
+    const open = found.get(known)?.open ?? day.open;
+    found.set(known, { ...day, timestamp: known, open, high: Math.max(high, day.high), low: Math.min(low, day.low), volume: volume + day.volume });
+  }
+  return [...found.values()];
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -3,6 +3,7 @@
 //!
 //! Thin: everything but the rows is in [`sink`], which both consumers share.
 
+pub mod backfill;
 pub mod config;
 pub mod gap_row;
 pub mod row;

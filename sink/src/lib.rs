@@ -23,6 +23,7 @@
 //! | `store` | the transaction, and what to do when it fails |
 //! | [`verdict`], [`isolate`] | which errors wait, which are a record's fault, which end the service; finding the bad records |
 //! | [`dead_letters`] | records that cannot be stored |
+//! | [`direct`] | records that come from no topic |
 //! | `program`, `audit`, `topic` | the command line of a consumer; counting at every hop |
 //! | [`schema`], `upkeep`, `lag` | migrations; partitions ahead of need, retention; lag for `psql` |
 
@@ -33,6 +34,7 @@ pub mod config;
 mod connection;
 pub mod copy;
 pub mod dead_letters;
+pub mod direct;
 pub mod encode;
 pub mod isolate;
 mod lag;

@@ -1,8 +1,9 @@
-// The gateway section of `make bench`: ours and an Express + socket.io gateway, in turn, on the same machine, Redis and load.
+// The gateway section of `make bench`: ours, socketioxide as it comes, and an Express + socket.io
+// gateway, in turn, on the same machine, Redis and load.
 //
 //   node bench/gateway.mjs [--quick] [--only <part of a row's name>]
 //
-// Needs `cargo build --release -p realtime-gateway --bins --examples` and `npm ci` in bench/peers/node-gateway. Every row starts its
+// Needs `cargo build --release --workspace --bins --examples` and `npm ci` in bench/peers/node-gateway. Every row starts its
 // gateway anew. Clients are direct WebSocket connections; latencies are from before the PUBLISH to the client's read.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -15,8 +16,9 @@ const root = path.join(import.meta.dirname, '..');
 const target = process.env.CARGO_TARGET_DIR ?? path.join(root, 'target');
 const ours = path.join(target, 'release/realtime-gateway');
 const load = path.join(target, 'release/examples/gateway_load');
+const stock = path.join(target, 'release/examples/socketioxide_gateway');
 const peer = path.join(root, 'bench/peers/node-gateway');
-for (const [file, how] of [[ours, 'cargo build --release -p realtime-gateway'], [load, 'cargo build --release -p realtime-gateway --examples'], [path.join(peer, 'node_modules'), 'npm ci in bench/peers/node-gateway']]) {
+for (const [file, how] of [[ours, 'cargo build --release -p realtime-gateway'], [load, 'cargo build --release -p realtime-gateway --examples'], [stock, 'cargo build --release -p bench --examples'], [path.join(peer, 'node_modules'), 'npm ci in bench/peers/node-gateway']]) {
   if (!existsSync(file)) throw new Error(`${file} is missing: ${how}`);
 }
 
@@ -64,6 +66,7 @@ const redis = spawn('redis-server', ['--port', redisPort, '--bind', '127.0.0.1',
 const common = { PATH: process.env.PATH, REDIS_HOST: '127.0.0.1', REDIS_PORT: redisPort, RUST_LOG: 'warn' };
 const gateways = {
   tapeline: (port) => spawn(ours, { env: { ...common, GATEWAY_PORT: port, DRAIN_S: '0' }, cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] }),
+  socketioxide: (port) => spawn(stock, { env: { ...common, PORT: port }, cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] }),
   'express + socket.io': (port) => spawn('node', ['server.mjs'], { env: { ...common, PORT: port }, cwd: peer, stdio: ['ignore', 'ignore', 'inherit'] }),
 };
 

@@ -7,13 +7,14 @@ use bytes::Bytes;
 use futures_util::SinkExt as _;
 use local_stack::kafka::create_topic;
 use market::{Symbol, Trade, wire};
-use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use sink::copy::{HEADER, RowWriter, TRAILER};
 use tokio_postgres::types::ToSql;
 
+use crate::cpu::Cpu;
 use crate::report::{Report, median, number};
 use crate::stack::{Stack, until};
 use crate::tape;
@@ -33,27 +34,36 @@ pub(crate) async fn measure(report: &mut Report, count: usize, runs: usize) -> R
     create_topic(stack.kafka(), TOPIC, PARTITIONS).await?;
     fill(stack.kafka(), &tape::encoded(&trades))?;
 
-    let (mut ours, mut raw_one, mut raw_two, mut ordinary, mut memory) = (vec![], vec![], vec![], vec![], vec![]);
+    let mut ours = Ours::default();
+    let (mut raw_one, mut raw_two, mut raw_read, mut raw_cpu, mut ordinary) = (vec![], vec![], vec![], vec![], vec![]);
     for run in 0..runs {
         // In turn, so that a machine that slows down slows all of them.
-        let (rate, mib) = consumer(&stack, &format!("ours_{run}"), count).await?;
-        ours.push(rate);
-        memory.push(mib);
-        raw_one.push(raw_copy(&stack, &format!("raw_one_{run}"), &trades, 1).await?);
-        raw_two.push(raw_copy(&stack, &format!("raw_two_{run}"), &trades, 2).await?);
-        let part = count.min(200_000);
+        consumer(&stack, &format!("ours_{run}"), count, &mut ours).await?;
+        let before = Cpu::now();
+        raw_one.push(raw_copy(&stack, &format!("raw_one_{run}"), &trades, 1, false).await?);
+        raw_cpu.push(Cpu::now().micros_a_row(&before, "postgres", number(count)));
+        raw_two.push(raw_copy(&stack, &format!("raw_two_{run}"), &trades, 2, false).await?);
+        raw_read.push(raw_copy(&stack, &format!("raw_read_{run}"), &trades, 2, true).await?);
+        let part = count.min(100_000);
         ordinary.push(ordinary_consumer(&stack, &format!("ordinary_{run}"), part).await?);
     }
     let section = "cold";
-    let (ours, raw_one, raw_two, ordinary) = (median(ours), median(raw_one), median(raw_two), median(ordinary));
-    report.add(section, "consumer-trades, exactly once", ours, "rows/s", ">= 200 k");
-    report.add(section, "raw binary COPY, same rows, one connection", raw_one, "rows/s", "");
-    report.add(section, "raw binary COPY, same rows, two connections", raw_two, "rows/s", "");
+    let (rate, raw_one, raw_two) = (median(ours.rate), median(raw_one), median(raw_two));
+    let (raw_read, ordinary) = (median(raw_read), median(ordinary));
+    report.add(section, "consumer-trades, exactly once", rate, "rows/s", ">= 200 k");
+    report.add(section, "raw binary COPY, same rows, one connection, alone", raw_one, "rows/s", "");
+    report.add(section, "raw binary COPY, same rows, two connections, alone", raw_two, "rows/s", "");
+    report.add(section, "the same while a client reads the topic and drops it", raw_read, "rows/s", "");
     report.add(section, "ordinary consumer, 100-row INSERT ON CONFLICT", ordinary, "rows/s", "");
-    report.add(section, "consumer-trades / raw COPY, one connection", ours / raw_one, "×", ">= 0.75");
-    report.add(section, "consumer-trades / raw COPY, two connections", ours / raw_two, "×", "");
-    report.add(section, "consumer-trades / ordinary consumer", ours / ordinary, "×", "");
-    report.add(section, "consumer-trades, highest memory", median(memory), "MiB", "");
+    report.add(section, "consumer-trades / raw COPY, one connection", rate / raw_one, "×", ">= 0.75");
+    report.add(section, "consumer-trades / raw COPY, two connections", rate / raw_two, "×", "");
+    report.add(section, "consumer-trades / raw COPY while the topic is read", rate / raw_read, "×", "");
+    report.add(section, "consumer-trades / ordinary consumer", rate / ordinary, "×", "");
+    report.add(section, "processor time a row: consumer-trades", median(ours.consumer_us), "µs", "");
+    report.add(section, "processor time a row: PostgreSQL, for consumer-trades", median(ours.postgres_us), "µs", "");
+    report.add(section, "processor time a row: Kafka", median(ours.kafka_us), "µs", "");
+    report.add(section, "processor time a row: PostgreSQL, for raw COPY", median(raw_cpu), "µs", "");
+    report.add(section, "consumer-trades, highest memory", median(ours.mib), "MiB", "");
     stack.infra.stop().await;
     Ok(())
 }
@@ -78,15 +88,27 @@ fn fill(bootstrap: &str, records: &[(Symbol, Vec<u8>)]) -> Result<()> {
     producer.flush(LIMIT).context("Kafka did not take the trades")
 }
 
-/// Rows a second from the first stored row to the last, and memory in MiB.
-async fn consumer(stack: &Stack, database: &str, count: usize) -> Result<(f64, f64)> {
+/// What was measured of consumer-trades, run by run.
+#[derive(Default)]
+struct Ours {
+    /// Rows a second from the first stored row to the last.
+    rate: Vec<f64>,
+    /// Processor time in microseconds a row, from the start to the last row.
+    consumer_us: Vec<f64>,
+    postgres_us: Vec<f64>,
+    kafka_us: Vec<f64>,
+    /// Highest memory.
+    mib: Vec<f64>,
+}
+
+async fn consumer(stack: &Stack, database: &str, count: usize, ours: &mut Ours) -> Result<()> {
     stack.database(database).await?;
     let env = [
         ("POSTGRES_DB", database.to_owned()),
         ("TOPIC_TRADES", TOPIC.to_owned()),
         ("CONSUMER_TRADES_GROUP", database.to_owned()),
     ];
-    let begin = Instant::now();
+    let (begin, before) = (Instant::now(), Cpu::now());
     let running = stack.service("consumer-trades", "CONSUMER_TRADES_PORT", &env).await?;
     let client = stack.connect(database).await?;
     let stored = async || {
@@ -96,10 +118,15 @@ async fn consumer(stack: &Stack, database: &str, count: usize) -> Result<(f64, f
     let first = until("the first rows", 1.0, LIMIT, stored).await.unwrap_or(begin);
     let already = stored().await?;
     let last = until("all rows", number(count), LIMIT, stored).await?;
-    let rate = (number(count) - already) / (last - first).as_secs_f64();
-    let mib = running.memory_mib()?;
+    let cpu = Cpu::now();
+    let us = |name| cpu.micros_a_row(&before, name, number(count));
+    ours.rate.push((number(count) - already) / (last - first).as_secs_f64());
+    ours.consumer_us.push(us("consumer-trades"));
+    ours.postgres_us.push(us("postgres"));
+    ours.kafka_us.push(us("java"));
+    ours.mib.push(running.memory_mib()?);
     running.service.stop().await;
-    Ok((rate, mib))
+    Ok(())
 }
 
 /// The schema without rows, as the consumer's own migrations make it.
@@ -119,8 +146,15 @@ async fn empty_tables(stack: &Stack, database: &str, trades: &[Trade]) -> Result
     Ok(client)
 }
 
-/// Rows a second with everything encoded beforehand: nothing but COPY and COMMIT is left.
-async fn raw_copy(stack: &Stack, database: &str, trades: &[Trade], connections: usize) -> Result<f64> {
+/// Rows a second with everything encoded beforehand: nothing but COPY and COMMIT is left. `beside_a_reader` until the last row is stored
+/// and the whole topic was read, which is what any program would have to do, whatever it does with the records.
+async fn raw_copy(
+    stack: &Stack,
+    database: &str,
+    trades: &[Trade],
+    connections: usize,
+    beside_a_reader: bool,
+) -> Result<f64> {
     drop(empty_tables(stack, database, trades).await?);
     let mut lanes: Vec<Vec<Bytes>> = vec![Vec::new(); connections];
     for (at, batch) in trades.chunks(BATCH).enumerate() {
@@ -132,6 +166,10 @@ async fn raw_copy(stack: &Stack, database: &str, trades: &[Trade], connections: 
     }
     let begin = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
+    if beside_a_reader {
+        let (kafka, count) = (stack.kafka().to_owned(), trades.len());
+        tasks.spawn_blocking(move || read_and_drop(&kafka, count));
+    }
     for (client, batches) in clients.into_iter().zip(lanes) {
         tasks.spawn(async move {
             for batch in batches {
@@ -147,6 +185,20 @@ async fn raw_copy(stack: &Stack, database: &str, trades: &[Trade], connections: 
         ended??;
     }
     Ok(number(trades.len()) / begin.elapsed().as_secs_f64())
+}
+
+fn read_and_drop(bootstrap: &str, count: usize) -> Result<()> {
+    let reader: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).set("group.id", "bench_reader").create()?;
+    let mut topic = TopicPartitionList::new();
+    for partition in 0..PARTITIONS {
+        topic.add_partition_offset(TOPIC, partition.into(), Offset::Beginning)?;
+    }
+    reader.assign(&topic)?;
+    for _ in 0..count {
+        reader.poll(LIMIT).context("the topic ends early")??;
+    }
+    Ok(())
 }
 
 fn copy_bytes(trades: &[Trade]) -> Bytes {

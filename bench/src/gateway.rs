@@ -10,7 +10,7 @@ use tokio::process::Command;
 use crate::report::Report;
 
 pub(crate) async fn measure(report: &mut Report) -> Result<()> {
-    println!("\ngateway: beside Express + socket.io, same Redis, same load");
+    println!("\ngateway: beside socketioxide as it comes and Express + socket.io, same Redis, same load");
     let installed = Command::new("npm")
         .args(["ci", "--silent", "--no-audit", "--no-fund"])
         .current_dir("bench/peers/node-gateway")
@@ -27,7 +27,7 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
     let mut rows: Vec<Value> = Vec::new();
     while let Some(line) = lines.next_line().await? {
         if let Ok(row) = serde_json::from_str::<Value>(&line) {
-            add(report, &row, rows.iter().rev().find(|other| other["row"] == row["row"]));
+            add(report, &row, rows.iter().find(|other| other["row"] == row["row"]));
             rows.push(row);
         }
     }
@@ -35,7 +35,7 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Adds the figures of a row, and the ratio where the gateway before it ran the same one.
+/// Adds the figures of a row, and the ratio where ours ran the same one before.
 fn add(report: &mut Report, row: &Value, ours: Option<&Value>) {
     let name = format!("{}, {}", row["row"].as_str().unwrap_or_default(), row["gateway"].as_str().unwrap_or_default());
     if let Some(failed) = row["failed"].as_str() {
@@ -53,7 +53,11 @@ fn add(report: &mut Report, row: &Value, ours: Option<&Value>) {
         if let Some(ours) = ours.and_then(|ours| ours[field].as_f64()) {
             report.add(
                 "gateway",
-                &format!("{}: ours / peer, {field}", row["row"].as_str().unwrap_or_default()),
+                &format!(
+                    "{}: ours / {}, {field}",
+                    row["row"].as_str().unwrap_or_default(),
+                    row["gateway"].as_str().unwrap_or_default()
+                ),
                 ours / value,
                 "×",
                 "",

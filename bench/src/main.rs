@@ -4,6 +4,7 @@
 
 mod api;
 mod cold;
+mod cpu;
 mod feed;
 mod gateway;
 mod ingest;

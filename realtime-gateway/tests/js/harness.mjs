@@ -30,6 +30,21 @@ export async function eventually(what, look, limit = 10_000) {
   }
 }
 
+// However a test file ends, by a time limit too, what it started ends with it.
+const children = new Set();
+function start(program, options, settings) {
+  const child = spawn(program, options, settings);
+  children.add(child);
+  child.once('exit', () => children.delete(child));
+  return child;
+}
+for (const signal of ['exit', 'SIGTERM', 'SIGINT', 'SIGHUP']) {
+  process.on(signal, () => {
+    for (const child of children) child.kill('SIGKILL');
+    if (signal !== 'exit') process.exit(1);
+  });
+}
+
 async function stop(child, signal = 'SIGTERM') {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = once(child, 'exit');
@@ -48,7 +63,7 @@ export class Redis {
 
   async up() {
     const options = ['--port', `${this.port}`, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', this.folder];
-    this.child = spawn('redis-server', options, { stdio: 'ignore' });
+    this.child = start('redis-server', options, { stdio: 'ignore' });
     this.client = createClient({ socket: { host: '127.0.0.1', port: this.port, reconnectStrategy: 20 } });
     this.client.on('error', () => {});
     await this.client.connect();
@@ -91,7 +106,7 @@ export class Gateway {
   }
 
   async up() {
-    this.child = spawn(GATEWAY, { env: this.settings, cwd: os.tmpdir(), stdio: ['ignore', 'ignore', 'pipe'] });
+    this.child = start(GATEWAY, [], { env: this.settings, cwd: os.tmpdir(), stdio: ['ignore', 'ignore', 'pipe'] });
     this.log = '';
     this.child.stderr.on('data', (text) => (this.log += text));
     await eventually('the gateway is healthy', async () => {

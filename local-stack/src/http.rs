@@ -1,4 +1,4 @@
-//! The one HTTP request that a supervisor makes: is it healthy?
+//! The few HTTP requests that a supervisor and its tests make.
 
 use anyhow::{Context, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,9 +18,21 @@ pub struct Answer {
 /// # Errors
 /// Nothing listens there, or what listens does not speak HTTP.
 pub async fn get(port: u16, path: &str) -> Result<Answer> {
+    send(port, &format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nAccept: */*\r\n\r\n")).await
+}
+
+/// `POST path` of a JSON body to 127.0.0.1:`port`.
+///
+/// # Errors
+/// Nothing listens there, or what listens does not speak HTTP.
+pub async fn post(port: u16, path: &str, json: &str) -> Result<Answer> {
+    let head = format!("POST {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n");
+    send(port, &format!("{head}Content-Length: {}\r\n\r\n{json}", json.len())).await
+}
+
+/// HTTP/1.0: no chunks, and the end of the connection is the end of the body.
+async fn send(port: u16, request: &str) -> Result<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    // HTTP/1.0: no chunks, and the end of the connection is the end of the body.
-    let request = format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nAccept: */*\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut bytes = Vec::new();
     stream.take(1 << 20).read_to_end(&mut bytes).await?;

@@ -13,11 +13,10 @@ use service::{CancellationToken, Part};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use crate::alpaca::rest::{History, Pages, Rest};
+use crate::archive::Archive;
 use crate::cold::Cold;
 use crate::demand::Watched;
 use crate::event::Event;
-use crate::feed::Feed;
 use crate::gaps::Herald;
 use crate::journal::Journal;
 use crate::record::{Encoded, Stream};
@@ -37,7 +36,7 @@ pub struct BackfillSettings {
 /// The task that heals gaps, one after the other.
 pub struct Backfill {
     /// History of the feed.
-    pub rest: Rest,
+    pub archive: Archive,
     /// What is wanted now; where everything is subscribed, what to fetch is every symbol that ever had records.
     pub wanted: Watched,
     /// What was wanted when the last run ended.
@@ -61,7 +60,7 @@ impl Backfill {
     /// Never; a history that refuses is degraded health.
     pub async fn run(mut self, mut gaps: mpsc::Receiver<Gap>, stop: CancellationToken) -> anyhow::Result<()> {
         let now = Instant::now();
-        let unhealed = self.journal.gaps(Feed::Alpaca).into_iter().filter(|gap| gap.to.is_some());
+        let unhealed = self.journal.gaps(self.archive.feed()).into_iter().filter(|gap| gap.to.is_some());
         let mut waiting: VecDeque<(Instant, Gap)> = unhealed.map(|gap| (now, gap)).collect();
         self.part.ok();
         loop {
@@ -97,8 +96,8 @@ impl Backfill {
         let end_ns = gap.to.unwrap_or(gap.from).saturating_mul(NS_PER_MS).saturating_add(margin_ns);
         let symbols = self.symbols();
         let mut handed_on = 0;
-        for history in [History::Trades, History::Bars] {
-            let mut pages = Pages::new(&self.rest, history, &symbols, (start_ns, end_ns))?;
+        for kind in self.archive.kinds() {
+            let mut pages = self.archive.pages(*kind, &symbols, (start_ns, end_ns))?;
             while let Some(events) = pages.next().await? {
                 let mut records: Vec<Encoded> = events.into_iter().filter_map(encode).collect();
                 handed_on += records.len();
@@ -110,13 +109,18 @@ impl Backfill {
     }
 
     fn symbols(&mut self) -> Vec<Symbol> {
-        let Some(wishes) = self.wanted.latest() else { return self.journal.symbols(Feed::Alpaca) };
+        let Some(wishes) = self.wanted.latest() else { return self.journal.symbols(self.archive.feed()) };
         let wanted = wishes.iter().map(|wish| wish.symbol).chain(self.wanted_before.iter().copied());
         wanted.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     fn healed(&self, mut gap: Gap, records: usize) {
         metrics::counter!("producer_backfilled_total").increment(records as u64);
+        if !self.archive.feed().keeps_trades() {
+            tracing::info!(from = gap.from, to = gap.to, records, "bars of a gap fetched; its trades are nowhere");
+            self.journal.forget(&gap);
+            return self.part.ok();
+        }
         tracing::info!(from = gap.from, to = gap.to, records, "gap healed");
         gap.healed_at = Some(jiff::Timestamp::now().as_millisecond());
         self.herald.announce(&gap);

@@ -104,6 +104,7 @@ fn finnhub(vars: &mut Vars, symbols: Option<Vec<Symbol>>) -> FinnhubSettings {
     }
     FinnhubSettings {
         url: vars.read("FINNHUB_WS_URL", "wss://ws.finnhub.io".to_owned(), "ws:// or wss:// address without the key"),
+        rest_url: vars.read("FINNHUB_REST_URL", "https://finnhub.io/api/v1".to_owned(), "http:// or https:// address"),
         key: vars.require_secret("FINNHUB_API_KEY", "the API key of your Finnhub account"),
         symbols: symbols.unwrap_or_default(),
         symbols_max: symbols_max(vars, "FINNHUB_SYMBOLS_MAX"),
@@ -113,6 +114,7 @@ fn finnhub(vars: &mut Vars, symbols: Option<Vec<Symbol>>) -> FinnhubSettings {
 fn massive(vars: &mut Vars, symbols: Option<Vec<Symbol>>) -> MassiveSettings {
     MassiveSettings {
         url: vars.read("MASSIVE_WS_URL", "wss://socket.massive.com/stocks".to_owned(), "ws:// or wss:// address"),
+        rest_url: vars.read("MASSIVE_REST_URL", "https://api.massive.com".to_owned(), "http:// or https:// address"),
         key: vars.require_secret("MASSIVE_API_KEY", "the API key of your Massive (formerly Polygon) account"),
         symbols,
         symbols_max: symbols_max(vars, "MASSIVE_SYMBOLS_MAX"),

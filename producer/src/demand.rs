@@ -23,8 +23,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(20);
 pub struct Wish {
     /// The symbol.
     pub symbol: Symbol,
-    /// Grows with each gateway that begins to want it, so that each can be told what cannot be had.
-    pub asked: u32,
+    /// The number of the last time that a gateway began to want it, counted over all symbols, so that each can be told what cannot be had.
+    pub asked: u64,
     /// Nobody wants it any more; it is kept while there is room, in case somebody comes back.
     pub idle: bool,
 }
@@ -45,7 +45,8 @@ pub struct Demand {
     grace: Duration,
     gateways: HashMap<String, Gateway>,
     wanted: HashMap<Symbol, Wanted>,
-    arrivals: u64,
+    /// How often a gateway began to want something.
+    asked: u64,
 }
 
 #[derive(Debug)]
@@ -58,9 +59,9 @@ struct Gateway {
 struct Wanted {
     /// How many gateways want it; 0 while it lives in its grace time.
     gateways: usize,
-    /// Its number in the order of arrival.
-    arrival: u64,
-    asked: u32,
+    /// The first and the last time that a gateway asked for it.
+    first_asked: u64,
+    asked: u64,
     idle_since: Option<Instant>,
 }
 
@@ -68,7 +69,7 @@ impl Demand {
     /// Nobody heard yet. `always`: symbols that are wanted whoever asks; `grace`: how long a symbol is kept that nobody wants any more.
     #[must_use]
     pub fn new(always: Vec<Symbol>, grace: Duration) -> Self {
-        Self { always, grace, gateways: HashMap::new(), wanted: HashMap::new(), arrivals: 0 }
+        Self { always, grace, gateways: HashMap::new(), wanted: HashMap::new(), asked: 0 }
     }
 
     /// A gateway says what all its clients want: the whole set, empty when it stops.
@@ -86,13 +87,12 @@ impl Demand {
     }
 
     fn ask(&mut self, symbol: Symbol) {
-        let arrivals = &mut self.arrivals;
-        let wanted = self.wanted.entry(symbol).or_insert_with(|| {
-            *arrivals += 1;
-            Wanted { gateways: 0, arrival: *arrivals, asked: 0, idle_since: None }
-        });
+        self.asked += 1;
+        let asked = self.asked;
+        let new = Wanted { gateways: 0, first_asked: asked, asked, idle_since: None };
+        let wanted = self.wanted.entry(symbol).or_insert(new);
         wanted.gateways += 1;
-        wanted.asked = wanted.asked.wrapping_add(1);
+        wanted.asked = asked;
         wanted.idle_since = None;
     }
 
@@ -135,7 +135,7 @@ impl Demand {
         let asked = |symbol| self.wanted.get(symbol).map_or(0, |wanted| wanted.asked);
         let first = self.always.iter().map(|symbol| Wish { symbol: *symbol, asked: asked(symbol), idle: false });
         let mut others: Vec<_> = self.wanted.iter().filter(|(symbol, _)| !self.always.contains(symbol)).collect();
-        others.sort_unstable_by_key(|(_, wanted)| (Reverse(wanted.gateways), wanted.arrival));
+        others.sort_unstable_by_key(|(_, wanted)| (Reverse(wanted.gateways), wanted.first_asked));
         let others = others.into_iter().map(|(&symbol, Wanted { asked, idle_since, .. })| Wish {
             symbol,
             asked: *asked,
@@ -201,7 +201,7 @@ mod tests {
         demand.hear(now, "c", set(&["NVDA"]));
         assert_eq!(wishes(&demand), ["AAPL", "SPY", "NVDA", "TSLA"], "two gateways outweigh one");
         let asked: Vec<_> = demand.wishes().iter().map(|wish| wish.asked).collect();
-        assert_eq!(asked, [1, 0, 2, 1]);
+        assert_eq!(asked, [1, 0, 4, 2]);
     }
 
     #[test]

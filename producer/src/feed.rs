@@ -35,6 +35,12 @@ impl Feed {
         }
     }
 
+    /// Whether its history has the trades of today, so that gaps can be healed.
+    #[must_use]
+    pub const fn keeps_trades(self) -> bool {
+        !matches!(self, Self::Finnhub)
+    }
+
     /// The same name as text.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -90,6 +90,12 @@ pub struct Millis(pub i64);
 impl Millis {
     const MIN: i64 = 100_000_000_000;
 
+    /// `None` where it is no time in Unix milliseconds.
+    #[must_use]
+    pub fn new(ms: i64) -> Option<Self> {
+        (Self::MIN..=i64::MAX / NS_PER_MS).contains(&ms).then_some(Self(ms))
+    }
+
     /// In Unix nanoseconds.
     #[must_use]
     pub fn ns(self) -> i64 {
@@ -100,8 +106,7 @@ impl Millis {
 impl<'de> Deserialize<'de> for Millis {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let ms = i64::deserialize(deserializer)?;
-        let valid = (Self::MIN..=i64::MAX / NS_PER_MS).contains(&ms);
-        valid.then_some(Self(ms)).ok_or_else(|| de::Error::custom(format_args!("{ms} is no time in Unix milliseconds")))
+        Self::new(ms).ok_or_else(|| de::Error::custom(format_args!("{ms} is no time in Unix milliseconds")))
     }
 }
 

@@ -50,10 +50,16 @@ impl Gaps {
     /// history, whose gaps stay.
     #[must_use]
     pub fn resume(feed: Feed, journal: &Journal, herald: Herald, heal: Option<mpsc::Sender<Gap>>) -> Self {
-        let open = journal.gaps(feed).into_iter().find(|gap| gap.to.is_none());
+        let unhealed = journal.gaps(feed);
+        let safe_ns = journal.safe_ns(feed);
+        let goes_on = |gap: &&Gap| gap.to.is_none() || Some(gap.from) == safe_ns.map(|ns| ns.div_euclid(NS_PER_MS));
+        // Nothing that came after it was safe: whether it had an end or not, the same outage goes on.
+        let open = unhealed.iter().find(goes_on).map(|gap| Gap { to: None, ..gap.clone() });
         let mut gaps = Self { feed, herald, heal, open };
-        if let (None, Some(safe_ns)) = (&gaps.open, journal.safe_ns(feed)) {
-            gaps.begin(safe_ns, "the producer was not running");
+        match (&gaps.open, safe_ns) {
+            (Some(gap), _) => journal.note(gap),
+            (None, Some(safe_ns)) => gaps.begin(safe_ns, "the producer was not running"),
+            (None, None) => {} // the first run
         }
         gaps
     }
@@ -79,9 +85,84 @@ impl Gaps {
     }
 
     fn begin(&mut self, from_ns: i64, cause: &str) {
-        let gap = Gap::open(&self.feed.source(), from_ns.div_euclid(NS_PER_MS), cause);
+        let from = from_ns.div_euclid(NS_PER_MS);
+        // A gap is known by its start, so another one, although nothing was safe in between, begins a millisecond later.
+        let taken = self.herald.journal.last_gap(self.feed) == Some(from);
+        let stays =
+            if self.feed.keeps_trades() { "" } else { "; this feed has no history of trades, so the gap stays" };
+        let gap = Gap::open(&self.feed.source(), from + i64::from(taken), format!("{cause}{stays}"));
         metrics::counter!("producer_gaps_total").increment(1);
         self.herald.announce(&gap);
         self.open = Some(gap);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use service::redis::RedisConfig;
+    use service::{Health, Vars};
+
+    use super::*;
+
+    /// Gaps as a run finds them that has this journal, and what it announced by then.
+    fn resumed(journal: &Journal) -> (Gaps, Vec<Gap>) {
+        let redis = Vars::from_pairs(&[]).load(RedisConfig::from_vars).unwrap();
+        let (hot, _) = Hot::new(redis, Health::new("test").part("redis"));
+        let herald = Herald::new(hot.clone(), Cold::default(), journal.clone());
+        let (heal, _) = mpsc::channel(1);
+        let gaps = Gaps::resume(Feed::Alpaca, journal, herald, Some(heal));
+        let announced = hot.queued().iter().map(|record| Gap::decode(&record.json).unwrap()).collect();
+        (gaps, announced)
+    }
+
+    fn journal(folder: &tempfile::TempDir, safe_ms: i64) -> Journal {
+        let journal = Journal::open(folder.path().join("journal.json")).unwrap();
+        journal.advance(Feed::Alpaca, safe_ms * NS_PER_MS + 5, []);
+        journal
+    }
+
+    fn gap(from: i64, to: Option<i64>) -> Gap {
+        Gap { to, ..Gap::open(&Feed::Alpaca.source(), from, "cut") }
+    }
+
+    #[test]
+    fn time_that_no_run_has_seen_is_a_gap() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = journal(&folder, 100);
+        let (gaps, announced) = resumed(&journal);
+        assert_eq!(gaps.open.map(|gap| (gap.from, gap.cause)), Some((100, "the producer was not running".to_owned())));
+        assert_eq!(announced.len(), 1);
+    }
+
+    #[test]
+    fn an_outage_in_which_the_producer_dies_goes_on_and_is_not_announced_twice() {
+        for to in [None, Some(120)] {
+            let folder = tempfile::tempdir().unwrap();
+            let journal = journal(&folder, 100);
+            journal.note(&gap(100, to));
+            let (gaps, announced) = resumed(&journal);
+            assert_eq!(gaps.open, Some(gap(100, None)), "it keeps its start and its first cause");
+            assert_eq!((announced.len(), journal.gaps(Feed::Alpaca)), (0, vec![gap(100, None)]));
+        }
+    }
+
+    #[test]
+    fn an_outage_after_a_healed_one_is_another_even_where_nothing_was_safe_in_between() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = journal(&folder, 100);
+        journal.note(&gap(100, None));
+        journal.note(&Gap { healed_at: Some(200), ..gap(100, Some(120)) });
+        let (gaps, announced) = resumed(&journal);
+        assert_eq!((gaps.open.map(|gap| gap.from), announced.len()), (Some(101), 1));
+    }
+
+    #[test]
+    fn an_ended_gap_of_long_ago_waits_for_its_healing_and_is_no_part_of_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = journal(&folder, 500);
+        journal.note(&gap(100, Some(120)));
+        let (gaps, _) = resumed(&journal);
+        assert_eq!(gaps.open.map(|gap| gap.from), Some(500));
+        assert_eq!(journal.gaps(Feed::Alpaca).len(), 2);
     }
 }

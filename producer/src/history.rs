@@ -9,13 +9,13 @@ use market::Symbol;
 use service::CancellationToken;
 use tokio::time::sleep;
 
-use crate::alpaca::rest::{History, Pages, Rest};
+use crate::archive::Archive;
 use crate::backfill::encode;
 use crate::cold::Cold;
 use crate::demand::Watched;
-use crate::feed::Feed;
 use crate::journal::Journal;
 use crate::record::Encoded;
+use crate::rest::Kind;
 
 /// Symbols that are given a past; with more, only the first ones, because a whole market's would take hours.
 const SYMBOLS_MAX: usize = 500;
@@ -28,7 +28,7 @@ const NS_PER_DAY: i64 = 86_400_000_000_000;
 /// The task that fetches pasts.
 pub struct PastBars {
     /// History of the feed.
-    pub rest: Rest,
+    pub archive: Archive,
     /// How many days back; 0 fetches nothing.
     pub days: u32,
     /// What is wanted: a quiet symbol needs a past too.
@@ -50,7 +50,7 @@ impl PastBars {
             loop {
                 let wishes = self.wanted.latest().unwrap_or_default();
                 let wanted: Vec<Symbol> = wishes.iter().map(|wish| wish.symbol).collect();
-                let symbols = self.journal.symbols_without_past(Feed::Alpaca, &wanted, SYMBOLS_MAX);
+                let symbols = self.journal.symbols_without_past(self.archive.feed(), &wanted, SYMBOLS_MAX);
                 let wait = match self.fetch(&symbols).await {
                     Ok(()) => LOOK_INTERVAL,
                     Err(error) => {
@@ -70,9 +70,11 @@ impl PastBars {
     }
 
     async fn fetch(&self, symbols: &[Symbol]) -> anyhow::Result<()> {
-        let Some(now_ns) = self.journal.safe_ns(Feed::Alpaca).filter(|_| !symbols.is_empty()) else { return Ok(()) };
+        let Some(now_ns) = self.journal.safe_ns(self.archive.feed()).filter(|_| !symbols.is_empty()) else {
+            return Ok(());
+        };
         let start_ns = now_ns.saturating_sub(i64::from(self.days) * NS_PER_DAY);
-        let mut pages = Pages::new(&self.rest, History::Bars, symbols, (start_ns, now_ns))?;
+        let mut pages = self.archive.pages(Kind::Bars, symbols, (start_ns, now_ns))?;
         let mut bars = 0;
         while let Some(events) = pages.next().await? {
             let mut records: Vec<Encoded> = events.into_iter().filter_map(encode).collect();
@@ -81,7 +83,7 @@ impl PastBars {
             self.cold.accept(&mut records);
         }
         tracing::info!(symbols = symbols.len(), bars, days = self.days, "fetched the past");
-        self.journal.note_past(Feed::Alpaca, symbols);
+        self.journal.note_past(self.archive.feed(), symbols);
         Ok(())
     }
 }

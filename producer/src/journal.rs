@@ -39,6 +39,8 @@ struct Memory {
 struct Known {
     /// Feed time of the newest record that is safe, Unix nanoseconds.
     safe_ns: Option<i64>,
+    /// Start of the last gap, Unix milliseconds.
+    last_gap: Option<i64>,
     /// Symbols that had records: what to ask for where the subscription is `*`.
     symbols: BTreeSet<String>,
     /// Those of them whose bars from before the first record were fetched.
@@ -111,6 +113,12 @@ impl Journal {
         self.save(&memory);
     }
 
+    /// When the last gap began, healed or not: Unix milliseconds.
+    #[must_use]
+    pub fn last_gap(&self, feed: Feed) -> Option<i64> {
+        self.lock().feeds.get(feed.name())?.last_gap
+    }
+
     /// A feed's gaps that are not healed, oldest first.
     #[must_use]
     pub fn gaps(&self, feed: Feed) -> Vec<Gap> {
@@ -135,6 +143,7 @@ impl Journal {
         if gap.healed_at.is_some() {
             memory.gaps.remove(&key(gap));
         } else {
+            memory.feeds.entry(gap.source.clone()).or_default().last_gap = Some(gap.from);
             memory.gaps.insert(key(gap), gap.clone());
         }
         self.save(&memory);

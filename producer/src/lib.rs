@@ -3,9 +3,10 @@
 //! One record's way: [`connection`] reads a frame from the socket, the feed's [`feed::Protocol`] ([`alpaca`], [`finnhub`], [`massive`])
 //! takes it apart ([`raw`]) and makes [`event::Event`]s of it, [`fanout`] gives each record its place ([`positions`]), encodes it once
 //! ([`record`]) and hands the same bytes to [`hot`] (Redis) and [`cold`] (Kafka). An outage becomes a gap ([`gaps`]), which [`backfill`] heals from the
-//! REST history; [`journal`] is what survives a crash. What clients of the gateways want, [`demand`] brings to the connections. [`tools`] are the subcommands for people.
+//! REST history ([`archive`]); [`journal`] is what survives a crash. What clients of the gateways want, [`demand`] brings to the connections. [`tools`] are the subcommands for people.
 
 pub mod alpaca;
+pub mod archive;
 pub mod backfill;
 pub mod bars;
 pub mod cold;
@@ -28,10 +29,12 @@ pub mod outlet;
 pub mod positions;
 pub mod raw;
 pub mod record;
+pub mod rest;
 pub mod revisions;
 pub mod time;
 pub mod tools;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -44,8 +47,6 @@ use tokio::sync::{mpsc, watch};
 
 pub use config::Config;
 
-use crate::alpaca::AlpacaSettings;
-use crate::alpaca::rest::Rest;
 use crate::backfill::Backfill;
 use crate::cold::Cold;
 use crate::cold::spool::Spool;
@@ -108,36 +109,49 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     };
 
     let herald = Herald::new(hot.clone(), cold.clone(), journal.clone());
-    let (heal, gaps_to_heal) = mpsc::channel(GAPS_MAX);
-    let alpaca = config.feeds.iter().find_map(|feed| match feed {
-        FeedSettings::Alpaca(settings) => Some(settings.clone()),
-        _ => None,
-    });
-    if let Some(AlpacaSettings { url, key, secret, rest_url, .. }) = alpaca {
-        let rest = Rest::new(&rest_url, &url, key, secret)?;
-        let past = PastBars {
-            rest: rest.clone(),
-            days: config.past_days,
-            wanted: wanted.clone(),
-            cold: cold.clone(),
-            journal: journal.clone(),
-        };
-        tasks.spawn("past", past.run(stopping.clone()));
+    let (heal, gaps_to_heal): (HashMap<_, _>, Vec<_>) = config
+        .feeds
+        .iter()
+        .map(|settings| {
+            let (heal, gaps) = mpsc::channel(GAPS_MAX);
+            ((settings.feed(), heal), (settings, gaps))
+        })
+        .unzip();
+    // First the account of gaps, then their healing: a gap of the last run may go on.
+    let paths = Paths {
+        positions: Positions::new(epoch_now()),
+        hot,
+        cold: cold.clone(),
+        journal: journal.clone(),
+        herald: herald.clone(),
+        wanted: wanted.clone(),
+        heal,
+    };
+    feeds::spawn(&config.feeds, &paths, &health, &mut tasks, &stopping);
+    for (settings, gaps) in gaps_to_heal {
+        let (feed, archive) = (settings.feed(), settings.archive()?);
+        if feed.keeps_trades() {
+            let past = PastBars {
+                archive: archive.clone(),
+                days: config.past_days,
+                wanted: wanted.clone(),
+                cold: cold.clone(),
+                journal: journal.clone(),
+            };
+            tasks.spawn("past", past.run(stopping.clone()));
+        }
         let backfill = Backfill {
-            rest,
+            archive,
             wanted: wanted.clone(),
-            wanted_before,
+            wanted_before: wanted_before.clone(),
             settings: config.backfill,
             cold: cold.clone(),
             herald: herald.clone(),
             journal: journal.clone(),
-            part: health.part("backfill"),
+            part: health.part(feeds::backfill_name(feed)),
         };
-        tasks.spawn("backfill", backfill.run(gaps_to_heal, stopping.clone()));
+        tasks.spawn(feeds::backfill_name(feed), backfill.run(gaps, stopping.clone()));
     }
-
-    let paths = Paths { positions: Positions::new(epoch_now()), hot, cold, journal, herald, wanted, heal };
-    feeds::spawn(&config.feeds, &paths, &health, &mut tasks, &stopping);
     tasks.spawn("health", ops::serve(config.ops, health, metrics, stopping));
     tasks.run(DRAIN_MAX).await
 }

@@ -1,11 +1,12 @@
 //! Massive's stock stream, formerly Polygon's.
 //!
 //! [`protocol`] is the conversation; [`frame`] takes a frame apart; [`element`] turns one element into an event; [`codes`] holds the
-//! tables of exchanges and tapes.
+//! tables of exchanges and tapes; [`rest`] reads the history.
 
 pub mod codes;
 pub mod element;
 pub mod frame;
 pub mod protocol;
+pub mod rest;
 
 pub use protocol::{Massive, MassiveSettings};

@@ -1,17 +1,14 @@
 //! Alpaca's REST history: what the stream sent while nobody listened.
 
-use std::time::Duration;
-
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
 use market::Symbol;
-use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use service::{Backoff, Secret};
-use tokio::time::sleep;
+use service::Secret;
 
 use crate::event::{Event, Skip};
+use crate::rest::{Client, Kind, Span};
 
 use super::element::{rest_bar, rest_trade};
 
@@ -19,31 +16,8 @@ use super::element::{rest_bar, rest_trade};
 const PAGE_MAX: &str = "10000";
 /// Symbols in one request: the address must not grow without bound.
 const SYMBOLS_MAX: usize = 200;
-/// How often a page is tried before the fetch is given up for now.
-const ATTEMPTS: u32 = 8;
-/// A page that takes longer than this is tried again.
-const PAGE_TIME_MAX: Duration = Duration::from_secs(30);
-
 /// Feeds that the history knows by the name they have in the stream's address.
 const FEEDS: [&str; 4] = ["iex", "sip", "otc", "boats"];
-
-/// Kinds of history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum History {
-    /// Every trade.
-    Trades,
-    /// One-minute bars.
-    Bars,
-}
-
-impl History {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Trades => "trades",
-            Self::Bars => "bars",
-        }
-    }
-}
 
 /// A client of `/v2/stocks/trades` and `/v2/stocks/bars`.
 #[derive(Clone, Debug)]
@@ -69,51 +43,26 @@ impl Rest {
     /// # Errors
     /// Where no HTTP client can be made.
     pub fn new(base_url: &str, stream_url: &str, key: Secret, secret: Secret) -> anyhow::Result<Self> {
-        let client = Client::builder().timeout(PAGE_TIME_MAX).build().context("cannot make an HTTP client")?;
+        let client = Client::new()?;
         let last = stream_url.rsplit('/').next().unwrap_or_default();
         let feed = FEEDS.contains(&last).then(|| last.to_owned());
         Ok(Self { client, base_url: base_url.trim_end_matches('/').to_owned(), feed, key, secret })
     }
 
-    /// One page, tried again after a rate limit, a server fault or a lost connection.
-    async fn fetch_page(&self, history: History, query: &[(&'static str, String)]) -> anyhow::Result<Vec<u8>> {
-        let url = format!("{}/v2/stocks/{}", self.base_url, history.name());
-        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
-        loop {
-            let answer = self
-                .client
-                .get(&url)
-                .header("APCA-API-KEY-ID", self.key.expose())
-                .header("APCA-API-SECRET-KEY", self.secret.expose())
-                .query(query)
-                .send()
-                .await;
-            let (wait, problem) = match answer {
-                Ok(response) if response.status().is_success() => match response.bytes().await {
-                    Ok(body) => return Ok(body.to_vec()),
-                    Err(error) => (None, error.to_string()),
-                },
-                Ok(response) if response.status() == StatusCode::TOO_MANY_REQUESTS => {
-                    (until_reset(&response), "rate limit".to_owned())
-                }
-                Ok(response) if response.status().is_server_error() => (None, response.status().to_string()),
-                Ok(response) => bail!(refusal(&url, response).await),
-                Err(error) => (None, error.to_string()),
-            };
-            if backoff.failures() >= ATTEMPTS {
-                bail!("{url} did not answer after {ATTEMPTS} attempts: {problem}");
-            }
-            let wait = wait.unwrap_or_default().max(backoff.next_wait(&mut rand::rng()));
-            tracing::warn!(url, problem, wait_ms = wait.as_millis(), "history page failed; trying again");
-            sleep(wait).await;
-        }
+    async fn fetch_page(&self, kind: Kind, query: &[Parameter]) -> anyhow::Result<Vec<u8>> {
+        let url = format!("{}/v2/stocks/{}", self.base_url, kind.name());
+        let finish = |request: reqwest::RequestBuilder| {
+            let request = request.header("APCA-API-KEY-ID", self.key.expose());
+            request.header("APCA-API-SECRET-KEY", self.secret.expose()).query(query)
+        };
+        self.client.ask(&url, finish).await?.body(&url, "check the keys, the plan and ALPACA_DATA_REST_URL")
     }
 }
 
 /// Pages of one kind of history, for any number of symbols.
 pub struct Pages<'a> {
     rest: &'a Rest,
-    history: History,
+    kind: Kind,
     /// Symbols that were not asked for yet, in chunks that fit a request.
     chunks: std::slice::Chunks<'a, Symbol>,
     /// Parameters of the request under way without its token, and the token of its next page.
@@ -128,15 +77,10 @@ impl<'a> Pages<'a> {
     ///
     /// # Errors
     /// Where a time cannot be written down.
-    pub fn new(
-        rest: &'a Rest,
-        history: History,
-        symbols: &'a [Symbol],
-        (start_ns, end_ns): (i64, i64),
-    ) -> anyhow::Result<Self> {
+    pub fn new(rest: &'a Rest, kind: Kind, symbols: &'a [Symbol], (start_ns, end_ns): Span) -> anyhow::Result<Self> {
         let time = |ns: i64| Timestamp::from_nanosecond(i128::from(ns)).map(|time| time.to_string());
         let range = [("start", time(start_ns)?), ("end", time(end_ns)?)];
-        Ok(Self { rest, history, chunks: symbols.chunks(SYMBOLS_MAX), request: None, range })
+        Ok(Self { rest, kind, chunks: symbols.chunks(SYMBOLS_MAX), request: None, range })
     }
 
     /// The next page's records; `None` after the last page. A page may be empty.
@@ -153,18 +97,18 @@ impl<'a> Pages<'a> {
         };
         let parameters = query.len();
         query.extend(token.clone().map(|token| ("page_token", token)));
-        let body = self.rest.fetch_page(self.history, &query).await?;
+        let body = self.rest.fetch_page(self.kind, &query).await?;
         query.truncate(parameters);
-        let name = self.history.name();
+        let name = self.kind.name();
         let page: Page<'_> = serde_json::from_slice(&body)
             .with_context(|| format!("Alpaca's history of {name} is not the documented JSON"))?;
         if let Some(next) = page.next_page_token {
             ensure!(Some(&next) != token.as_ref(), "Alpaca's history of {name} sends the same page token twice");
             self.request = Some((query, Some(next)));
         }
-        let decode = match self.history {
-            History::Trades => rest_trade,
-            History::Bars => rest_bar,
+        let decode = match self.kind {
+            Kind::Trades => rest_trade,
+            Kind::Bars => rest_bar,
         };
         let records = page.trades.into_iter().flatten().flat_map(|(symbol, records)| {
             records.into_iter().map(move |raw| decode(&symbol, raw.get()).unwrap_or_else(Event::Skipped))
@@ -177,28 +121,11 @@ impl<'a> Pages<'a> {
         let mut query = vec![("symbols", names.join(",")), ("limit", PAGE_MAX.to_owned())];
         query.extend(self.range.iter().cloned());
         query.extend(self.rest.feed.clone().map(|feed| ("feed", feed)));
-        if self.history == History::Bars {
+        if self.kind == Kind::Bars {
             query.push(("timeframe", "1Min".to_owned()));
         }
         query
     }
-}
-
-/// How long `X-RateLimit-Reset` (Unix seconds) says to wait, at most a minute.
-fn until_reset(response: &Response) -> Option<Duration> {
-    let reset: i64 = response.headers().get("X-RateLimit-Reset")?.to_str().ok()?.parse().ok()?;
-    let seconds = reset.saturating_sub(Timestamp::now().as_second()).clamp(0, 60);
-    Some(Duration::from_secs(u64::try_from(seconds).ok()?))
-}
-
-async fn refusal(url: &str, response: Response) -> String {
-    let status = response.status();
-    let body = response.text().await.unwrap_or_default();
-    let message = serde_json::from_str::<serde_json::Value>(&body)
-        .ok()
-        .and_then(|body| Some(body.get("message")?.as_str()?.to_owned()))
-        .unwrap_or_default();
-    format!("{url} answers HTTP {status} ({message}): check the keys, the plan and ALPACA_DATA_REST_URL")
 }
 
 /// A trade that REST marks as void must not be stored as if it held.

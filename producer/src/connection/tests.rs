@@ -89,12 +89,19 @@ fn alpaca() -> FeedSettings {
 
 fn finnhub() -> FeedSettings {
     let url = "ws://script".to_owned();
-    FeedSettings::Finnhub(FinnhubSettings { url, key: Secret::new("swordfish"), symbols: symbols(), symbols_max: None })
+    FeedSettings::Finnhub(FinnhubSettings {
+        url,
+        rest_url: String::new(),
+        key: Secret::new("swordfish"),
+        symbols: symbols(),
+        symbols_max: None,
+    })
 }
 
 fn massive() -> FeedSettings {
     FeedSettings::Massive(MassiveSettings {
         url: "ws://script".to_owned(),
+        rest_url: String::new(),
         key: Secret::new("k"),
         symbols: Some(symbols()),
         symbols_max: None,

@@ -23,6 +23,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(150);
 pub struct FinnhubSettings {
     /// Stream address without the key, e.g. `wss://ws.finnhub.io`.
     pub url: String,
+    /// REST history, e.g. `https://finnhub.io/api/v1`.
+    pub rest_url: String,
     /// API key.
     pub key: Secret,
     /// Symbols, the important ones first: a plan takes only so many.
@@ -146,6 +148,7 @@ mod tests {
         let symbols = (0..symbols).map(|at| Symbol::new(&format!("S{at}")).unwrap()).collect();
         Finnhub::new(FinnhubSettings {
             url: "wss://ws.finnhub.io".to_owned(),
+            rest_url: String::new(),
             key: Secret::new("swordfish"),
             symbols,
             symbols_max: None,

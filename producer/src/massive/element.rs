@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use compact_str::{CompactString, format_compact};
 use market::record::TRADE_ID_BYTES_MAX;
-use market::{Bar, Quote, Reject, Side, Source, Symbol, Timeframe, Trade};
+use market::{Bar, NS_PER_MS, Quote, Reject, Side, Source, Symbol, Timeframe, Trade};
 use serde::Deserialize;
 
 use crate::event::{self, Event, Skip};
@@ -102,6 +102,85 @@ impl WireTrade<'_> {
             source: Source::massive(),
         };
         Ok(Event::Trade(trade.checked()?))
+    }
+}
+
+/// Reads a trade of the REST history, which names its fields in full and tells nanoseconds. The stream tells milliseconds: only cut to
+/// those both are one trade. A trade that was corrected or cancelled since then is [`Event::Other`].
+///
+/// # Errors
+/// Why it is none.
+pub fn rest_trade(symbol: &str, raw: &str) -> Result<Event, Skip> {
+    let wire: RestTrade<'_> = Json(raw).parse()?;
+    if !matches!(wire.correction, None | Some(0 | HOLDS)) {
+        return Ok(Event::Other("void_trade"));
+    }
+    let time = Millis::new(wire.sip_timestamp.div_euclid(NS_PER_MS));
+    let stream = WireTrade {
+        symbol: Cow::Borrowed(symbol),
+        id: wire.id,
+        exchange: wire.exchange,
+        price: wire.price,
+        size: wire.size,
+        decimal_size: wire.decimal_size,
+        conditions: wire.conditions,
+        time: time.ok_or_else(|| Skip::Field("`sip_timestamp` is no time in Unix nanoseconds".to_owned()))?,
+        tape: wire.tape,
+        facility: wire.trf_id,
+    };
+    stream.into_event()
+}
+
+/// The correction indicator of a trade that took the place of another: it holds.
+const HOLDS: u64 = 12;
+
+#[derive(Deserialize)]
+struct RestTrade<'a> {
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
+    exchange: Option<u64>,
+    price: f64,
+    size: Option<f64>,
+    decimal_size: Option<Decimal>,
+    conditions: Option<Numbers>,
+    correction: Option<u64>,
+    sip_timestamp: i64,
+    tape: Option<u64>,
+    trf_id: Option<u64>,
+}
+
+/// Reads a minute bar of the REST history: what the market settled on, so newer than the first version that the stream sent.
+///
+/// # Errors
+/// Why it is none.
+pub fn rest_bar(symbol: &str, raw: &str) -> Result<Event, Skip> {
+    #[derive(Deserialize)]
+    struct RestBar {
+        t: Millis,
+        o: f64,
+        h: f64,
+        l: f64,
+        c: f64,
+        v: f64,
+        vw: Option<f64>,
+        n: Option<u64>,
+    }
+    let RestBar { t, o, h, l, c, v, vw, n } = Json(raw).parse()?;
+    let symbol = Cow::Borrowed(symbol);
+    let wire = WireBar {
+        symbol,
+        open: o,
+        high: h,
+        low: l,
+        close: c,
+        volume: Some(v),
+        decimal_volume: None,
+        vwap: vw,
+        start: t,
+    };
+    match wire.into_event()? {
+        Event::Bar(bar) => Ok(Event::Bar(Bar { trade_count: n, revision: 1, ..bar })),
+        other => Ok(other),
     }
 }
 
@@ -250,6 +329,31 @@ mod tests {
             Event::Trade(trade) => trade,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_trade_of_the_history_is_the_one_that_the_stream_sent() {
+        let live = event(
+            r#"{"ev":"T","sym":"MSFT","x":4,"i":"12345","z":3,"p":114.125,"s":100,"c":[0,12],"t":1536036818784,"trfi":201}"#,
+        );
+        let past = r#"{"conditions":[0,12],"exchange":4,"id":"12345","participant_timestamp":1536036818783111111,
+            "price":114.125,"sequence_number":7,"sip_timestamp":1536036818784222333,"size":100,"tape":3,"trf_id":201"#;
+        assert_eq!(rest_trade("MSFT", &format!("{past}}}")), Ok(live.clone()));
+        assert_eq!(rest_trade("MSFT", &format!(r#"{past},"correction":12}}"#)), Ok(live));
+        for void in [1, 7, 8] {
+            let raw = format!(r#"{past},"correction":{void}}}"#);
+            assert_eq!(rest_trade("MSFT", &raw), Ok(Event::Other("void_trade")));
+        }
+        assert!(rest_trade("MSFT", r#"{"price":1,"size":1,"sip_timestamp":5}"#).is_err());
+        assert!(rest_trade("MSFT", r#"{"price":1,"size":1}"#).is_err());
+    }
+
+    #[test]
+    fn a_bar_of_the_history_counts_its_trades() {
+        let raw = r#"{"v":4110,"vw":0.4488,"o":0.4488,"c":0.4486,"h":0.4489,"l":0.4486,"t":1610144640000,"n":12}"#;
+        let Ok(Event::Bar(bar)) = rest_bar("GTE", raw) else { panic!("no bar") };
+        assert_eq!((bar.start_ms, bar.volume, bar.trade_count), (1_610_144_640_000, 4110.0, Some(12)));
+        assert!(rest_bar("GTE", &raw.replace("1610144640000", "1610144640001")).is_err(), "not a minute's start");
     }
 
     #[test]

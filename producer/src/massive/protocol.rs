@@ -33,6 +33,8 @@ const PROBE_SYMBOL: &str = "ZVZZT";
 pub struct MassiveSettings {
     /// Stream address, e.g. `wss://socket.massive.com/stocks`.
     pub url: String,
+    /// REST history, e.g. `https://api.massive.com`.
+    pub rest_url: String,
     /// API key.
     pub key: Secret,
     /// Symbols; `None` asks for all (`*`).
@@ -300,6 +302,7 @@ mod tests {
     fn massive(symbols: Option<&[&str]>) -> Massive {
         Massive::new(MassiveSettings {
             url: "wss://socket.massive.com/stocks".to_owned(),
+            rest_url: String::new(),
             key: Secret::new("k"),
             symbols: symbols.map(|all| all.iter().map(|text| Symbol::new(text).unwrap()).collect()),
             symbols_max: None,

@@ -1,0 +1,123 @@
+//! The REST histories of Massive and Finnhub against a server that speaks like them.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use market::Symbol;
+use producer::event::Event;
+use producer::rest::Kind;
+use producer::{archive::Archive, finnhub, massive};
+use service::Secret;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+/// A server that gives these answers one after the other; returns its address and what it was asked.
+async fn server(answers: Vec<(u16, String)>) -> (String, tokio::task::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let own = address.clone();
+    let asked = tokio::spawn(async move {
+        let mut asked = Vec::new();
+        for (status, body) in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(stream.read_u8().await.unwrap());
+            }
+            asked.push(String::from_utf8(request).unwrap());
+            let body = body.replace("{server}", &own);
+            let head = format!("HTTP/1.1 {status} -\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        }
+        asked
+    });
+    (address, asked)
+}
+
+fn symbols(names: &[&str]) -> Vec<Symbol> {
+    names.iter().map(|name| Symbol::new(name).unwrap()).collect()
+}
+
+/// Feed time of one minute in 2018, Unix nanoseconds.
+const SPAN: (i64, i64) = (1_536_036_780_000_000_000, 1_536_036_840_000_000_000);
+
+async fn all(archive: &Archive, kind: Kind, symbols: &[Symbol]) -> anyhow::Result<Vec<Event>> {
+    let mut pages = archive.pages(kind, symbols, SPAN)?;
+    let mut events = Vec::new();
+    while let Some(page) = pages.next().await? {
+        events.extend(page);
+    }
+    Ok(events)
+}
+
+fn massive(address: &str) -> Archive {
+    Archive::Massive(massive::rest::Rest::new(address, Secret::new("swordfish")).unwrap())
+}
+
+#[tokio::test]
+async fn massives_trades_come_page_by_page_symbol_by_symbol_and_the_key_stays_in_a_header() {
+    let trade = |id: u32| {
+        format!(r#"{{"id":"{id}","exchange":12,"price":1,"size":2,"sip_timestamp":1536036818784222333,"tape":3}}"#)
+    };
+    let first =
+        format!(r#"{{"status":"OK","results":[{},7],"next_url":"{{server}}/v3/trades/BRK.B?cursor=c"}}"#, trade(1));
+    let second = format!(r#"{{"status":"OK","results":[{}]}}"#, trade(2));
+    let nothing = r#"{"status":"OK","request_id":"r"}"#.to_owned();
+    let busy = (503, String::new());
+    let (address, asked) = server(vec![busy, (200, first), (200, second), (200, nothing)]).await;
+    let events = all(&massive(&address), Kind::Trades, &symbols(&["BRK.B", "AAPL"])).await.unwrap();
+    let ids = events.iter().filter_map(|event| match event {
+        Event::Trade(trade) => Some((trade.symbol.to_string(), trade.trade_id.clone().unwrap().to_string())),
+        _ => None,
+    });
+    assert_eq!(ids.collect::<Vec<_>>(), [("BRK.B".to_owned(), "1".to_owned()), ("BRK.B".to_owned(), "2".to_owned())]);
+    assert!(matches!(events[1], Event::Skipped(_)), "one bad record is one skip");
+    let asked = asked.await.unwrap();
+    assert_eq!(asked[0], asked[1], "a busy server is asked again");
+    let line = "GET /v3/trades/BRK.B?timestamp.gte=1536036780000000000&timestamp.lte=1536036840000000000&order=asc&limit=50000 ";
+    assert!(asked[1].starts_with(line), "{}", asked[1]);
+    assert!(asked[2].starts_with("GET /v3/trades/BRK.B?cursor=c "), "{}", asked[2]);
+    assert!(asked[3].starts_with("GET /v3/trades/AAPL?"), "{}", asked[3]);
+    for request in asked {
+        let (line, headers) = request.split_once("\r\n").unwrap();
+        assert!(!line.contains("swordfish") && headers.contains("Bearer swordfish"), "{request}");
+    }
+}
+
+#[tokio::test]
+async fn massives_bars_are_asked_for_in_milliseconds_and_unadjusted() {
+    let bar =
+        r#"{"results":[{"v":4110,"vw":0.4488,"o":0.4488,"c":0.4486,"h":0.4489,"l":0.4486,"t":1536036780000,"n":12}]}"#;
+    let (address, asked) = server(vec![(200, bar.to_owned())]).await;
+    let events = all(&massive(&address), Kind::Bars, &symbols(&["GTE"])).await.unwrap();
+    assert!(matches!(events.as_slice(), [Event::Bar(bar)] if bar.trade_count == Some(12)), "{events:?}");
+    let line =
+        "GET /v2/aggs/ticker/GTE/range/1/minute/1536036780000/1536036840000?adjusted=false&sort=asc&limit=50000 ";
+    assert!(asked.await.unwrap()[0].starts_with(line));
+}
+
+#[tokio::test]
+async fn massives_key_goes_nowhere_else_and_a_refusal_says_what_to_check() {
+    let elsewhere = r#"{"results":[],"next_url":"http://elsewhere.example/v3"}"#.to_owned();
+    let (address, _asked) = server(vec![(200, elsewhere)]).await;
+    let error = all(&massive(&address), Kind::Trades, &symbols(&["A"])).await.unwrap_err().to_string();
+    assert!(error.contains("elsewhere.example"), "{error}");
+    let refusal = r#"{"status":"NOT_AUTHORIZED","message":"your plan doesn't include this data"}"#.to_owned();
+    let (address, _asked) = server(vec![(403, refusal)]).await;
+    let error = all(&massive(&address), Kind::Trades, &symbols(&["A"])).await.unwrap_err().to_string();
+    assert!(error.contains("MASSIVE_API_KEY") && error.contains("plan") && !error.contains("swordfish"), "{error}");
+}
+
+#[tokio::test]
+async fn finnhub_has_candles_for_stocks_where_the_plan_includes_them() {
+    let candles = r#"{"s":"ok","t":[1536036780],"o":[1],"h":[2],"l":[1],"c":[2],"v":[10]}"#.to_owned();
+    let refusal = (403, r#"{"error":"You don't have access to this resource."}"#.to_owned());
+    let (address, asked) = server(vec![(200, candles), refusal]).await;
+    let archive = Archive::Finnhub(finnhub::rest::Rest::new(&address, Secret::new("swordfish")).unwrap());
+    assert_eq!(archive.kinds(), [Kind::Bars], "it has no trades");
+    let events = all(&archive, Kind::Bars, &symbols(&["AAPL", "BINANCE:BTCUSDT", "MSFT"])).await.unwrap();
+    assert!(matches!(events.as_slice(), [Event::Bar(_)]), "{events:?}");
+    let asked = asked.await.unwrap();
+    let line = "GET /stock/candle?symbol=AAPL&resolution=1&from=1536036780&to=1536036840 ";
+    assert!(asked[0].starts_with(line) && asked[1].contains("symbol=MSFT"), "{asked:?}");
+    assert!(asked.iter().all(|request| request.to_lowercase().contains("x-finnhub-token: swordfish")), "{asked:?}");
+}

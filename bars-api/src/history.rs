@@ -7,6 +7,7 @@ use market::timeframe::Unit;
 use market::{NS_PER_MS, Timeframe};
 
 use crate::db::bars::{self, BarRow, Edge, Series};
+use crate::db::gaps;
 use crate::indicators::{Indicator, Line};
 use crate::params::Order;
 use crate::problem::Problem;
@@ -63,6 +64,14 @@ pub async fn page(snapshot: &Transaction<'_>, question: &Question) -> Result<Pag
     let (rolled, cut) = rolled(snapshot, question, &minutes, newest.newest_ms).await?;
     let stored = if cut { within(stored, &rolled, question.order) } else { stored };
     Ok(first_of(roll_up::merge(rolled, stored, question.order), cut, question, edge))
+}
+
+/// Whether no outage can have taken a bar of this page, or a part of one.
+///
+/// # Errors
+/// 503 where the database cannot answer.
+pub async fn is_complete(snapshot: &Transaction<'_>, series: &Series, page: &Page) -> Result<bool, Problem> {
+    Ok(gaps::unhealed(snapshot, &series.source).await?.spare(&series.symbol, &page.span_ns))
 }
 
 /// The lines of `indicators` over a page's bars, warmed up over what came before them; each line has one value a bar, in the page's order.

@@ -17,16 +17,23 @@ pub struct SymbolPath {
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct Newest {
+pub struct Length {
     /// `1Min` (default) to `59Min`, `1Hour` to `23Hour`, `1Day`, `1Week`, `1Month`, `2Month`, `3Month`, `4Month`, `6Month`, `12Month`.
     #[param(inline)]
     pub timeframe: Option<Timeframe>,
-    /// Most bars in the answer; 1000 by default.
-    #[param(minimum = 1, maximum = 10000)]
-    pub limit: Option<u32>,
-    /// The feed whose bars are wanted; the first one in `FEED` by default.
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct From {
+    /// The feed that is wanted; the first one in `FEED` by default.
     #[param(inline)]
     pub source: Option<Source>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Lines {
     /// Comma-separated: `ema:20`, `sma:20`, `rsi:14`, `atr:14`, `bollinger:20:2`, `vwap`; at most ten. Warmed up before the first bar.
     #[param(inline)]
     pub indicators: Option<Indicators>,
@@ -34,28 +41,34 @@ pub struct Newest {
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct Range {
+pub struct Limit {
+    /// Most bars or other records in an answer; 1000 by default.
+    #[param(minimum = 1, maximum = 10000)]
+    pub limit: Option<u32>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Between {
     /// First moment, included: RFC 3339, `YYYY-MM-DD` (midnight in New York) or Unix milliseconds; open by default.
     #[param(inline)]
     pub start: Option<Moment>,
     /// First moment after the range; must be after `start`; open by default.
     #[param(inline)]
     pub end: Option<Moment>,
-    /// As in `/bars/{symbol}`.
-    #[param(inline)]
-    pub timeframe: Option<Timeframe>,
-    /// Most bars in a page; 1000 by default.
-    #[param(minimum = 1, maximum = 10000)]
-    pub limit: Option<u32>,
-    /// Oldest first (default) or newest first.
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Sorted {
+    /// Oldest first (default) or newest first; symbols are in alphabetical order either way.
     #[param(inline)]
     pub sort: Option<Sort>,
-    /// As in `/bars/{symbol}`.
-    #[param(inline)]
-    pub source: Option<Source>,
-    /// Comma-separated: `ema:20`, `sma:20`, `rsi:14`, `atr:14`, `bollinger:20:2`, `vwap`; at most ten. Warmed up before the first bar.
-    #[param(inline)]
-    pub indicators: Option<Indicators>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Page {
     /// `next_page_token` of the page before; all other parameters but `limit` must stay as they were.
     #[param(inline)]
     pub page_token: Option<Token>,
@@ -63,36 +76,10 @@ pub struct Range {
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct Gaps {
-    /// First moment, included: RFC 3339, `YYYY-MM-DD` (midnight in New York) or Unix milliseconds; open by default.
-    #[param(inline)]
-    pub start: Option<Moment>,
-    /// First moment after the range; must be after `start`; open by default.
-    #[param(inline)]
-    pub end: Option<Moment>,
-    /// Most outages in a page; 1000 by default.
-    #[param(minimum = 1, maximum = 10000)]
-    pub limit: Option<u32>,
-    /// The feed that was out; the first one in `FEED` by default.
-    #[param(inline)]
-    pub source: Option<Source>,
-    /// `next_page_token` of the page before; all other parameters but `limit` must stay as they were.
-    #[param(inline)]
-    pub page_token: Option<Token>,
-}
-
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct Latest {
+pub struct SomeSymbols {
     /// Comma-separated, at most 200; every symbol by default.
     #[param(inline)]
     pub symbols: Option<Symbols>,
-    /// As in `/bars/{symbol}`.
-    #[param(inline)]
-    pub timeframe: Option<Timeframe>,
-    /// As in `/bars/{symbol}`.
-    #[param(inline)]
-    pub source: Option<Source>,
 }
 
 #[derive(IntoParams)]
@@ -113,25 +100,16 @@ pub struct BarLength {
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct AlpacaRange {
+pub struct BetweenIncluded {
     /// First moment, included; open by default.
     #[param(inline)]
     pub start: Option<Moment>,
     /// Last moment, included; open by default.
     #[param(inline)]
     pub end: Option<Moment>,
-    /// Most records in a page, all symbols together; 1000 by default.
-    #[param(minimum = 1, maximum = 10000)]
-    pub limit: Option<u32>,
-    /// Oldest first (default) or newest first; symbols are in alphabetical order either way.
-    #[param(inline)]
-    pub sort: Option<Sort>,
     /// Understood and without effect: what is stored came from one feed.
     #[param(inline)]
     pub feed: Option<Feed>,
-    /// `next_page_token` of the page before.
-    #[param(inline)]
-    pub page_token: Option<Token>,
 }
 
 #[derive(IntoParams)]
@@ -160,9 +138,6 @@ pub struct Historical {
     /// How many of them make a bar: 1 to 59 minutes, 1 to 23 hours, 1 day, 1 week, 1, 2, 3, 4, 6 or 12 months; 1 by default.
     #[param(minimum = 1, maximum = 59)]
     pub multiplier: Option<u32>,
-    /// Most bars, the newest ones; 1000 by default.
-    #[param(minimum = 1, maximum = 10000)]
-    pub limit: Option<u32>,
 }
 
 #[derive(IntoParams)]

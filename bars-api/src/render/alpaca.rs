@@ -18,11 +18,7 @@ pub type Write<T> = fn(&mut Vec<u8>, &T);
 pub fn by_symbol<T>(name: &str, page: &Page<T>, token: Option<&str>, write: Write<T>) -> Vec<u8> {
     let mut out = begin(name);
     map(&mut out, &page.parts, |out, part| keyed(out, &part.symbol, |out| super::list(out, &part.records, write)));
-    out.extend_from_slice(b",\"next_page_token\":");
-    text_or_null(&mut out, token);
-    edges(&mut out, &page.parts);
-    out.push(b'}');
-    out
+    end(out, page, token)
 }
 
 /// `{"bars":[…],"symbol":…,"next_page_token":…,"as_of":{…}}`
@@ -33,11 +29,7 @@ pub fn of_one<T>(name: &str, symbol: &Symbol, page: &Page<T>, token: Option<&str
     super::list(&mut out, part.map_or(&[], |part| &part.records), write);
     out.extend_from_slice(b",\"symbol\":");
     text(&mut out, symbol.as_str());
-    out.extend_from_slice(b",\"next_page_token\":");
-    text_or_null(&mut out, token);
-    edges(&mut out, &page.parts);
-    out.push(b'}');
-    out
+    end(out, page, token)
 }
 
 /// `{"bars":{"AAPL":{…}},"as_of":{…}}`; here `name` is `bars` or `trades` too.
@@ -147,6 +139,14 @@ fn begin(name: &str) -> Vec<u8> {
     out.push(b'{');
     text(&mut out, name);
     out.push(b':');
+    out
+}
+
+fn end<T>(mut out: Vec<u8>, page: &Page<T>, token: Option<&str>) -> Vec<u8> {
+    out.extend_from_slice(b",\"next_page_token\":");
+    text_or_null(&mut out, token);
+    edges(&mut out, &page.parts);
+    out.push(b'}');
     out
 }
 

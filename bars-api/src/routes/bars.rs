@@ -28,7 +28,7 @@ const LATEST_SYMBOLS_MAX: usize = 10_000;
 /// The newest bars of a symbol, oldest first.
 #[utoipa::path(
     get, path = "/bars/{symbol}", tag = "bars",
-    params(SymbolPath, params::Newest),
+    params(SymbolPath, params::Length, params::Limit, params::From, params::Lines),
     responses(
         (status = 200, description = "The bars; as lines with `Accept: text/csv` or `application/x-ndjson`", content((dto::Bars = "application/json"), (String = "text/csv"), (String = "application/x-ndjson"))),
         Unchanged,
@@ -63,7 +63,7 @@ pub async fn newest(
 /// The bars that start within a range, page by page.
 #[utoipa::path(
     get, path = "/bars/{symbol}/range", tag = "bars",
-    params(SymbolPath, params::Range),
+    params(SymbolPath, params::Between, params::Length, params::Limit, params::Sorted, params::From, params::Lines, params::Page),
     responses(
         (status = 200, description = "The bars; an empty list where the symbol has none in this range. As lines with `Accept: text/csv` or `application/x-ndjson`, the token then in `X-Next-Page-Token`", content((dto::Bars = "application/json"), (String = "text/csv"), (String = "application/x-ndjson"))),
         Unchanged,
@@ -103,7 +103,7 @@ pub async fn range(
 /// The newest bar of each symbol.
 #[utoipa::path(
     get, path = "/bars/latest", tag = "bars",
-    params(params::Latest),
+    params(params::SomeSymbols, params::Length, params::From),
     responses(
         (status = 200, description = "By symbol; symbols without bars are absent", body = dto::LatestBars),
         Unchanged,
@@ -134,7 +134,7 @@ pub async fn latest(state: web::Data<State>, request: HttpRequest) -> Result<Htt
 /// Outages that touch a range of time: when, why, and whether what they cost has been fetched since.
 #[utoipa::path(
     get, path = "/bars/{symbol}/gaps", tag = "bars",
-    params(SymbolPath, params::Gaps),
+    params(SymbolPath, params::Between, params::Limit, params::From, params::Page),
     responses(
         (status = 200, description = "Oldest first, healed ones included; an empty list where there was none", body = dto::Gaps),
         Refused,
@@ -177,7 +177,7 @@ async fn shown(
     lines: &[Line],
     token: Option<&str>,
 ) -> Result<Answer, Problem> {
-    let complete = gaps::unhealed(snapshot, &series.source).await?.spare(&series.symbol, &page.span_ns);
+    let complete = history::is_complete(snapshot, series, page).await?;
     let (bars, edge) = (&page.bars, page.edge.as_ref());
     Ok(format.page(&render::Bars { series, bars, lines, token, edge, complete }))
 }

@@ -10,7 +10,6 @@ use serde_json::json;
 use crate::answer::{self, Ask};
 use crate::companies;
 use crate::db::bars::{self, Series};
-use crate::db::gaps;
 use crate::db::versions::Scope;
 use crate::history::{self, Question};
 use crate::openapi::params::{self, SymbolPath};
@@ -84,7 +83,7 @@ pub async fn quote(
 /// Bars in the words of quote pages.
 #[utoipa::path(
     get, path = "/api/market/historical/{symbol}", tag = "market",
-    params(SymbolPath, params::Historical),
+    params(SymbolPath, params::Historical, params::Limit),
     responses(
         (status = 200, description = "`{\"symbol\",\"timeframe\",\"bars\":[…],\"next_page_token\":null,\"as_of\",\"complete\"}`", body = crate::dto::Bars),
         Unchanged,
@@ -118,7 +117,7 @@ pub async fn historical(
         }
         page.bars.reverse();
         let series = &question.series;
-        let complete = gaps::unhealed(snapshot, &series.source).await?.spare(&series.symbol, &page.span_ns);
+        let complete = history::is_complete(snapshot, series, &page).await?;
         let (bars, edge) = (&page.bars, page.edge.as_ref());
         let shown = render::Bars { series, bars, lines: &[], token: None, edge, complete };
         Ok(Answer::of_records(render::bars(&shown), complete))

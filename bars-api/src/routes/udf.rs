@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use crate::answer::{self, Ask};
 use crate::companies;
 use crate::db::bars::{self, BarRow, Series};
-use crate::db::gaps;
 use crate::db::versions::Scope;
 use crate::history::{self, Question};
 use crate::openapi::params::{UdfHistory, UdfSearch, UdfSymbol};
@@ -135,8 +134,7 @@ pub async fn history(state: web::Data<State>, request: HttpRequest) -> Result<Ht
     };
     answer::versioned(&state, &request, ask, async |snapshot| {
         let mut page = history::page(snapshot, &question).await?;
-        let outages = gaps::unhealed(snapshot, &question.series.source).await?;
-        let complete = outages.spare(&symbol, &page.span_ns);
+        let complete = history::is_complete(snapshot, &question.series, &page).await?;
         if page.bars.is_empty() {
             if !bars::is_known(snapshot, &symbol).await? {
                 return Err(Problem::unknown_symbol(symbol.as_str(), "bars"));

@@ -7,7 +7,7 @@ use super::{ask, one, read, wanted};
 use crate::answer;
 use crate::db::versions::Scope;
 use crate::many::{self, Ask, Page};
-use crate::openapi::params::{AlpacaRange, BarLength, SymbolList, SymbolPath};
+use crate::openapi::params::{BarLength, BetweenIncluded, Limit, Page as PageToken, Sorted, SymbolList, SymbolPath};
 use crate::openapi::refusals::{Refused, Unchanged};
 use crate::params::{Cursor, Order, Params};
 use crate::problem::Problem;
@@ -18,7 +18,7 @@ use crate::state::State;
 /// Bars of several symbols, sorted by symbol and time.
 #[utoipa::path(
     get, path = "/v2/stocks/bars", tag = "alpaca",
-    params(SymbolList, BarLength, AlpacaRange),
+    params(SymbolList, BarLength, BetweenIncluded, Limit, Sorted, PageToken),
     responses(
         (status = 200, description = "`{\"bars\":{\"AAPL\":[{\"t\",\"o\",\"h\",\"l\",\"c\",\"v\",\"n\",\"vw\"}]},\"next_page_token\",\"as_of\"}`", content_type = "application/json"),
         Unchanged,
@@ -37,7 +37,7 @@ pub async fn bars(state: web::Data<State>, request: HttpRequest) -> Result<HttpR
 /// Bars of one symbol.
 #[utoipa::path(
     get, path = "/v2/stocks/{symbol}/bars", tag = "alpaca",
-    params(SymbolPath, BarLength, AlpacaRange),
+    params(SymbolPath, BarLength, BetweenIncluded, Limit, Sorted, PageToken),
     responses(
         (status = 200, description = "`{\"bars\":[…],\"symbol\",\"next_page_token\",\"as_of\"}`", content_type = "application/json"),
         Unchanged,
@@ -60,7 +60,7 @@ pub async fn bars_of_one(
 /// Trades of several symbols, sorted by symbol and time.
 #[utoipa::path(
     get, path = "/v2/stocks/trades", tag = "alpaca",
-    params(SymbolList, AlpacaRange),
+    params(SymbolList, BetweenIncluded, Limit, Sorted, PageToken),
     responses(
         (status = 200, description = "`{\"trades\":{\"AAPL\":[{\"t\",\"x\",\"p\",\"s\",\"c\",\"i\",\"z\"}]},\"next_page_token\",\"as_of\"}`", content_type = "application/json"),
         Refused,
@@ -76,7 +76,7 @@ pub async fn trades(state: web::Data<State>, request: HttpRequest) -> Result<Htt
 /// Trades of one symbol.
 #[utoipa::path(
     get, path = "/v2/stocks/{symbol}/trades", tag = "alpaca",
-    params(SymbolPath, AlpacaRange),
+    params(SymbolPath, BetweenIncluded, Limit, Sorted, PageToken),
     responses(
         (status = 200, description = "`{\"trades\":[…],\"symbol\",\"next_page_token\",\"as_of\"}`", content_type = "application/json"),
         Refused,

@@ -1,5 +1,6 @@
 //! Replay of recorded days: every trade once, merged in time order over all symbols, with the minute bars that they make.
 
+pub mod agreement;
 pub mod read;
 
 use std::cmp::Reverse;

@@ -12,7 +12,7 @@ ARGS ?=
 # Sections of `make bench`, and its options: SECTIONS="cold ingest", see `target/release/bench --help`.
 SECTIONS ?=
 
-.PHONY: help demo test bench deps infra dashboard build fmt clean-data
+.PHONY: help demo test bench chaos deps infra dashboard build fmt clean-data
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,11 @@ bench: deps ## Measure the pipeline beside its peers (SECTIONS="cold ingest late
 	@echo "== building everything for production"
 	@cargo build --release --workspace --bins --examples
 	@exec target/release/bench $(SECTIONS)
+
+chaos: deps ## Kill, freeze and starve the cold path for ten minutes, then compare what is stored with what was sent (ARGS="--kills 20 --seconds 120 --seed 7")
+	@echo "== building everything for production"
+	@cargo build --release --workspace --bins
+	@exec target/release/local-stack chaos $(ARGS)
 
 deps: ## Install what is missing: Redis, PostgreSQL, Java, Maven, Node, a C compiler
 	@local-stack/scripts/deps.sh

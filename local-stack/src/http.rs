@@ -21,6 +21,15 @@ pub async fn get(port: u16, path: &str) -> Result<Answer> {
     send(port, &format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nAccept: */*\r\n\r\n")).await
 }
 
+/// The same with further headers.
+///
+/// # Errors
+/// Nothing listens there, or what listens does not speak HTTP.
+pub async fn get_with(port: u16, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    send(port, &format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n{headers}Accept: */*\r\n\r\n")).await
+}
+
 /// `POST path` of a JSON body to 127.0.0.1:`port`.
 ///
 /// # Errors

@@ -7,6 +7,7 @@
 //! Nothing started here outlives the process that started it, however that process ends: on Linux the kernel
 //! itself ends the children of a parent that is gone.
 
+pub mod chaos;
 pub mod demo;
 pub mod folder;
 pub mod http;

@@ -11,7 +11,7 @@ use local_stack::demo::{self, Demo};
 use local_stack::infra::Plan;
 use local_stack::kafka::Jvm;
 use local_stack::stack::Feed;
-use local_stack::{path, run};
+use local_stack::{chaos, path, run};
 
 /// Real Kafka, Redis and PostgreSQL, and the whole pipeline on them, without Docker.
 ///
@@ -44,6 +44,8 @@ enum Command {
         #[arg(long)]
         env_file: Option<PathBuf>,
     },
+    /// Kills, freezes and starves the cold path for a while, then compares what is stored with what was sent.
+    Chaos(chaos::Options),
     /// Runs one command with three fresh servers named in its environment, then stops them.
     Run {
         /// Keep data in this folder; without it they are gone at the end.
@@ -131,6 +133,7 @@ async fn main() -> ExitCode {
         Command::Infra { place, env_file } => {
             run::infra(&Plan { mock_allowed: false, ..place.plan() }, env_file.as_deref()).await
         }
+        Command::Chaos(options) => chaos::run(&options, say).await.map(|()| ExitCode::SUCCESS),
         Command::Run { command, folder, throughput } => {
             let jvm = if throughput { Jvm::Throughput } else { Jvm::QuickStart };
             run::run(&Plan { folder, usual_ports: false, jvm, mock_allowed: false, say }, &command).await

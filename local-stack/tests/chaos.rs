@@ -1,0 +1,12 @@
+//! A short form of `make chaos`: everything is killed, frozen and starved once or more, and every trade is stored once.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use local_stack::chaos::{Options, run};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_frozen_and_without_disk_the_cold_path_loses_and_doubles_nothing() {
+    // A new plan each time; the output names its seed, and `local-stack chaos --seed` repeats it.
+    let options = Options { kills: 8, seconds: 25, seed: None, rate: 500 };
+    run(&options, |line| println!("{line}")).await.unwrap();
+}

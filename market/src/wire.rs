@@ -5,11 +5,12 @@
 //! out (never `null`), numbers are printed in the shortest form that reads back equal.
 
 mod correction;
+mod scan;
 
 use std::borrow::Cow;
 
 use compact_str::CompactString;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::NS_PER_MS;
 use crate::record::{Bar, Conditions, Position, Quote, Side, Trade};
@@ -161,7 +162,7 @@ fn push_text(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 struct WireTrade<'a> {
     #[serde(borrow)]
     symbol: Cow<'a, str>,
@@ -172,8 +173,8 @@ struct WireTrade<'a> {
     timestamp_ns: Option<Cow<'a, str>>,
     trade_id: Option<CompactString>,
     exchange: Option<CompactString>,
-    #[serde(default)]
-    conditions: Vec<CompactString>,
+    #[serde(default, deserialize_with = "conditions")]
+    conditions: Conditions,
     tape: Option<CompactString>,
     #[serde(borrow)]
     source: Cow<'a, str>,
@@ -181,12 +182,16 @@ struct WireTrade<'a> {
     seq: Option<u64>,
 }
 
+fn conditions<'de, D: Deserializer<'de>>(list: D) -> Result<Conditions, D::Error> {
+    Vec::deserialize(list).map(Conditions::from_vec)
+}
+
 /// Reads a trade and its place in the live stream (absent where the writer gave none).
 ///
 /// # Errors
 /// [`WireError`], which names the field.
 pub fn decode_trade(bytes: &[u8]) -> Result<(Trade, Option<Position>), WireError> {
-    let wire: WireTrade<'_> = serde_json::from_slice(bytes)?;
+    let wire = scan::trade(bytes).map_or_else(|| serde_json::from_slice(bytes), Ok)?;
     let trade = Trade {
         symbol: Symbol::new(&wire.symbol)?,
         price: wire.price,
@@ -194,7 +199,7 @@ pub fn decode_trade(bytes: &[u8]) -> Result<(Trade, Option<Position>), WireError
         ts_ns: time_ns(wire.timestamp_ns.as_deref(), wire.timestamp)?,
         trade_id: wire.trade_id,
         exchange: wire.exchange,
-        conditions: Conditions::from_vec(wire.conditions),
+        conditions: wire.conditions,
         tape: wire.tape,
         source: Source::new(&wire.source)?,
     };
@@ -283,6 +288,16 @@ mod tests {
     }
 
     #[test]
+    fn an_ordinary_trade_is_read_the_fast_way() {
+        let golden = include_bytes!("../tests/golden/trade.json");
+        let text = golden.trim_ascii();
+        assert!(scan::trade(text).is_some(), "{}", String::from_utf8_lossy(text));
+        for slow in ["{}", r#"{"symbol":"A","price":01,"#, ""] {
+            assert_eq!(scan::trade(slow.as_bytes()), None);
+        }
+    }
+
+    #[test]
     fn numbers_take_their_shortest_form() {
         for (value, text) in
             [(100.0, "100"), (150.25, "150.25"), (0.1, "0.1"), (1e15, "1000000000000000"), (0.0, "0"), (1e17, "1e17")]
@@ -334,6 +349,24 @@ mod tests {
             let (back, position) = decode_trade(&out).unwrap();
             prop_assert_eq!(back, trade);
             prop_assert_eq!(position, Some(POSITION));
+        }
+
+        #[test]
+        fn the_fast_way_and_serde_read_the_same(
+            trade in trades(), cents in 1_u64..10_000_000_000, places in 0_i32..5, size in 1_u32..1_000_000,
+            positioned: bool, at in any::<prop::sample::Index>(), byte: u8,
+        ) {
+            #[expect(clippy::cast_precision_loss, reason = "any number will do")]
+            let price = cents as f64 / 10_f64.powi(places);
+            let ordinary = Trade { price, size: size.into(), ts_ns: trade.ts_ns.saturating_abs(), ..trade };
+            let mut out = Vec::new();
+            encode_trade(&ordinary, positioned.then_some(POSITION), &mut out);
+            for _ in 0..2 {
+                if let Some(fast) = scan::trade(&out) {
+                    prop_assert_eq!(fast, serde_json::from_slice::<WireTrade<'_>>(&out).unwrap());
+                }
+                *at.get_mut(&mut out) = byte; // and once more with something wrong
+            }
         }
 
         #[test]

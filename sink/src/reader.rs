@@ -468,16 +468,18 @@ impl Reader {
     }
 }
 
-/// Puts a record into its lane's batch; `true` where that made the batch due.
+/// Puts a record into its lane's batch; `true` where that made the batch due or full. A batch that was due already grows on in peace:
+/// its lane is busy, and looking at everything else after each record would cost as much as reading it.
 fn keep(message: &BorrowedMessage<'_>, ownership: &mut Ownership, lanes: &mut [LaneEnd], now: Instant) -> bool {
     let at = Coordinates { partition: message.partition(), offset: message.offset() };
     let Some(held) = ownership.reading(at.partition).filter(|held| at.offset >= held.next) else { return false };
     let record =
         RawRecord { at, sent_ms: message.timestamp().to_millis(), key: message.key(), payload: message.payload() };
     let batcher = &mut lanes[held.lane].batcher;
+    let was_due = batcher.is_due(now);
     batcher.push(record, held.tenure, held.next, now);
     held.next = at.offset + 1;
-    batcher.is_due(now)
+    (batcher.is_due(now) && !was_due) || batcher.is_full()
 }
 
 /// What an error of the client library means.

@@ -5,7 +5,7 @@
 use market::Symbol;
 use producer::event::Event;
 use producer::rest::Kind;
-use producer::{archive::Archive, finnhub, massive};
+use producer::{alpaca, archive::Archive, finnhub, massive};
 use service::Secret;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -105,6 +105,26 @@ async fn massives_key_goes_nowhere_else_and_a_refusal_says_what_to_check() {
     let (address, _asked) = server(vec![(403, refusal)]).await;
     let error = all(&massive(&address), Kind::Trades, &symbols(&["A"])).await.unwrap_err().to_string();
     assert!(error.contains("MASSIVE_API_KEY") && error.contains("plan") && !error.contains("swordfish"), "{error}");
+}
+
+#[tokio::test]
+async fn alpacas_pages_end_where_a_token_repeats_and_empty_pages_do_not_end_them() {
+    let page = |token: &str| format!(r#"{{"trades":{{}},"next_page_token":{token}}}"#);
+    let alpaca = |address: &str| {
+        let key = || Secret::new("swordfish");
+        Archive::Alpaca(alpaca::rest::Rest::new(address, "wss://stream/v2/iex", key(), key()).unwrap())
+    };
+    let (address, asked) = server(vec![(200, page("\"a/b\"")), (200, page("null"))]).await;
+    assert_eq!(all(&alpaca(&address), Kind::Trades, &symbols(&["A"])).await.unwrap(), []);
+    let asked = asked.await.unwrap();
+    assert!(asked[1].contains("page_token=a%2Fb") && asked[1].contains("feed=iex"), "{}", asked[1]);
+    let (address, _asked) = server(vec![(200, page("\"t\"")), (200, page("\"t\""))]).await;
+    let error = all(&alpaca(&address), Kind::Trades, &symbols(&["A"])).await.unwrap_err().to_string();
+    assert!(error.contains("same page token twice"), "{error}");
+    let refusal = r#"{"message":"subscription does not permit querying recent SIP data"}"#.to_owned();
+    let (address, _asked) = server(vec![(403, refusal)]).await;
+    let error = all(&alpaca(&address), Kind::Bars, &symbols(&["A"])).await.unwrap_err().to_string();
+    assert!(error.contains("does not permit") && error.contains("ALPACA_DATA_REST_URL"), "{error}");
 }
 
 #[tokio::test]

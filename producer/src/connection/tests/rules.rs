@@ -87,6 +87,20 @@ async fn error_401_is_answered_with_the_keys_once_more_and_then_fatal() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn error_401_in_the_middle_of_the_stream_is_answered_with_the_keys_and_the_subscription() {
+    let mut running = start(&[]);
+    let mut peer = running.peer().await;
+    greet(&mut peer).await;
+    say(&mut peer, r#"[{"T":"error","code":401,"msg":"not authenticated"}]"#).await;
+    assert!(hear(&mut peer).await.contains("auth"));
+    say(&mut peer, r#"[{"T":"success","msg":"authenticated"}]"#).await;
+    assert!(hear(&mut peer).await.contains(r#""trades":["AAPL"]"#));
+    say(&mut peer, ACKNOWLEDGEMENT).await;
+    say(&mut peer, r#"[{"T":"error","code":401,"msg":"not authenticated"}]"#).await;
+    assert!(running.fatal().await.contains("sent twice"), "once on each connection");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_limit_is_waited_for_without_end_and_without_a_storm() {
     let mut running = start(&[]);
     let begin = Instant::now();

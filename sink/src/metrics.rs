@@ -25,7 +25,7 @@ pub(crate) struct SinkMetrics {
     pub(crate) batch_rows: Histogram,
     /// Records in Kafka that are not stored yet, in the partitions of this process.
     pub(crate) lag_records: Gauge,
-    /// Age of the newest stored record of the partition that is furthest behind; 0 when all is stored.
+    /// Age of the oldest record that was read and is not stored; 0 when all is stored.
     pub(crate) lag_seconds: Gauge,
     /// Partitions that this process owns.
     pub(crate) partitions: Gauge,

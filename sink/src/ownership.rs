@@ -18,8 +18,18 @@ pub(crate) struct Held {
     pub(crate) stored: i64,
     /// When the newest stored record was sent, Unix milliseconds.
     pub(crate) stored_sent_ms: Option<i64>,
+    /// When the oldest record was sent that was read and is not stored, or a little before: Unix milliseconds.
+    waiting_sent_ms: Option<i64>,
     /// Whether records are taken from it; not while it is being given up or its position is being read again.
     pub(crate) reading: bool,
+}
+
+impl Held {
+    /// Notes that the record at `offset` has been read.
+    pub(crate) fn read(&mut self, offset: i64, sent_ms: Option<i64>) {
+        self.next = offset + 1;
+        self.waiting_sent_ms = self.waiting_sent_ms.or(sent_ms);
+    }
 }
 
 /// All partitions that this process owns.
@@ -40,7 +50,15 @@ impl Ownership {
         self.tenures += 1;
         let tenure = Tenure { partition, number: self.tenures };
         let lane = self.held.get(&partition).map_or_else(|| self.emptiest_lane(), |held| held.lane);
-        let held = Held { tenure, lane, next: position, stored: position, stored_sent_ms: None, reading: true };
+        let held = Held {
+            tenure,
+            lane,
+            next: position,
+            stored: position,
+            stored_sent_ms: None,
+            waiting_sent_ms: None,
+            reading: true,
+        };
         self.held.insert(partition, held);
     }
 
@@ -90,6 +108,7 @@ impl Ownership {
             {
                 held.stored = span.next;
                 held.stored_sent_ms = span.sent_ms;
+                held.waiting_sent_ms = span.sent_ms.filter(|_| held.next > span.next);
             }
         }
     }
@@ -114,13 +133,13 @@ impl Ownership {
         self.held.values().filter_map(seen).collect()
     }
 
-    /// Records that are in Kafka and not stored, and the age in milliseconds of the newest stored record where that is oldest.
+    /// Records that are in Kafka and not stored, and the age in milliseconds of the oldest record that was read and is not stored.
     pub(crate) fn lag(&self, log_ends: &BTreeMap<i32, i64>, now_ms: i64) -> (i64, i64) {
         let behind = |held: &&Held| log_ends.get(&held.tenure.partition).is_some_and(|end| *end > held.stored);
         let records =
             self.held.values().filter(behind).map(|held| log_ends[&held.tenure.partition] - held.stored).sum();
         let age_ms =
-            self.held.values().filter(behind).filter_map(|held| held.stored_sent_ms).min().map_or(0, |at| now_ms - at);
+            self.held.values().filter(behind).filter_map(|held| held.waiting_sent_ms).min().map_or(0, |at| now_ms - at);
         (records, age_ms.max(0))
     }
 }
@@ -158,8 +177,16 @@ mod tests {
         ownership.begin(0, 5);
         ownership.begin(1, 5);
         let tenure = ownership.held[&0].tenure;
+        let log_ends = BTreeMap::from([(0, 12), (1, 5)]);
+        for (offset, sent_ms) in (5..12).zip(500..) {
+            ownership.reading(0).unwrap().read(offset, Some(sent_ms));
+        }
+        assert_eq!(ownership.lag(&log_ends, 3_000), (7, 2_500), "nothing is stored yet");
         ownership.stored(&[Span { tenure, expected: 5, next: 9, sent_ms: Some(1_000) }]);
-        assert_eq!(ownership.lag(&BTreeMap::from([(0, 12), (1, 5)]), 3_000), (3, 2_000));
-        assert_eq!(ownership.lag(&BTreeMap::from([(0, 9), (1, 5)]), 3_000), (0, 0));
+        assert_eq!(ownership.lag(&log_ends, 3_000), (3, 2_000));
+        ownership.stored(&[Span { tenure, expected: 9, next: 12, sent_ms: Some(1_003) }]);
+        assert_eq!(ownership.lag(&log_ends, 3_000), (0, 0));
+        ownership.reading(0).unwrap().read(12, Some(90_000));
+        assert_eq!(ownership.lag(&BTreeMap::from([(0, 13)]), 90_010), (1, 10), "a long silence before it is no lag");
     }
 }

@@ -478,7 +478,7 @@ fn keep(message: &BorrowedMessage<'_>, ownership: &mut Ownership, lanes: &mut [L
     let batcher = &mut lanes[held.lane].batcher;
     let was_due = batcher.is_due(now);
     batcher.push(record, held.tenure, held.next, now);
-    held.next = at.offset + 1;
+    held.read(at.offset, record.sent_ms);
     (batcher.is_due(now) && !was_due) || batcher.is_full()
 }
 

@@ -3,7 +3,8 @@
 use actix_web::HttpRequest;
 use actix_web::http::header;
 
-use crate::render::{self, Bars, table};
+use crate::problem::Problem;
+use crate::render::{self, Bars, arrow, table};
 use crate::reply::Answer;
 
 /// Carries the token of the next page where the body has no place for it.
@@ -20,6 +21,8 @@ pub enum Format {
     Csv,
     /// One bar a line, as JSON.
     Ndjson,
+    /// Columns: an Apache Arrow IPC stream.
+    Arrow,
 }
 
 impl Format {
@@ -48,6 +51,7 @@ impl Format {
             "application/json" | "application/*" | "*/*" => Some(Self::Json),
             "text/csv" | "text/*" => Some(Self::Csv),
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Some(Self::Ndjson),
+            "application/vnd.apache.arrow.stream" => Some(Self::Arrow),
             _ => None,
         }
     }
@@ -59,16 +63,23 @@ impl Format {
             Self::Json => "application/json",
             Self::Csv => "text/csv; charset=utf-8",
             Self::Ndjson => "application/x-ndjson",
+            Self::Arrow => "application/vnd.apache.arrow.stream",
         }
     }
 
     /// A page of bars in this form.
-    #[must_use]
-    pub fn page(self, page: &Bars<'_>) -> Answer {
+    ///
+    /// # Errors
+    /// 500 where columns do not make a table, which would be a mistake of ours.
+    pub fn page(self, page: &Bars<'_>) -> Result<Answer, Problem> {
         let body = match self {
-            Self::Json => return Answer::of_records(render::bars(page), page.complete),
+            Self::Json => return Ok(Answer::of_records(render::bars(page), page.complete)),
             Self::Csv => table::csv(page.bars, page.lines),
             Self::Ndjson => table::ndjson(page.bars, page.lines),
+            Self::Arrow => arrow::stream(page).map_err(|error| {
+                tracing::error!(%error, "bars make no Arrow stream");
+                Problem::internal()
+            })?,
         };
         let as_of = page.edge.map(|edge| {
             let mut json = Vec::new();
@@ -76,7 +87,7 @@ impl Format {
             (AS_OF, String::from_utf8(json).unwrap_or_default())
         });
         let token = page.token.map(|token| (NEXT_PAGE_TOKEN, token.to_owned()));
-        Answer::with_headers(body, page.complete, as_of.into_iter().chain(token))
+        Ok(Answer::with_headers(body, page.complete, as_of.into_iter().chain(token)))
     }
 }
 
@@ -91,6 +102,7 @@ mod tests {
             ("*/*", Format::Json),
             ("text/csv", Format::Csv),
             ("application/x-ndjson", Format::Ndjson),
+            ("application/vnd.apache.arrow.stream", Format::Arrow),
             ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Format::Json),
             ("text/csv;q=0.5, application/json", Format::Json),
             ("application/json;q=0.1, text/csv;q=0.5", Format::Csv),

@@ -1,6 +1,7 @@
 //! Bars to JSON by hand: a third of the time that a generic serialiser takes, and prices in the form the live stream has.
 
 pub mod alpaca;
+pub mod arrow;
 pub mod table;
 
 use market::Symbol;

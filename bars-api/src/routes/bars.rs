@@ -30,7 +30,7 @@ const LATEST_SYMBOLS_MAX: usize = 10_000;
     get, path = "/bars/{symbol}", tag = "bars",
     params(SymbolPath, params::Length, params::Limit, params::From, params::Lines),
     responses(
-        (status = 200, description = "The bars; as lines with `Accept: text/csv` or `application/x-ndjson`", content((dto::Bars = "application/json"), (String = "text/csv"), (String = "application/x-ndjson"))),
+        (status = 200, description = "The bars; as lines with `Accept: text/csv` or `application/x-ndjson`, as columns with `application/vnd.apache.arrow.stream`", content((dto::Bars = "application/json"), (String = "text/csv"), (String = "application/x-ndjson"), (String = "application/vnd.apache.arrow.stream"))),
         Unchanged,
         Refused,
         Unknown,
@@ -65,7 +65,7 @@ pub async fn newest(
     get, path = "/bars/{symbol}/range", tag = "bars",
     params(SymbolPath, params::Between, params::Length, params::Limit, params::Sorted, params::From, params::Lines, params::Page),
     responses(
-        (status = 200, description = "The bars; an empty list where the symbol has none in this range. As lines with `Accept: text/csv` or `application/x-ndjson`, the token then in `X-Next-Page-Token`", content((dto::Bars = "application/json"), (String = "text/csv"), (String = "application/x-ndjson"))),
+        (status = 200, description = "The bars; an empty list where the symbol has none in this range. As lines with `Accept: text/csv` or `application/x-ndjson`, as columns with `application/vnd.apache.arrow.stream`, the token then in `X-Next-Page-Token`", content((dto::Bars = "application/json"), (String = "text/csv"), (String = "application/x-ndjson"), (String = "application/vnd.apache.arrow.stream"))),
         Unchanged,
         Refused,
         Unknown,
@@ -179,7 +179,7 @@ async fn shown(
 ) -> Result<Answer, Problem> {
     let complete = history::is_complete(snapshot, series, page).await?;
     let (bars, edge) = (&page.bars, page.edge.as_ref());
-    Ok(format.page(&render::Bars { series, bars, lines, token, edge, complete }))
+    format.page(&render::Bars { series, bars, lines, token, edge, complete })
 }
 
 async fn newest_of_each(

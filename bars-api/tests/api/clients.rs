@@ -84,6 +84,20 @@ async fn alpaca_py_reads_with_nothing_but_the_address_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pyarrow_reads_every_column() {
+    if skipped() {
+        return;
+    }
+    let (base, stop, running, _database) = service().await;
+    let mut command = Command::new(python());
+    command.arg(clients().join("arrow_reads.py")).arg(&base);
+    let output = run(command).await;
+    assert!(String::from_utf8_lossy(&output.stdout).contains("pyarrow reads every column"));
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn schemathesis_finds_nothing_against_the_document() {
     if skipped() {
         return;
@@ -95,7 +109,8 @@ async fn schemathesis_finds_nothing_against_the_document() {
     command.env("SCHEMATHESIS_HOOKS", "schemathesis_hooks").env("PYTHONPATH", clients());
     command.current_dir(env!("CARGO_TARGET_TMPDIR"));
     let output = run(command).await;
-    assert!(String::from_utf8_lossy(&output.stdout).contains("No issues found"), "what did it say?");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("No issues found"), "{said}");
     stop.cancel();
     running.await.unwrap().unwrap();
 }

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timezone
 
+import pyarrow.ipc
 import schemathesis
 
 DAY_MS = 86_400_000
@@ -32,3 +33,10 @@ def before_call(context, case, kwargs):
                 del query[first]
     if query.get("multiplier") not in (None, 1, "1") and query.get("timespan", "day") in ("hour", "day", "week", "month"):
         query["timespan"] = "minute"
+
+
+@schemathesis.deserializer("application/vnd.apache.arrow.stream")
+def arrow(context, response):
+    table = pyarrow.ipc.open_stream(response.content).read_all()
+    assert table.column_names[:2] == ["timestamp", "open"], table.column_names
+    return "a table, as documented"

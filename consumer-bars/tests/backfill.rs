@@ -4,8 +4,11 @@
 
 use std::path::Path;
 
+use clap::Parser as _;
 use consumer_bars::backfill::{self, RestConfig};
 use consumer_bars::config;
+use feed_simulator::Options;
+use jiff::ToSpan as _;
 use local_stack::testing::{self, Database};
 use service::{CancellationToken, Vars};
 use tokio_postgres::Client;
@@ -17,8 +20,20 @@ const SPAN: [&str; 6] = ["--symbols", "AAPL,MSFT,BRK.B", "--start", "2024-06-24"
 const MINUTES: i64 = 3 * (9 * 390 + 210);
 
 async fn backfill(database: &Database, words: &[&str], journal: &Path) -> anyhow::Result<()> {
-    let vars =
-        || Vars::from_pairs(&database.env().iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>());
+    backfill_with(database, words, journal, &[]).await
+}
+
+/// The same with further variables.
+async fn backfill_with(
+    database: &Database,
+    words: &[&str],
+    journal: &Path,
+    extra: &[(&str, &str)],
+) -> anyhow::Result<()> {
+    let env = database.env();
+    let mut pairs: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    pairs.extend_from_slice(extra);
+    let vars = || Vars::from_pairs(&pairs);
     let words = [words, &["--journal", journal.to_str().unwrap()]].concat();
     let (sink, rest) = (vars().load(config::from_vars)?, vars().load(RestConfig::from_vars)?);
     backfill::run(backfill::arguments(&words)?, sink, rest, CancellationToken::new()).await
@@ -139,4 +154,41 @@ async fn what_the_history_api_and_kafka_write_can_be_read_from_files() {
     assert!(said.contains("aapl.csv") && said.contains("at byte") && said.contains("price"), "{said}");
     let error = backfill(&database, &synthetic(), &folder.path().join("journal")).await.unwrap_err().to_string();
     assert!(error.contains("journal of another backfill"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_feeds_rest_history_has_is_in_the_table_afterwards() {
+    let (database, folder) = (testing::database().await, tempfile::tempdir().unwrap());
+    let options =
+        ["feed-simulator", "--listen", "127.0.0.1:0", "--symbols", "AAPL,MSFT", "--rate", "1", "--history-days", "4"];
+    let simulator = feed_simulator::start(Options::parse_from(options).check().unwrap()).await.unwrap();
+    let url = format!("http://{}", simulator.address());
+    let today = jiff::Zoned::now().with_time_zone(market::calendar::new_york()).date();
+    let (start, end) = (today.saturating_sub(3.days()).to_string(), today.saturating_sub(2.days()).to_string());
+    let words = ["rest", "--symbols", "AAPL,MSFT", "--start", &start, "--end", &end];
+    let journal = folder.path().join("journal");
+
+    let error = backfill_with(&database, &words, &journal, &[("ALPACA_DATA_REST_URL", &url)]).await.unwrap_err();
+    assert!(error.to_string().contains("ALPACA_API_KEY"), "{error:#}");
+    let with = |key: &'static str| {
+        [("ALPACA_DATA_REST_URL", url.as_str()), ("ALPACA_API_KEY", key), ("ALPACA_API_SECRET", "demo")]
+    };
+    let error = backfill_with(&database, &words, &journal, &with("no-key")).await.unwrap_err();
+    assert!(format!("{error:#}").contains("answered 40"), "{error:#}");
+    backfill_with(&database, &words, &journal, &with("demo")).await.unwrap();
+
+    let client = database.connect().await;
+    let sql = format!(
+        "SELECT count(*), count(DISTINCT symbol), min(ts) >= $1::text::timestamptz, max(ts) < $2::text::timestamptz + interval '1 day'
+         FROM {TABLE} WHERE timeframe = '1Min'"
+    );
+    let midnight = |day: &str| format!("{day} 00:00 America/New_York");
+    let row = client.query_one(&sql, &[&midnight(&start), &midnight(&end)]).await.unwrap();
+    // The synthetic market trades round the clock: two days of minutes of each symbol, page after page.
+    assert!(row.get::<_, i64>(0) > 2 * 2 * 1_200, "{} bars", row.get::<_, i64>(0));
+    assert_eq!((row.get::<_, i64>(1), row.get(2), row.get(3)), (2, true, true));
+    let before = content(&client).await;
+    backfill_with(&database, &words, &folder.path().join("again"), &with("demo")).await.unwrap();
+    assert_eq!(content(&client).await, before);
+    simulator.stop().await;
 }

@@ -25,6 +25,7 @@ pub mod options;
 pub mod pacing;
 pub mod protocol;
 pub mod rate_limit;
+pub mod recording;
 pub mod replay;
 pub mod rest;
 mod server;

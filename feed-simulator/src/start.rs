@@ -18,6 +18,7 @@ use crate::engine::Engine;
 use crate::faults::Faults;
 use crate::options::{MarketKind, Options, Settings};
 use crate::rate_limit::RateLimit;
+use crate::recording;
 use crate::replay::{Replay, read};
 use crate::server::router;
 use crate::source::{Pace, Source};
@@ -201,6 +202,13 @@ fn replay_market(options: &Options, kind: MarketKind) -> anyhow::Result<Prepared
     let MarketKind::Replay { path, symbols, days, pace, from, wait } = kind else {
         anyhow::bail!("not a replay");
     };
+    if path.is_file() && path.extension().is_none_or(|extension| extension != "zip") {
+        anyhow::ensure!(
+            symbols.is_empty() && days.is_empty() && from.is_none() && !options.shift_to_now,
+            "a recording is played as it was: --symbols, --days, --from and --shift-to-now go with recorded days only"
+        );
+        return recorded_frames(options, &path, pace, wait);
+    }
     let files = read::find(&path, &symbols, &days)?;
     let table = Arc::new(SymbolTable::new(files.iter().map(|file| file.symbol.as_str())));
     let recorded = files.iter().map(|file| read::load(file, &table)).collect::<Result<Vec<_>, _>>()?;
@@ -226,6 +234,26 @@ fn replay_market(options: &Options, kind: MarketKind) -> anyhow::Result<Prepared
         pace,
     });
     Ok(Prepared { market, source: Box::new(replay), commands, wait_for_subscriber: wait })
+}
+
+/// A file of `producer record`.
+fn recorded_frames(options: &Options, path: &std::path::Path, pace: Pace, wait: bool) -> anyhow::Result<Prepared> {
+    let (symbols, recording) = recording::load(path)?;
+    if recording.left_out > 0 {
+        eprintln!("feed-simulator: {} recorded elements cannot be played and are left out", recording.left_out);
+    }
+    let (market, commands) = Market::new(Parts {
+        source: "recording",
+        symbols: Arc::new(symbols),
+        hours: Hours::Market,
+        history: None,
+        trades_max: usize::MAX,
+        client_buffer: options.client_buffer,
+        start_ns: recording.first_ns,
+        live: false,
+        pace,
+    });
+    Ok(Prepared { market, source: Box::new(recording), commands, wait_for_subscriber: wait })
 }
 
 fn moment_ns(date: jiff::civil::Date, time: Time) -> anyhow::Result<i64> {

@@ -175,3 +175,20 @@ async fn a_signal_ends_it_with_a_summary() {
     assert!(last.contains("sent 0 messages") && last.contains("the market made"), "{last}");
     assert_eq!(child.wait().await.unwrap().code(), Some(0));
 }
+
+#[tokio::test]
+async fn a_file_of_the_producers_recorder_is_played_frame_by_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recorded.txt");
+    let trade = |at: u64| {
+        format!(
+            r#"{{"T":"t","S":"AAPL","i":{at},"x":"K","p":162.5,"s":3,"c":["@"],"z":"C","t":"2023-04-06T14:00:00.{at:03}1Z"}}"#
+        )
+    };
+    let frames = (1..=300).map(|at| format!("[{}]", trade(at))).collect::<Vec<_>>().join("\n");
+    std::fs::write(&path, format!("[{{\"T\":\"success\",\"msg\":\"connected\"}}]\n{frames}\n")).unwrap();
+    let simulator = simulator(&["--replay", path.to_str().unwrap(), "--pace", "max"]).await;
+    let seen = play(&simulator, 300).await;
+    let recorded: Vec<Value> = (1..=300).map(|at| serde_json::from_str(&trade(at)).unwrap()).collect();
+    assert_eq!(seen, recorded);
+}

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use service::redis::RedisConfig;
 use service::{Backoff, CancellationToken, Part};
@@ -76,9 +77,11 @@ impl Publisher {
     /// Where the Redis address is malformed.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let client = self.redis.client()?;
+        // Its own limit of half a second would give up a pipeline that a busy machine has only delayed.
+        let patient = AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER_MAX));
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         while !stop.is_cancelled() {
-            let connected = timeout(ANSWER_MAX, client.get_multiplexed_async_connection()).await;
+            let connected = timeout(ANSWER_MAX, client.get_multiplexed_async_connection_with_config(&patient)).await;
             let lost = match connected {
                 Ok(Ok(mut connection)) => {
                     self.part.ok();

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use metrics::Counter;
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
@@ -62,10 +63,10 @@ pub struct Writer {
 }
 
 /// What the delivery callback and the thread both see.
-#[derive(Default)]
 struct Shared {
     window: Mutex<Window>,
     failed: Mutex<Vec<Encoded>>,
+    acknowledged: Counter,
 }
 
 impl Shared {
@@ -88,7 +89,7 @@ impl ProducerContext for Deliveries {
     fn delivery(&self, result: &DeliveryResult<'_>, index: usize) {
         let record = self.0.window().remove(index);
         match result {
-            Ok(_) => metrics::counter!("producer_kafka_acknowledged_total").increment(1),
+            Ok(_) => self.0.acknowledged.increment(1),
             Err((error, message)) => {
                 metrics::counter!("producer_kafka_failed_total").increment(1);
                 tracing::warn!(%error, topic = message.topic(), "Kafka refused a record; it will be sent again");
@@ -111,13 +112,17 @@ impl Writer {
         topics_exist: Arc<AtomicBool>,
         part: Part,
     ) -> anyhow::Result<Self> {
-        let deliveries = Arc::<Shared>::default();
+        let deliveries = Arc::new(Shared {
+            window: Mutex::default(),
+            failed: Mutex::default(),
+            acknowledged: metrics::counter!("producer_kafka_acknowledged_total"),
+        });
         let producer = kafka
             .client()
             .set("enable.idempotence", "true")
             .set("acks", "all")
             .set("message.timeout.ms", "0") // never give a record up
-            .set("linger.ms", "2")
+            .set("linger.ms", "5") // batches large enough that neither side spends its time on requests
             .set("batch.size", "1000000")
             .set("batch.num.messages", "10000")
             .set("compression.type", "lz4")
@@ -183,8 +188,8 @@ impl Writer {
 
     /// Sends until the batch is empty or Kafka has stalled.
     fn send_batch(&mut self) {
-        let mut sent = 0;
-        while sent < self.batch.len() && self.may_send() && self.send(&self.batch[sent]) {
+        let (mut sent, now) = (0, Instant::now());
+        while sent < self.batch.len() && self.may_send() && self.send(&self.batch[sent], now) {
             sent += 1;
         }
         self.progress.taken(&self.batch[..sent]);
@@ -207,8 +212,9 @@ impl Writer {
         self.topics_exist.load(Ordering::Relaxed)
     }
 
-    /// Gives one record to the client; `false` where its queue is full.
-    fn send(&self, record: &Encoded) -> bool {
+    /// Gives one record to the client; `false` where its queue is full. `now` may be the start of its batch: the clock costs as much as
+    /// the rest.
+    fn send(&self, record: &Encoded, now: Instant) -> bool {
         let topic = match record.stream {
             Stream::Trades => &self.kafka.topic_trades,
             Stream::Bars => &self.kafka.topic_bars,
@@ -216,7 +222,7 @@ impl Writer {
             Stream::Corrections => &self.kafka.topic_corrections,
             Stream::Quotes | Stream::Status => return true, // they travel the hot way only
         };
-        let index = self.deliveries.window().push(Instant::now(), record.clone());
+        let index = self.deliveries.window().push(now, record.clone());
         let message = BaseRecord::with_opaque_to(topic, index).key(record.symbol.as_bytes()).payload(&record.json[..]);
         match self.producer.send(message) {
             Ok(()) => true,
@@ -281,7 +287,7 @@ impl Writer {
         match read {
             Ok(records) => {
                 for record in &records {
-                    while !self.send(record) {
+                    while !self.send(record, Instant::now()) {
                         self.producer.poll(POLL.0);
                     }
                 }

@@ -10,7 +10,7 @@ export function keyDialog(app: App): HTMLElement {
     'form',
     {},
     h('h2', { id: 'key-title' }, 'This gateway asks for an API key'),
-    h('p', { class: 'quiet' }, 'One of those in its API_KEYS. It is changed for a token that soon runs out; only that is kept, and only until this tab is closed.'),
+    h('p', { class: 'quiet' }, 'One of those in its API_KEYS. It is changed for a token that soon runs out: only the token is kept, until this tab is closed. The key itself is forgotten with the page.'),
     h('label', { for: 'key' }, 'API key'),
     input,
     problem,

@@ -62,7 +62,7 @@ async fn one_topic<R: Row>(config: SinkConfig, parts: Parts, stop: CancellationT
         log,
         metrics: SinkMetrics::new(&config.name),
         postgres,
-        dead_letters: DeadLetters::new(&config.kafka, config.service, &config.topic)?,
+        dead_letters: DeadLetters::new(&config.kafka, config.service, &config.topic),
         dead_letters_part: letters,
         abandon: CancellationToken::new(),
         config,

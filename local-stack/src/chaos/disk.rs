@@ -44,11 +44,18 @@ impl Disk {
     /// # Errors
     /// The system refuses.
     pub(super) fn fill(&self) -> Result<()> {
+        const ATTEMPTS: usize = 50;
+        // A size below what is used is refused, and somebody may write between the two commands.
+        let attempt = || mount(&self.path, &format!("remount,size={}", self.used()?));
+        (1..ATTEMPTS).find_map(|_| attempt().ok()).map_or_else(attempt, Ok)
+    }
+
+    /// Bytes on it.
+    fn used(&self) -> Result<u64> {
         let output =
             Command::new("df").args(["--output=used", "-B1"]).arg(&self.path).output().context("cannot run df")?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let used: u64 = text.lines().nth(1).unwrap_or_default().trim().parse().with_context(|| text.clone())?;
-        mount(&self.path, &format!("remount,size={used}"))
+        text.lines().nth(1).unwrap_or_default().trim().parse().with_context(|| format!("df says: {text}"))
     }
 
     /// There is room again.

@@ -146,8 +146,21 @@ impl<K: Kind> Server<K> {
     /// As [`Server::launch`].
     pub async fn restart(&mut self) -> Result<()> {
         self.stop().await;
+        self.port_is_free().await;
         self.process = start(&self.kind)?;
         self.ready().await
+    }
+
+    /// Waits a moment for the port: children of a server that was killed may hold it a little longer than the server did.
+    async fn port_is_free(&self) {
+        const ATTEMPTS: usize = 200;
+        let free = || self.kind.port().is_none_or(|port| port::require_free(port, self.kind.name()).is_ok());
+        for _ in 0..ATTEMPTS {
+            if free() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Watches over it, and starts it again whenever it ends by itself. Never returns.

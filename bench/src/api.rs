@@ -21,12 +21,13 @@ pub(crate) async fn measure(report: &mut Report, seconds: u64) -> Result<()> {
     fill(&stack).await?;
     let ours = stack.service("bars-api", "API_PORT", &[]).await?;
     let peer_port = port::free()?;
-    let _peer = fastapi(&stack, peer_port).await?;
+    let mut peer = fastapi(&stack, peer_port).await?;
 
     for (limit, share) in [(1_000, ">= 20"), (100, ""), (1, "")] {
-        let idle = (load(ours.port, limit, None, seconds).await?, load(peer_port, limit, None, seconds).await?);
+        let ask = Ask { seconds, ..Ask::newest(limit) };
+        let idle = (load(ours.port, &ask).await?, load(peer_port, &ask).await?);
         let writing = Writer::start(&stack).await?;
-        let busy = (load(ours.port, limit, None, seconds).await?, load(peer_port, limit, None, seconds).await?);
+        let busy = (load(ours.port, &ask).await?, load(peer_port, &ask).await?);
         writing.stop().await?;
         for (state, (ours, peer)) in [("idle", idle), ("while bars are written", busy)] {
             let what = |name: &str| format!("{limit} bars, {state}: {name}");
@@ -36,12 +37,28 @@ pub(crate) async fn measure(report: &mut Report, seconds: u64) -> Result<()> {
         }
     }
     let writing = Writer::start(&stack).await?;
-    let open_loop = load(ours.port, 1_000, Some(1_000), seconds).await?;
+    for (name, ask) in [
+        ("1,000 bars, one connection", Ask { connections: 1, seconds, ..Ask::newest(1_000) }),
+        ("1,000 bars, 64 connections", Ask { connections: 64, seconds, ..Ask::newest(1_000) }),
+        ("the newest bar of every symbol", Ask { paths: vec!["/bars/latest".to_owned()], seconds, ..Ask::newest(1) }),
+    ] {
+        let (ours, peer) = (load(ours.port, &ask).await?, load(peer_port, &ask).await?);
+        report.add("api", &format!("{name}, while bars are written: bars-api"), ours.rate, "answers/s", "");
+        report.add(
+            "api",
+            &format!("{name}, while bars are written: bars-api / FastAPI"),
+            ours.rate / peer.rate,
+            "×",
+            "",
+        );
+    }
+    let open_loop = load(ours.port, &Ask { rate: Some(1_000), seconds, ..Ask::newest(1_000) }).await?;
     writing.stop().await?;
     report.add("api", "1,000 bars at 1,000 requests/s while bars are written, p50", open_loop.p50_ms, "ms", "");
     report.add("api", "1,000 bars at 1,000 requests/s while bars are written, p99", open_loop.p99_ms, "ms", "<= 3");
     report.add("api", "bars-api, highest memory", ours.memory_mib()?, "MiB", "");
     ours.service.stop().await;
+    peer.kill().await?; // before the database goes, or it complains at length
     stack.infra.stop().await;
     Ok(())
 }
@@ -106,6 +123,23 @@ impl Writer {
     }
 }
 
+/// What the load tool asks for.
+struct Ask {
+    paths: Vec<String>,
+    connections: usize,
+    /// Requests a second, whatever the answers take; as many as go where `None`.
+    rate: Option<u64>,
+    seconds: u64,
+}
+
+impl Ask {
+    /// The newest `limit` bars of one symbol after the other.
+    fn newest(limit: usize) -> Self {
+        let paths = (0..SYMBOLS).map(|symbol| format!("/bars/SYM{symbol}?limit={limit}")).collect();
+        Self { paths, connections: CONNECTIONS, rate: None, seconds: 1 }
+    }
+}
+
 struct Figures {
     rate: f64,
     p50_ms: f64,
@@ -113,14 +147,14 @@ struct Figures {
 }
 
 /// Runs the API's own load tool as a process of its own.
-async fn load(port: u16, limit: usize, rate: Option<u64>, seconds: u64) -> Result<Figures> {
+async fn load(port: u16, ask: &Ask) -> Result<Figures> {
     let mut command = Command::new(example("api_load")?);
-    command.arg(format!("http://127.0.0.1:{port}")).args(["--connections", &CONNECTIONS.to_string()]);
-    command.args(["--seconds", &seconds.to_string()]);
-    if let Some(rate) = rate {
+    command.arg(format!("http://127.0.0.1:{port}")).args(["--connections", &ask.connections.to_string()]);
+    command.args(["--seconds", &ask.seconds.to_string()]);
+    if let Some(rate) = ask.rate {
         command.args(["--rate", &rate.to_string()]);
     }
-    command.args((0..SYMBOLS).map(|symbol| format!("/bars/SYM{symbol}?limit={limit}")));
+    command.args(&ask.paths);
     let output = command.output().await?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.success(), "the load tool failed: {}", String::from_utf8_lossy(&output.stderr));

@@ -1,6 +1,6 @@
 //! What was sent, beside what is stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -70,9 +70,10 @@ pub(super) async fn stored(scene: &Scene) -> Result<BTreeMap<Minute, Sums>> {
 
 /// Both are equal in every minute; returns how many trades and minutes there are.
 pub(super) fn compare(sent: &BTreeMap<Minute, Sums>, stored: &BTreeMap<Minute, Sums>) -> Result<(i64, usize)> {
-    let minutes = sent.keys().chain(stored.keys());
+    let minutes: BTreeSet<&Minute> = sent.keys().chain(stored.keys()).collect();
     let differing: Vec<String> = minutes
-        .filter(|minute| sent.get(minute) != stored.get(minute))
+        .into_iter()
+        .filter(|minute| sent.get(*minute) != stored.get(*minute))
         .map(|minute| format!("{minute:?}: sent {:?}, stored {:?}", sent.get(minute), stored.get(minute)))
         .collect();
     ensure!(differing.is_empty(), "{} minutes differ:\n{}", differing.len(), differing.join("\n"));

@@ -18,8 +18,8 @@ use crate::record::{Encoded, Stream};
 const QUEUE_MAX: usize = 1 << 18;
 /// Records in one round trip: enough for the full rate, few enough to keep each trip short.
 const PIPELINE_MAX: usize = 512;
-/// A Redis that takes longer than this is treated as away.
-const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// A Redis that takes longer than this is treated as away. The queue must outlast it: what waits meanwhile is not lost.
+const ANSWER_MAX: Duration = Duration::from_millis(500);
 
 /// The feed's end of the queue. Clones share it.
 #[derive(Clone)]
@@ -77,11 +77,10 @@ impl Publisher {
     /// Where the Redis address is malformed.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let client = self.redis.client()?;
-        // Its own limit of half a second would give up a pipeline that a busy machine has only delayed.
-        let patient = AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER_MAX));
+        let limits = AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER_MAX));
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         while !stop.is_cancelled() {
-            let connected = timeout(ANSWER_MAX, client.get_multiplexed_async_connection_with_config(&patient)).await;
+            let connected = timeout(ANSWER_MAX, client.get_multiplexed_async_connection_with_config(&limits)).await;
             let lost = match connected {
                 Ok(Ok(mut connection)) => {
                     self.part.ok();

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 /// What an error means for the batch in hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +24,17 @@ pub enum Verdict {
 pub fn verdict(error: &tokio_postgres::Error) -> Verdict {
     match error.as_db_error() {
         Some(server) if is_no_partition(server) => Verdict::NoPartition,
+        Some(server) if ended_by_server(server) => Verdict::Retry,
         Some(server) => verdict_of(server.code()),
         None if lost_connection(error) => Verdict::Retry,
         None => Verdict::Stop, // such as a value that the driver cannot bind: our mistake
     }
+}
+
+/// The server gave up the session for an inner reason: on a full disk, say, a new session dies with "could not write init file", XX000.
+fn ended_by_server(error: &DbError) -> bool {
+    let ended = matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
+    ended && error.code().code().starts_with("XX")
 }
 
 /// It has the code of a check violation, but no check that was violated.

@@ -18,7 +18,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(15);
 /// What of a request reaches the API. Not the credentials: those are for this gateway, which has its own for the API.
 const PASSED_ON: [&str; 4] = ["accept", "accept-encoding", "if-none-match", "x-request-id"];
 /// What of an answer reaches the client.
-const PASSED_BACK: [&str; 13] = [
+const PASSED_BACK: [&str; 15] = [
     "content-type",
     "content-length",
     "content-encoding",
@@ -29,6 +29,8 @@ const PASSED_BACK: [&str; 13] = [
     "vary",
     "link",
     "x-complete",
+    "x-as-of",
+    "x-next-page-token",
     "x-request-id",
     "server-timing",
     "age",

@@ -108,5 +108,11 @@ fn cors(gateway: &Arc<Gateway>) -> CorsLayer {
             header::IF_NONE_MATCH,
             HeaderName::from_static("x-api-key"),
         ])
-        .expose_headers([header::ETAG, header::RETRY_AFTER, HeaderName::from_static("x-complete")])
+        .expose_headers([
+            header::ETAG,
+            header::RETRY_AFTER,
+            HeaderName::from_static("x-complete"),
+            HeaderName::from_static("x-as-of"),
+            HeaderName::from_static("x-next-page-token"),
+        ])
 }

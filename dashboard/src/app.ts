@@ -78,6 +78,7 @@ export class App {
       },
       onSnapshot: (snapshot) => {
         this.board.row(snapshot.symbol).onSnapshot(snapshot);
+        this.onAvailability(snapshot.symbol, snapshot.unavailable);
         this.rowChanged.emit(snapshot.symbol);
       },
       onHeartbeat: (heartbeat) => this.onHeartbeat(heartbeat),
@@ -230,11 +231,17 @@ export class App {
     }
     const told = readAvailability(status);
     if (told === null) return;
-    const { symbol, reason } = told;
+    this.onAvailability(told.symbol, told.reason);
+    this.rowChanged.emit(told.symbol);
+  }
+
+  /** Told by an event to pages that were open, by the snapshot to those that came later. */
+  private onAvailability(symbol: string, reason: string | null): void {
+    const before = this.unavailable.get(symbol) ?? null;
+    if (reason === before) return;
     if (reason === null) this.unavailable.delete(symbol);
     else this.unavailable.set(symbol, reason);
     if (reason !== null && this.symbols.includes(symbol)) this.notice.emit(`${symbol} has no live data: ${reason}`);
-    this.rowChanged.emit(symbol);
   }
 
   /** Names are a comfort: without them the page works as well. */

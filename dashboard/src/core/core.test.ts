@@ -139,7 +139,7 @@ describe('a row of the board', () => {
   });
   test('a snapshot gives a price before the first trade, and adds no volume', () => {
     const row = new Row('A');
-    const nothing = { symbol: 'A', quote: null, bar: null, partial: false, trades: null, bars: null };
+    const nothing = { symbol: 'A', quote: null, bar: null, partial: false, unavailable: null, trades: null, bars: null };
     row.onSnapshot({ ...nothing, trade: trade(7, 50), previousClose: 40 });
     expect([row.last, row.day.volume]).toEqual([50, null]);
     row.onTrade(trade(8, 51));

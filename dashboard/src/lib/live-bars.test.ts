@@ -193,6 +193,7 @@ class Exchange implements Stream, History {
       bar,
       partial: false,
       previousClose: null,
+      unavailable: null,
       trades: this.tradeSeq === 0 ? null : { epoch: EPOCH, seq: this.tradeSeq },
       bars: this.barSeq === 0 ? null : { epoch: EPOCH, seq: this.barSeq },
     });

@@ -35,6 +35,8 @@ test('a snapshot keeps what is known', () => {
   const bar = { ...BAR, final: false, partial: true };
   const known = readSnapshot({ symbol: 'A', bar, previous_close: 9, position: { trades: { epoch: 1, seq: 2 } } });
   expect(known).toMatchObject({ partial: true, previousClose: 9, trades: { epoch: 1, seq: 2 }, bars: null });
+  expect(known?.unavailable).toBeNull();
+  expect(readSnapshot({ symbol: 'A', unavailable: 'the plan is full', position: {} })?.unavailable).toBe('the plan is full');
   expect(readSnapshot({ position: {} })).toBeNull();
 });
 

@@ -177,6 +177,8 @@ export interface Snapshot {
   /** Whether `bar` lacks trades of its minute. */
   readonly partial: boolean;
   readonly previousClose: number | null;
+  /** Why the feed does not carry the symbol; `null` where it does. */
+  readonly unavailable: string | null;
   /** The last trade and the last bar before the live stream begins. */
   readonly trades: Position | null;
   readonly bars: Position | null;
@@ -195,6 +197,7 @@ export function readSnapshot(value: unknown): Snapshot | null {
     bar: readBar(bar),
     partial: isObject(bar) && bar['partial'] === true,
     previousClose: isPrice(close) ? close : null,
+    unavailable: text(value['unavailable']) ?? null,
     trades: readPosition(position['trades']),
     bars: readPosition(position['bars']),
   };

@@ -1,12 +1,14 @@
 //! What the producer must remember across a crash: how far the feed's records are safe, and which gaps are not healed.
 //!
-//! One small JSON file, replaced atomically. A record is safe when Kafka has acknowledged it or the spool has it on disk.
+//! One small JSON file, replaced atomically by a thread of its own: a sync may take a second where the disk is busy, and no task that
+//! carries records may wait for it. A record is safe when Kafka has acknowledged it or the spool has it on disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 
 use anyhow::Context as _;
 use market::{Gap, Symbol};
@@ -14,11 +16,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::feed::Feed;
 
-/// The file. Clones share it.
+/// The file. Clones share it; the last one to go waits until all is written.
 #[derive(Clone, Debug)]
-pub struct Journal {
-    path: PathBuf,
-    memory: Arc<Mutex<Memory>>,
+pub struct Journal(Arc<Keeper>);
+
+#[derive(Debug)]
+struct Keeper {
+    page: Arc<Page>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// What the writer's thread and the others share.
+#[derive(Debug, Default)]
+struct Page {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    memory: Memory,
+    /// Counts changes.
+    noted: u64,
+    /// As many of them are in the file.
+    written: u64,
+    closed: bool,
 }
 
 /// The file's content.
@@ -60,19 +82,29 @@ impl Journal {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Memory::default(),
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
-        Ok(Self { path, memory: Arc::new(Mutex::new(memory)) })
+        let page = Arc::new(Page { state: Mutex::new(State { memory, ..State::default() }), ..Page::default() });
+        let shared = Arc::clone(&page);
+        let writer = thread::Builder::new().name("journal".to_owned()).spawn(move || shared.keep_written(&path));
+        Ok(Self(Arc::new(Keeper { page, writer: Some(writer.context("cannot start the journal's thread")?) })))
+    }
+
+    /// Waits until everything noted so far is in the file.
+    pub fn flush(&self) {
+        let state = self.0.page.lock();
+        let noted = state.noted;
+        drop(self.0.page.changed.wait_while(state, |state| state.written < noted));
     }
 
     /// Feed time of the newest safe record in Unix nanoseconds; `None` where there never was one.
     #[must_use]
     pub fn safe_ns(&self, feed: Feed) -> Option<i64> {
-        self.lock().feeds.get(feed.name())?.safe_ns
+        self.0.page.lock().memory.feeds.get(feed.name())?.safe_ns
     }
 
     /// Symbols that ever had records.
     #[must_use]
     pub fn symbols(&self, feed: Feed) -> Vec<Symbol> {
-        let memory = self.lock();
+        let memory = &self.0.page.lock().memory;
         let symbols = memory.feeds.get(feed.name()).into_iter().flat_map(|known| &known.symbols);
         symbols.filter_map(|text| Symbol::new(text).ok()).collect()
     }
@@ -81,7 +113,7 @@ impl Journal {
     /// one.
     #[must_use]
     pub fn symbols_without_past(&self, feed: Feed, wanted: &[Symbol], max: usize) -> Vec<Symbol> {
-        let memory = self.lock();
+        let memory = &self.0.page.lock().memory;
         let Some(known) = memory.feeds.get(feed.name()) else { return Vec::new() };
         let room = max.saturating_sub(known.with_past.len());
         let heard = known.symbols.iter().filter_map(|text| Symbol::new(text).ok());
@@ -92,89 +124,116 @@ impl Journal {
     /// Symbols that were wanted when this file was last written.
     #[must_use]
     pub fn wanted(&self) -> Vec<Symbol> {
-        self.lock().wanted.iter().filter_map(|text| Symbol::new(text).ok()).collect()
+        self.0.page.lock().memory.wanted.iter().filter_map(|text| Symbol::new(text).ok()).collect()
     }
 
     /// These symbols are wanted now.
     pub fn note_wanted(&self, symbols: impl Iterator<Item = Symbol>) {
-        let mut memory = self.lock();
         let wanted = symbols.map(|symbol| symbol.to_string()).collect();
-        if memory.wanted != wanted {
-            memory.wanted = wanted;
-            self.save(&memory);
-        }
+        self.change(|memory| std::mem::replace(&mut memory.wanted, wanted) != memory.wanted);
     }
 
     /// The past of these symbols is on its way down the cold path.
     pub fn note_past(&self, feed: Feed, symbols: &[Symbol]) {
-        let mut memory = self.lock();
-        let known = memory.feeds.entry(feed.name().to_owned()).or_default();
-        known.with_past.extend(symbols.iter().map(ToString::to_string));
-        self.save(&memory);
+        self.change(|memory| {
+            let known = memory.feeds.entry(feed.name().to_owned()).or_default();
+            known.with_past.extend(symbols.iter().map(ToString::to_string));
+            true
+        });
     }
 
     /// When the last gap began, healed or not: Unix milliseconds.
     #[must_use]
     pub fn last_gap(&self, feed: Feed) -> Option<i64> {
-        self.lock().feeds.get(feed.name())?.last_gap
+        self.0.page.lock().memory.feeds.get(feed.name())?.last_gap
     }
 
     /// A feed's gaps that are not healed, oldest first.
     #[must_use]
     pub fn gaps(&self, feed: Feed) -> Vec<Gap> {
-        self.lock().gaps.values().filter(|gap| gap.source == feed.name()).cloned().collect()
+        self.0.page.lock().memory.gaps.values().filter(|gap| gap.source == feed.name()).cloned().collect()
     }
 
     /// Everything of this feed up to `safe_ns` is safe.
     pub fn advance(&self, feed: Feed, safe_ns: i64, symbols: impl IntoIterator<Item = Symbol>) {
-        let mut memory = self.lock();
-        let known = memory.feeds.entry(feed.name().to_owned()).or_default();
-        let before = (known.safe_ns, known.symbols.len());
-        known.safe_ns = known.safe_ns.max(Some(safe_ns));
-        known.symbols.extend(symbols.into_iter().map(|symbol| symbol.to_string()));
-        if before != (known.safe_ns, known.symbols.len()) {
-            self.save(&memory);
-        }
+        self.change(|memory| {
+            let known = memory.feeds.entry(feed.name().to_owned()).or_default();
+            let before = (known.safe_ns, known.symbols.len());
+            known.safe_ns = known.safe_ns.max(Some(safe_ns));
+            known.symbols.extend(symbols.into_iter().map(|symbol| symbol.to_string()));
+            before != (known.safe_ns, known.symbols.len())
+        });
     }
 
     /// Remembers a gap in its present version; forgets it once it is healed.
     pub fn note(&self, gap: &Gap) {
-        let mut memory = self.lock();
-        if gap.healed_at.is_some() {
-            memory.gaps.remove(&key(gap));
-        } else {
-            memory.feeds.entry(gap.source.clone()).or_default().last_gap = Some(gap.from);
-            memory.gaps.insert(key(gap), gap.clone());
-        }
-        self.save(&memory);
+        self.change(|memory| {
+            if gap.healed_at.is_some() {
+                memory.gaps.remove(&key(gap));
+            } else {
+                memory.feeds.entry(gap.source.clone()).or_default().last_gap = Some(gap.from);
+                memory.gaps.insert(key(gap), gap.clone());
+            }
+            true
+        });
     }
 
     /// Forgets a gap that nothing can heal: it has been announced, and its feed has no history to fill it from.
     pub fn forget(&self, gap: &Gap) {
-        let mut memory = self.lock();
-        memory.gaps.remove(&key(gap));
-        self.save(&memory);
+        self.change(|memory| memory.gaps.remove(&key(gap)).is_some());
     }
 
-    fn save(&self, memory: &Memory) {
-        let written = serde_json::to_vec(memory).map_err(Into::into).and_then(|bytes| self.replace(&bytes));
-        if let Err(error) = written {
-            // Records go on; only the account of a later gap would begin too early, and so fetch too much.
-            tracing::warn!(path = %self.path.display(), %error, "cannot write the journal");
+    /// Changes the memory. `change` says whether there is something new to write.
+    fn change(&self, change: impl FnOnce(&mut Memory) -> bool) {
+        let mut state = self.0.page.lock();
+        if change(&mut state.memory) {
+            state.noted += 1;
+            self.0.page.changed.notify_all();
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.page.lock().closed = true;
+        self.page.changed.notify_all();
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join(); // a panic there was told already
+        }
+    }
+}
+
+impl Page {
+    /// Writes the file whenever something was noted, until the journal is closed and all is written.
+    fn keep_written(&self, path: &Path) {
+        loop {
+            let idle = |state: &mut State| state.noted == state.written && !state.closed;
+            let state = self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
+            if state.noted == state.written {
+                return;
+            }
+            let (noted, bytes) = (state.noted, serde_json::to_vec(&state.memory));
+            drop(state);
+            if let Err(error) = bytes.map_err(Into::into).and_then(|bytes| replace(path, &bytes)) {
+                // Records go on; only the account of a later gap would begin too early, and so fetch too much.
+                tracing::warn!(path = %path.display(), %error, "cannot write the journal");
+            }
+            self.lock().written = noted;
+            self.changed.notify_all();
         }
     }
 
-    fn replace(&self, bytes: &[u8]) -> std::io::Result<()> {
-        let next = self.path.with_extension("next");
-        let mut file = File::create(&next)?;
-        file.write_all(bytes)?;
-        file.sync_data()?;
-        fs::rename(&next, &self.path)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let next = path.with_extension("next");
+    let mut file = File::create(&next)?;
+    file.write_all(bytes)?;
+    file.sync_data()?;
+    fs::rename(&next, path)
 }
 
 fn key(gap: &Gap) -> String {
@@ -205,6 +264,7 @@ mod tests {
         first.healed_at = Some(9);
         journal.note(&first);
         journal.forget(&third);
+        journal.flush();
 
         let journal = Journal::open(path.clone()).unwrap();
         assert_eq!(known(&journal, Feed::Alpaca), (Some(5), 1, vec![second]));

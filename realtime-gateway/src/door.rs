@@ -150,7 +150,7 @@ impl Pace {
     /// Seconds' worth of messages that may come at once: a page that subscribes to its whole list one symbol at a time is no attack.
     const BURST_S: u32 = 10;
 
-    /// At most `rate` messages a second over [`Self::BURST_S`] seconds.
+    /// At most `rate` messages a second on average; ten seconds' worth may come at once.
     #[must_use]
     pub fn new(rate: u32, now: Instant) -> Self {
         Self { rate, bucket: Bucket::new(rate.saturating_mul(Self::BURST_S), now) }

@@ -51,16 +51,12 @@ impl Progress {
     /// These records are with Kafka's client or on disk now. Where the journal knows nothing of their feed it learns at once where the
     /// feed begins: a producer that is killed in its first second has a gap to admit, too.
     pub fn taken(&mut self, records: &[Encoded]) {
-        for feed in Feed::ALL.into_iter().filter(|feed| self.taken[*feed as usize].newest_ns.is_none()) {
-            let of_feed = records.iter().filter(|record| record.feed == Some(feed) && record.stream == Stream::Trades);
-            let first_ns = of_feed.map(|record| record.ts_ns).min();
-            if let Some(first_ns) = first_ns.filter(|_| self.journal.safe_ns(feed).is_none()) {
-                self.journal.advance(feed, first_ns - 1, []);
-            }
-        }
         for record in records.iter().filter(|record| record.stream == Stream::Trades) {
             let Some(feed) = record.feed else { continue };
             let taken = &mut self.taken[feed as usize];
+            if taken.newest_ns.is_none() && self.journal.safe_ns(feed).is_none() {
+                self.journal.advance(feed, record.ts_ns - 1, []);
+            }
             taken.newest_ns = taken.newest_ns.max(Some(record.ts_ns));
             if taken.symbols.insert(record.symbol) {
                 taken.unwritten_symbols.push(record.symbol);

@@ -15,7 +15,7 @@ async fn main() -> ExitCode {
         Ok(options) => options.check(),
         Err(error) if error.use_stderr() => Err(error.render().to_string()),
         Err(help) => {
-            print!("{help}");
+            let _ = help.print(); // a reader that has seen enough, as in `--help | head`, is no failure
             return ExitCode::SUCCESS;
         }
     };

@@ -74,12 +74,14 @@ impl Door {
             return Err(Turned::Full);
         }
         let rate = self.limits.connects_per_address_rate;
-        let visitors =
-            inside.by_address.entry(address).or_insert_with(|| Visitors { count: 0, bucket: Bucket::new(rate, now) });
+        let visitors = inside
+            .by_address
+            .entry(address)
+            .or_insert_with(|| Visitors { count: 0, bucket: Bucket::new(rate, rate, now) });
         if visitors.count >= self.limits.connections_per_address_max {
             return Err(Turned::Address);
         }
-        if !visitors.bucket.take(rate, now) {
+        if !visitors.bucket.take(now) {
             return Err(Turned::Rate);
         }
         visitors.count += 1;
@@ -115,21 +117,22 @@ impl Drop for Place {
 /// So many a second on average, and a burst at once after a rest.
 #[derive(Clone, Copy, Debug)]
 pub struct Bucket {
+    rate: f64,
     burst: f64,
     tokens: f64,
     at: Instant,
 }
 
 impl Bucket {
-    /// A full one.
+    /// A full one: `rate` a second, `burst` at once.
     #[must_use]
-    pub fn new(burst: u32, now: Instant) -> Self {
-        Self { burst: burst.into(), tokens: burst.into(), at: now }
+    pub fn new(rate: u32, burst: u32, now: Instant) -> Self {
+        Self { rate: rate.into(), burst: burst.into(), tokens: burst.into(), at: now }
     }
 
     /// Takes one; false where there is none.
-    pub fn take(&mut self, rate: u32, now: Instant) -> bool {
-        self.tokens = (self.tokens + now.duration_since(self.at).as_secs_f64() * f64::from(rate)).min(self.burst);
+    pub fn take(&mut self, now: Instant) -> bool {
+        self.tokens = (self.tokens + now.duration_since(self.at).as_secs_f64() * self.rate).min(self.burst);
         self.at = now;
         let some = self.tokens >= 1.0;
         if some {
@@ -141,10 +144,7 @@ impl Bucket {
 
 /// Watches how fast one client talks.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    rate: u32,
-    bucket: Bucket,
-}
+pub struct Pace(Bucket);
 
 impl Pace {
     /// Seconds' worth of messages that may come at once: a page that subscribes to its whole list one symbol at a time is no attack.
@@ -153,7 +153,7 @@ impl Pace {
     /// At most `rate` messages a second on average; ten seconds' worth may come at once.
     #[must_use]
     pub fn new(rate: u32, now: Instant) -> Self {
-        Self { rate, bucket: Bucket::new(rate.saturating_mul(Self::BURST_S), now) }
+        Self(Bucket::new(rate, rate.saturating_mul(Self::BURST_S), now))
     }
 
     /// Counts a message.
@@ -161,7 +161,7 @@ impl Pace {
     /// # Errors
     /// [`Cut::Flood`] where there were too many.
     pub fn step(&mut self, now: Instant) -> Result<(), Cut> {
-        if self.bucket.take(self.rate, now) { Ok(()) } else { Err(Cut::Flood) }
+        if self.0.take(now) { Ok(()) } else { Err(Cut::Flood) }
     }
 }
 

@@ -71,6 +71,8 @@ struct State {
     gated: HashSet<(Symbol, u64)>,
     /// Symbols that were subscribed and of which nobody has asked the background yet.
     wanted: Vec<Symbol>,
+    /// Counts how often a symbol got its first follower or lost its last.
+    demand_changes: u64,
     last_offset: u64,
     /// Offsets up to here may have been followed by records that never arrived.
     broken_through: Option<u64>,
@@ -300,7 +302,7 @@ impl Hub {
         let symbols = kept.symbols.clone();
         let mut missed = Vec::new();
         for (symbol, options) in &symbols {
-            let Some(entry) = state.symbols.get(symbol) else { return false };
+            let Some(entry) = state.symbols.get(symbol) else { continue }; // swept: it never had a record
             let Some(some) = entry.memory.after_offset(offset, |channel| options.channels.has(channel)) else {
                 return false;
             };
@@ -333,6 +335,12 @@ impl Hub {
     #[must_use]
     pub fn is_followed(&self, symbol: &Symbol) -> bool {
         self.state().symbols.get(symbol).is_some_and(|entry| !entry.followers.is_empty())
+    }
+
+    /// Changes whenever [`Self::followed_symbols`] does: much cheaper to ask.
+    #[must_use]
+    pub fn demand_changes(&self) -> u64 {
+        self.state().demand_changes
     }
 
     /// Every symbol that anybody follows.
@@ -387,6 +395,8 @@ impl Hub {
     pub fn sweep(&self, now: Instant) {
         let mut state = self.state();
         state.sessions.retain(|_, session| session.until > now);
+        // Anybody may ask for symbols that do not exist, and for other ones the next moment.
+        state.symbols.retain(|_, entry| !(entry.followers.is_empty() && entry.memory.is_blank()));
         let freed: usize = state.symbols.values_mut().map(|entry| entry.memory.expire(now, self.settings.log)).sum();
         state.log_bytes -= freed;
     }
@@ -447,6 +457,7 @@ impl State {
         } else {
             self.gated.remove(&(symbol, id));
         }
+        self.demand_changes += u64::from(entry.followers.is_empty());
         entry.followers.insert(id, Follower { client: Arc::clone(client), channels: options.channels, gate });
         if !entry.memory.has_background() {
             self.wanted.push(symbol);
@@ -460,7 +471,8 @@ impl State {
 
     fn forget(&mut self, symbol: &Symbol, id: u64) {
         if let Some(entry) = self.symbols.get_mut(symbol) {
-            entry.followers.remove(&id);
+            let left = entry.followers.remove(&id).is_some();
+            self.demand_changes += u64::from(left && entry.followers.is_empty());
         }
         self.gated.remove(&(*symbol, id));
     }
@@ -482,7 +494,10 @@ impl State {
         if !self.vouches_for(offset) {
             return None;
         }
-        self.symbols.get(symbol)?.memory.after_offset(offset, |channel| channels.has(channel))
+        match self.symbols.get(symbol) {
+            Some(entry) => entry.memory.after_offset(offset, |channel| channels.has(channel)),
+            None => Some(Vec::new()), // no record ever came
+        }
     }
 
     /// Whether every record after `offset` came by here.
@@ -548,5 +563,71 @@ impl Member {
             rejected.push(Rejected { symbol: symbol.to_string(), reason });
         }
         (accepted, rejected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::batch::tests::batch;
+    use super::super::outbox::Limits;
+    use super::*;
+
+    fn hub() -> Arc<Hub> {
+        Hub::new(Settings {
+            symbols_max: 50,
+            log: Bounds { count: 100, age: Duration::from_mins(10) },
+            log_bytes_max: 1 << 20,
+            stalled_max: Duration::from_secs(10),
+            session_max: Duration::from_secs(60),
+        })
+    }
+
+    fn visitor(hub: &Hub) -> Arc<Client> {
+        let limits = Limits { lossless_bytes: 1 << 16, held_max: 100 };
+        let client = Client::on_task(hub.next_id(), Encoding::DIRECT, limits);
+        hub.join(&client, None);
+        client
+    }
+
+    fn subscribe(hub: &Hub, client: &Client, symbols: &[&str]) {
+        let symbols = symbols.iter().map(|name| Symbol::new(name).unwrap()).collect();
+        hub.subscribe(client.id(), &Request { symbols, ..Request::default() }, |_| None);
+    }
+
+    #[test]
+    fn a_symbol_without_followers_is_kept_only_for_its_records() {
+        let hub = hub();
+        let client = visitor(&hub);
+        subscribe(&hub, &client, &["AAPL", "JUNK"]);
+        hub.publish(batch(&[("AAPL", Channel::Trades, 1)]));
+        hub.sweep(Instant::now());
+        assert_eq!(hub.state().symbols.len(), 2, "both are followed");
+        hub.leave(client.id(), Some("session".to_owned()));
+        hub.sweep(Instant::now());
+        let known: Vec<String> = hub.state().symbols.keys().map(ToString::to_string).collect();
+        assert_eq!(known, ["AAPL"]);
+
+        let back = visitor(&hub);
+        hub.publish(batch(&[("AAPL", Channel::Trades, 2)]));
+        assert!(hub.resume(back.id(), "session", 1, || None), "what was forgotten cannot have been missed");
+        assert_eq!(hub.followed_symbols().len(), 2);
+        let received = String::from_utf8_lossy(&back.pop().unwrap()).into_owned();
+        assert!(received.contains(r#""n":2"#) && !received.contains(r#""n":1"#), "{received}");
+    }
+
+    #[test]
+    fn demand_changes_with_the_first_and_the_last_follower_only() {
+        let hub = hub();
+        let (first, second) = (visitor(&hub), visitor(&hub));
+        let mut seen = hub.demand_changes();
+        let mut changed = || std::mem::replace(&mut seen, hub.demand_changes()) != hub.demand_changes();
+        subscribe(&hub, &first, &["AAPL"]);
+        assert!(changed());
+        subscribe(&hub, &second, &["AAPL"]);
+        assert!(!changed());
+        hub.leave(first.id(), None);
+        assert!(!changed());
+        hub.leave(second.id(), None);
+        assert!(changed());
     }
 }

@@ -62,6 +62,12 @@ impl Memory {
         self.logs.get_mut(channel as usize).map_or(0, Log::drop_oldest)
     }
 
+    /// Whether no record of the symbol ever came by, so that forgetting it loses nothing that anybody could come back for.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.unavailable.is_none() && self.logs.iter().all(|log| log.newest().is_none())
+    }
+
     /// Notes whether the feed carries the symbol.
     pub fn set_carried(&mut self, carried: Carried) {
         self.unavailable = match carried {

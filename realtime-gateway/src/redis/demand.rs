@@ -28,14 +28,14 @@ pub async fn run(gateway: Arc<Gateway>, stop: CancellationToken) -> anyhow::Resu
     let name = random_id();
     let mut look = interval(LOOK_EVERY);
     let mut connection: Option<MultiplexedConnection> = None;
-    let mut told: Option<(Vec<String>, Instant)> = None;
+    let mut told: Option<(u64, Instant)> = None;
     while stop.run_until_cancelled(look.tick()).await.is_some() {
-        let wanted = wanted(&gateway);
-        if told.as_ref().is_some_and(|(before, at)| *before == wanted && at.elapsed() < REPEAT_AFTER) {
+        let changes = gateway.hub.demand_changes();
+        if told.is_some_and(|(before, at)| before == changes && at.elapsed() < REPEAT_AFTER) {
             continue;
         }
         let Some(redis) = stop.run_until_cancelled(connect(&client, &mut connection)).await.flatten() else { continue };
-        told = publish(redis, channel, &name, &wanted).await.then(|| (wanted, Instant::now()));
+        told = publish(redis, channel, &name, &wanted(&gateway)).await.then(|| (changes, Instant::now()));
         if told.is_none() {
             connection = None;
         }

@@ -24,7 +24,6 @@ impl Engine {
         arrival: Arrival,
         upgrades: &[&'static str],
     ) -> (Self, String) {
-        let mut session = Session::new(gateway, client, arrival);
         let limits = &gateway.config.door;
         let sid = random_id();
         let open = serde_json::json!({
@@ -35,7 +34,7 @@ impl Engine {
             "maxPayload": limits.message_bytes_max,
         });
         client.say(text_message(&format!("0{open}")));
-        session.opened();
+        let session = Session::new(gateway, client, arrival);
         (Self { gateway: Arc::clone(gateway), client: Arc::clone(client), session }, sid)
     }
 

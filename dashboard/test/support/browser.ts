@@ -63,14 +63,14 @@ export async function keep(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: join(RESULTS, `${name}.png`) });
 }
 
-/** Waits for a fact. Fails with a sentence that says what was waited for, and what was last seen. */
-export async function eventually<T>(what: string, look: () => Promise<T | null | undefined | false>, limitMs = 15_000): Promise<T> {
+/** Waits for a fact: null, false and the empty text are none yet. Fails with a sentence that says what was waited for, and what was last seen. */
+export async function eventually<T>(what: string, look: () => Promise<T | '' | null | undefined | false>, limitMs = 15_000): Promise<T> {
   const end = Date.now() + limitMs;
   let problem = '';
   for (;;) {
     try {
       const found = await look();
-      if (found !== null && found !== undefined && found !== false) return found;
+      if (found !== null && found !== undefined && found !== false && found !== '') return found;
     } catch (error) {
       problem = error instanceof Error ? error.message : String(error);
     }

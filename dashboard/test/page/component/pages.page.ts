@@ -53,7 +53,7 @@ test('the try-it page runs what it shows', async () => {
   await newest.getByRole('button', { name: 'curl' }).click();
   expect(await newest.locator('code').textContent()).toBe(`curl '${stage.url}/api/bars/AAPL?limit=5'`);
   await newest.getByRole('button', { name: 'Run' }).click();
-  const answer = JSON.parse((await eventually('an answer', () => newest.locator('.answer').textContent())) ?? '') as { bars: unknown[] };
+  const answer = JSON.parse(await eventually('an answer', () => newest.locator('.answer').textContent())) as { bars: unknown[] };
   expect(answer.bars).toHaveLength(5);
   const live = page.locator('[data-recipe="socket"]');
   await live.getByRole('button', { name: 'Run' }).click();

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use market::{Position, wire};
 use producer::alpaca::Encoding;
-use producer::alpaca::frame::{Element, decode_frame};
+use producer::alpaca::element::Element;
+use producer::alpaca::frame::decode_frame;
 use producer::event::Event;
 use producer::feed::Frame;
 use serde::Deserialize;

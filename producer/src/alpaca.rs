@@ -1,15 +1,18 @@
 //! Alpaca's stock stream.
 //!
-//! [`protocol`] is the conversation (welcome, authentication, subscription, errors) as a state machine without a socket;
-//! [`frame`] takes a frame apart; [`element`] turns one element into an [`Event`](crate::event::Event); `scan` does both at once for
-//! what nearly every frame holds.
+//! [`protocol`] is the conversation (welcome, authentication, subscription, errors) as a state machine without a socket.
+//! [`frame`] takes a frame apart; [`element`] tells what each element is: part of the conversation ([`control`]) or a record (`wire`),
+//! which becomes an [`Event`](crate::event::Event). `scan` does all of that at once for what nearly every frame holds.
+//! [`rest`] reads the same records from the history.
 
+pub mod control;
 pub mod element;
 pub mod errors;
 pub mod frame;
 pub mod protocol;
 pub mod rest;
 mod scan;
+mod wire;
 
 pub use frame::Encoding;
 pub use protocol::{Alpaca, AlpacaSettings, Authentication};

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use producer::alpaca::element::Control;
+use producer::alpaca::control::Control;
 use producer::alpaca::{self, Encoding};
 use producer::event::{Element, Event, Skip};
 use producer::feed::Frame;

@@ -1,59 +1,15 @@
-//! One element of a frame into an event: Alpaca's field names and types live here and nowhere else.
+//! One element of a frame into an event, or a part of the conversation.
 
-use std::borrow::Cow;
+use market::Timeframe;
 
-use compact_str::CompactString;
-use market::{Bar, Correction, NS_PER_MS, Outcome, Quote, Reject, Side, Source, Symbol, Timeframe, Trade, VoidTrade};
-use serde::Deserialize;
-use serde::de::Deserializer;
+use crate::event::{self, Event, Skip};
+use crate::raw::Raw;
 
-use crate::event::{Event, Skip};
-use crate::fields::{Codes, Id, Time};
-use crate::raw::{Json, Raw};
+use super::control::{self, Control};
+use super::wire::{WireBar, WireCancel, WireCorrection, WireQuote, WireTrade, parse};
 
-use super::frame::Element;
-use super::rest::Update;
-
-/// Part of the conversation rather than of the market.
-#[derive(Debug, PartialEq)]
-pub enum Control {
-    /// `connected`, `authenticated`, or something newer.
-    Success(String),
-    /// An error; a missing or mistyped code is `None`.
-    Error {
-        /// Number from Alpaca's table.
-        code: Option<i64>,
-        /// Alpaca's own words.
-        message: String,
-    },
-    /// The whole set of subscriptions as the server sees it now.
-    Subscription(Box<Subscriptions>),
-}
-
-/// The server's idea of what is subscribed; a missing list is empty.
-#[derive(Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct Subscriptions {
-    /// Symbols, or `*`.
-    #[serde(deserialize_with = "null_is_empty")]
-    pub trades: Vec<String>,
-    /// Symbols, or `*`.
-    #[serde(deserialize_with = "null_is_empty")]
-    pub quotes: Vec<String>,
-    /// Symbols, or `*`.
-    #[serde(deserialize_with = "null_is_empty")]
-    pub bars: Vec<String>,
-    /// Symbols, or `*`.
-    #[serde(rename = "updatedBars", deserialize_with = "null_is_empty")]
-    pub updated_bars: Vec<String>,
-    /// Symbols, or `*`.
-    #[serde(rename = "dailyBars", deserialize_with = "null_is_empty")]
-    pub daily_bars: Vec<String>,
-}
-
-fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
+/// What one element is.
+pub type Element = event::Element<Control>;
 
 /// Reads one element.
 pub fn decode<'a>(raw: impl Raw<'a>) -> Element {
@@ -74,7 +30,7 @@ pub fn decode<'a>(raw: impl Raw<'a>) -> Element {
         Some("i") => Ok(Event::Other("imbalance")),
         Some("n") => Ok(Event::Other("news")),
         Some(kind @ ("success" | "error" | "subscription")) => {
-            return control(raw, kind).map_or_else(Element::skipped, Element::Control);
+            return control::decode(raw, kind).map_or_else(Element::skipped, Element::Control);
         }
         Some(other) => Err(Skip::UnknownType(other.chars().take(32).collect())),
         None => Err(Skip::Field("missing field `T`".to_owned())),
@@ -82,269 +38,12 @@ pub fn decode<'a>(raw: impl Raw<'a>) -> Element {
     Element::Event(event.unwrap_or_else(Event::Skipped))
 }
 
-fn parse<'a, W: Deserialize<'a>, E>(raw: impl Raw<'a>, make: impl FnOnce(W) -> Result<Event, E>) -> Result<Event, Skip>
-where
-    Skip: From<E>,
-{
-    Ok(make(raw.parse()?)?)
-}
-
-fn control<'a>(raw: impl Raw<'a>, kind: &str) -> Result<Control, Skip> {
-    #[derive(Deserialize)]
-    struct Wire {
-        #[serde(default)]
-        code: serde_json::Value,
-        #[serde(default)]
-        msg: serde_json::Value,
-    }
-    if kind == "subscription" {
-        return raw.parse().map(Control::Subscription);
-    }
-    let wire: Wire = raw.parse()?;
-    let message = wire.msg.as_str().unwrap_or_default().to_owned();
-    Ok(match kind {
-        "success" => Control::Success(message),
-        _ => Control::Error { code: wire.code.as_i64(), message },
-    })
-}
-
-/// Reads a trade of the REST history, which names the symbol once for all.
-///
-/// # Errors
-/// Why it is none.
-pub fn rest_trade(symbol: &str, raw: &str) -> Result<Event, Skip> {
-    if Update::is_void(raw)? {
-        return Ok(Event::Other("void_trade"));
-    }
-    parse::<WireTrade<'_>, _>(Json(raw), |wire| WireTrade { symbol: Cow::Borrowed(symbol), ..wire }.into_event())
-}
-
-/// Reads a one-minute bar of the REST history.
-///
-/// # Errors
-/// Why it is none.
-pub fn rest_bar(symbol: &str, raw: &str) -> Result<Event, Skip> {
-    // History is what the market settled on: it is newer than the first version that the stream sent.
-    parse::<WireBar<'_>, _>(Json(raw), |wire| {
-        WireBar { symbol: Cow::Borrowed(symbol), ..wire }.into_event(Timeframe::MINUTE, true, 1)
-    })
-}
-
-#[derive(Deserialize)]
-pub(super) struct WireTrade<'a> {
-    /// Absent in REST, which names it outside.
-    #[serde(rename = "S", borrow, default)]
-    pub(super) symbol: Cow<'a, str>,
-    #[serde(rename = "i")]
-    pub(super) id: Option<Id>,
-    #[serde(rename = "x")]
-    pub(super) exchange: Option<CompactString>,
-    #[serde(rename = "p")]
-    pub(super) price: f64,
-    #[serde(rename = "s")]
-    pub(super) size: f64,
-    #[serde(rename = "c")]
-    pub(super) conditions: Option<Codes>,
-    #[serde(rename = "t")]
-    pub(super) time: Time,
-    #[serde(rename = "z")]
-    pub(super) tape: Option<CompactString>,
-}
-
-impl WireTrade<'_> {
-    pub(super) fn into_event(self) -> Result<Event, Reject> {
-        let trade = Trade {
-            symbol: Symbol::new(&self.symbol)?,
-            price: self.price,
-            size: self.size,
-            ts_ns: self.time.0,
-            trade_id: self.id.map(|id| id.0),
-            exchange: self.exchange,
-            conditions: self.conditions.unwrap_or_default().0,
-            tape: self.tape,
-            source: Source::alpaca(),
-        };
-        trade.checked().map(Event::Trade)
-    }
-}
-
-#[derive(Deserialize)]
-pub(super) struct WireQuote<'a> {
-    #[serde(rename = "S", borrow)]
-    pub(super) symbol: Cow<'a, str>,
-    #[serde(rename = "bx")]
-    pub(super) bid_exchange: Option<CompactString>,
-    #[serde(rename = "bp")]
-    pub(super) bid_price: f64,
-    #[serde(rename = "bs")]
-    pub(super) bid_size: f64,
-    #[serde(rename = "ax")]
-    pub(super) ask_exchange: Option<CompactString>,
-    #[serde(rename = "ap")]
-    pub(super) ask_price: f64,
-    #[serde(rename = "as")]
-    pub(super) ask_size: f64,
-    #[serde(rename = "c")]
-    pub(super) conditions: Option<Codes>,
-    #[serde(rename = "t")]
-    pub(super) time: Time,
-    #[serde(rename = "z")]
-    pub(super) tape: Option<CompactString>,
-}
-
-impl WireQuote<'_> {
-    pub(super) fn into_event(self) -> Result<Event, Reject> {
-        let quote = Quote {
-            symbol: Symbol::new(&self.symbol)?,
-            bid: Side { price: self.bid_price, size: self.bid_size, exchange: self.bid_exchange },
-            ask: Side { price: self.ask_price, size: self.ask_size, exchange: self.ask_exchange },
-            ts_ns: self.time.0,
-            conditions: self.conditions.unwrap_or_default().0,
-            tape: self.tape,
-            source: Source::alpaca(),
-        };
-        quote.checked().map(Event::Quote)
-    }
-}
-
-#[derive(Deserialize)]
-struct WireBar<'a> {
-    #[serde(rename = "S", borrow, default)]
-    symbol: Cow<'a, str>,
-    #[serde(rename = "o")]
-    open: f64,
-    #[serde(rename = "h")]
-    high: f64,
-    #[serde(rename = "l")]
-    low: f64,
-    #[serde(rename = "c")]
-    close: f64,
-    #[serde(rename = "v")]
-    volume: f64,
-    #[serde(rename = "n")]
-    trade_count: Option<u64>,
-    #[serde(rename = "vw")]
-    vwap: Option<f64>,
-    #[serde(rename = "t")]
-    start: Time,
-}
-
-impl WireBar<'_> {
-    fn into_event(self, timeframe: Timeframe, is_final: bool, revision: u32) -> Result<Event, Reject> {
-        let start_ms = self.start.0.div_euclid(NS_PER_MS);
-        let bar = Bar {
-            symbol: Symbol::new(&self.symbol)?,
-            timeframe,
-            open: self.open,
-            high: self.high,
-            low: self.low,
-            close: self.close,
-            volume: self.volume,
-            trade_count: self.trade_count,
-            vwap: self.vwap,
-            start_ms,
-            is_final,
-            revision,
-            source: Source::alpaca(),
-        };
-        if timeframe.start_of(start_ms) != start_ms || self.start.0 % NS_PER_MS != 0 {
-            return Err(Reject::Unaligned);
-        }
-        bar.checked().map(Event::Bar)
-    }
-}
-
-#[derive(Deserialize)]
-struct WireCorrection<'a> {
-    #[serde(rename = "S", borrow)]
-    symbol: Cow<'a, str>,
-    #[serde(rename = "x")]
-    exchange: CompactString,
-    #[serde(rename = "oi")]
-    original_id: Option<Id>,
-    #[serde(rename = "op")]
-    original_price: f64,
-    #[serde(rename = "os")]
-    original_size: f64,
-    #[serde(rename = "ci")]
-    corrected_id: Option<Id>,
-    #[serde(rename = "cp")]
-    corrected_price: f64,
-    #[serde(rename = "cs")]
-    corrected_size: f64,
-    #[serde(rename = "cc")]
-    corrected_conditions: Option<Codes>,
-    #[serde(rename = "t")]
-    time: Time,
-    #[serde(rename = "z")]
-    tape: Option<CompactString>,
-}
-
-impl WireCorrection<'_> {
-    fn into_event(self) -> Result<Event, Reject> {
-        let symbol = Symbol::new(&self.symbol)?;
-        let void = VoidTrade {
-            symbol,
-            exchange: Some(self.exchange.clone()),
-            trade_id: self.original_id.map(|id| id.0),
-            price: self.original_price,
-            size: self.original_size,
-            ts_ns: self.time.0,
-        };
-        let corrected = Trade {
-            symbol,
-            price: self.corrected_price,
-            size: self.corrected_size,
-            ts_ns: self.time.0,
-            trade_id: self.corrected_id.map(|id| id.0),
-            exchange: Some(self.exchange),
-            conditions: self.corrected_conditions.unwrap_or_default().0,
-            tape: self.tape,
-            source: Source::alpaca(),
-        };
-        let outcome = Outcome::Corrected(Box::new(corrected));
-        let correction = Correction { void, outcome, source: Source::alpaca() };
-        Ok(Event::Correction(Box::new(correction.checked()?)))
-    }
-}
-
-#[derive(Deserialize)]
-struct WireCancel<'a> {
-    #[serde(rename = "S", borrow)]
-    symbol: Cow<'a, str>,
-    #[serde(rename = "i")]
-    id: Option<Id>,
-    #[serde(rename = "x")]
-    exchange: Option<CompactString>,
-    #[serde(rename = "p")]
-    price: f64,
-    #[serde(rename = "s")]
-    size: f64,
-    #[serde(rename = "a")]
-    action: Option<CompactString>,
-    #[serde(rename = "t")]
-    time: Time,
-}
-
-impl WireCancel<'_> {
-    fn into_event(self) -> Result<Event, Reject> {
-        let void = VoidTrade {
-            symbol: Symbol::new(&self.symbol)?,
-            exchange: self.exchange,
-            trade_id: self.id.map(|id| id.0),
-            price: self.price,
-            size: self.size,
-            ts_ns: self.time.0,
-        };
-        let outcome = Outcome::Cancelled(self.action.unwrap_or_default());
-        let correction = Correction { void, outcome, source: Source::alpaca() };
-        Ok(Event::Correction(Box::new(correction.checked()?)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use market::Outcome;
+
     use super::*;
+    use crate::raw::Json;
 
     fn event(raw: &str) -> Event {
         match decode(Json(raw)) {

@@ -2,18 +2,15 @@
 
 use serde_json::value::RawValue;
 
-use crate::event::{self, Event, Skip};
+use crate::event::{Event, Skip};
 use crate::feed::Frame;
 use crate::raw::{Json, Msgpack, json, msgpack};
 
-use super::element::{Control, decode};
+use super::element::{Element, decode};
 use super::scan::Scan;
 
 /// About as long as a trade or quote is: a guess at how many a frame holds.
 const ELEMENT_BYTES: usize = 110;
-
-/// What one element is.
-pub type Element = event::Element<Control>;
 
 /// How messages are written, both ways.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

@@ -13,9 +13,10 @@ use crate::event::Event;
 use crate::feed::{Awaited, Endpoint, Feed, Frame, Next, Outgoing, Protocol, Step};
 use crate::revisions::Revisions;
 
-use super::element::{Control, Subscriptions};
+use super::control::{Control, Subscriptions};
+use super::element::Element;
 use super::errors::{Remedy, remedy};
-use super::frame::{Element, Encoding, decode_frame};
+use super::frame::{Encoding, decode_frame};
 
 /// How long the server may take for each answer; what Alpaca's own clients allow.
 const ANSWER_MAX: Duration = Duration::from_secs(3);

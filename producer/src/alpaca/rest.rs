@@ -1,16 +1,19 @@
 //! Alpaca's REST history: what the stream sent while nobody listened.
 
+use std::borrow::Cow;
+
 use anyhow::{Context as _, ensure};
 use jiff::Timestamp;
-use market::Symbol;
+use market::{Symbol, Timeframe};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use service::Secret;
 
 use crate::event::{Event, Skip};
+use crate::raw::Json;
 use crate::rest::{Client, Kind, Span};
 
-use super::element::{rest_bar, rest_trade};
+use super::wire::{WireBar, WireTrade, parse};
 
 /// Records asked for in one page: the most that Alpaca gives.
 const PAGE_MAX: &str = "10000";
@@ -107,8 +110,8 @@ impl<'a> Pages<'a> {
             self.request = Some((query, Some(next)));
         }
         let decode = match self.kind {
-            Kind::Trades => rest_trade,
-            Kind::Bars => rest_bar,
+            Kind::Trades => decode_trade,
+            Kind::Bars => decode_bar,
         };
         let records = page.trades.into_iter().flatten().flat_map(|(symbol, records)| {
             records.into_iter().map(move |raw| decode(&symbol, raw.get()).unwrap_or_else(Event::Skipped))
@@ -128,16 +131,36 @@ impl<'a> Pages<'a> {
     }
 }
 
+/// Reads a trade; the page names the symbol once for all.
+fn decode_trade(symbol: &str, raw: &str) -> Result<Event, Skip> {
+    if Update::is_void(raw)? {
+        return Ok(Event::Other("void_trade"));
+    }
+    parse::<WireTrade<'_>, _>(Json(raw), |mut trade| {
+        trade.symbol = Cow::Borrowed(symbol);
+        trade.into_event()
+    })
+}
+
+/// Reads a one-minute bar.
+fn decode_bar(symbol: &str, raw: &str) -> Result<Event, Skip> {
+    // History is what the market settled on: it is newer than the first version that the stream sent.
+    parse::<WireBar<'_>, _>(Json(raw), |mut bar| {
+        bar.symbol = Cow::Borrowed(symbol);
+        bar.into_event(Timeframe::MINUTE, true, 1)
+    })
+}
+
 /// A trade that REST marks as void must not be stored as if it held.
 #[derive(Deserialize)]
-pub(super) struct Update<'a> {
+struct Update<'a> {
     /// `canceled`, `incorrect` or `corrected`.
     #[serde(rename = "u", borrow, default)]
-    pub(super) update: Option<std::borrow::Cow<'a, str>>,
+    update: Option<Cow<'a, str>>,
 }
 
 impl Update<'_> {
-    pub(super) fn is_void(raw: &str) -> Result<bool, Skip> {
+    fn is_void(raw: &str) -> Result<bool, Skip> {
         if !raw.contains("\"u\"") {
             return Ok(false); // nearly every trade
         }

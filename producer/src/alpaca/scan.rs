@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::fields::{Codes, Id, Time};
 use crate::time::rfc3339_ns;
 
-use super::element::{WireQuote, WireTrade};
+use super::wire::{WireQuote, WireTrade};
 
 /// Above it a decimal number is not exact in an `f64`, and dividing by a power of ten would round twice.
 const MANTISSA_MAX: u64 = 1 << 53;

@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::alpaca::Encoding;
-use crate::feed::Feed;
 use crate::{Config, config};
 
 use super::{check, decode, record};
@@ -27,7 +25,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Tool {
     /// Print what a feed's raw frames mean, one JSON line a record, and one for each element that was skipped with the reason
-    Decode(DecodeOptions),
+    Decode(decode::Options),
     /// Connect to the feeds as set up, listen for a while, and say what came and what is wrong
     Check {
         /// How long to listen to each feed
@@ -39,19 +37,6 @@ enum Tool {
         /// A file that does not exist yet
         file: PathBuf,
     },
-}
-
-/// What to decode.
-#[derive(Debug, clap::Args)]
-pub struct DecodeOptions {
-    /// Whose frames these are
-    #[arg(long, value_enum)]
-    pub feed: Feed,
-    /// How they are encoded; msgpack is Alpaca's
-    #[arg(long, value_enum, default_value_t)]
-    pub encoding: Encoding,
-    /// Frames, one a line, binary ones in hex; standard input where no file is named
-    pub file: Option<PathBuf>,
 }
 
 /// Runs what the command line asks for.

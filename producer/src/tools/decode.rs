@@ -2,21 +2,34 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::alpaca::{self, Encoding, element::Control};
+use crate::alpaca::{self, Encoding, control::Control};
 use crate::event::{Element, Event, Skip};
 use crate::feed::{Feed, Frame};
 use crate::finnhub::{self, occurrences::Occurrences};
 use crate::massive;
 
-use super::cli::DecodeOptions;
 use super::print;
 
+/// What to decode.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Whose frames these are
+    #[arg(long, value_enum)]
+    pub feed: Feed,
+    /// How they are encoded; msgpack is Alpaca's
+    #[arg(long, value_enum, default_value_t)]
+    pub encoding: Encoding,
+    /// Frames, one a line, binary ones in hex; standard input where no file is named
+    pub file: Option<PathBuf>,
+}
+
 /// Decodes until the input ends. Frames that mean nothing are told about, not failures; exit code 1 is for input that cannot be read.
-pub fn main(options: &DecodeOptions) -> ExitCode {
+pub fn main(options: &Options) -> ExitCode {
     let input: anyhow::Result<Box<dyn BufRead>> = match &options.file {
         None => Ok(Box::new(io::stdin().lock())),
         Some(path) => File::open(path)

@@ -6,10 +6,10 @@ use deadpool_postgres::Transaction;
 use market::timeframe::Unit;
 use market::{NS_PER_MS, Timeframe};
 
+use crate::db::Order;
 use crate::db::bars::{self, BarRow, Edge, Series};
 use crate::db::gaps;
 use crate::indicators::{Indicator, Line};
-use crate::params::Order;
 use crate::problem::Problem;
 use crate::roll_up::{self, RollUp};
 

@@ -5,11 +5,12 @@ use std::ops::Range;
 use deadpool_postgres::Transaction;
 use market::{Position, Source, Symbol, Timeframe};
 
+use crate::db::Order;
 use crate::db::bars::{BarRow, Edge, Series};
 use crate::db::gaps::{self, Outages};
 use crate::db::trades::{self, Place, TradeRow};
 use crate::history::{self, Question};
-use crate::params::{Cursor, Order};
+use crate::params::Cursor;
 use crate::problem::Problem;
 
 /// What is asked of every symbol.

@@ -5,8 +5,8 @@
 
 use market::{MS_PER_MINUTE, Timeframe};
 
+use crate::db::Order;
 use crate::db::bars::BarRow;
-use crate::params::Order;
 
 /// Takes minute bars in order of time, either way, and gives long bars in the same order.
 #[derive(Debug)]

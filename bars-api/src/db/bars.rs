@@ -6,7 +6,7 @@ use deadpool_postgres::GenericClient;
 use market::{NS_PER_MS, Position, Source, Symbol, Timeframe};
 use tokio_postgres::Row;
 
-use crate::params::Order;
+use super::Order;
 use crate::problem::Problem;
 
 /// One bar as it is stored; its symbol, timeframe and source are known to whoever asked for it.

@@ -14,6 +14,15 @@ use tokio_postgres::IsolationLevel;
 use crate::config::Config;
 use crate::problem::Problem;
 
+/// In which order of time bars or trades are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// Oldest first.
+    Ascending,
+    /// Newest first.
+    Descending,
+}
+
 /// A pool of connections that can only read, bounded in number, in waiting and in working time.
 #[derive(Clone)]
 pub struct Database {

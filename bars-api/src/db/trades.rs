@@ -6,8 +6,8 @@ use deadpool_postgres::GenericClient;
 use market::{Position, Source, Symbol};
 use tokio_postgres::Row;
 
+use super::Order;
 use crate::db::bars::position;
-use crate::params::Order;
 use crate::problem::Problem;
 
 /// One trade as it is stored.

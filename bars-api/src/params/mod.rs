@@ -11,6 +11,7 @@ use market::{Source, Symbol, Timeframe};
 
 pub use page::Cursor;
 
+use crate::db::Order;
 use crate::indicators::Indicator;
 use crate::problem::Problem;
 
@@ -23,15 +24,6 @@ pub const SYMBOLS_MAX: usize = 200;
 
 /// Most indicators in one request.
 pub const INDICATORS_MAX: usize = 10;
-
-/// In which order of time bars or trades are listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Order {
-    /// Oldest first.
-    Ascending,
-    /// Newest first.
-    Descending,
-}
 
 /// The query string, name by name.
 #[derive(Clone, Debug, Default)]

@@ -7,6 +7,7 @@ use deadpool_postgres::Transaction;
 use market::{Position, Symbol, Timeframe};
 
 use crate::answer::{self, Ask};
+use crate::db::Order;
 use crate::db::bars::{self, BarRow, Edge, Series};
 use crate::db::gaps::{self, GapQuestion};
 use crate::db::versions::Scope;
@@ -16,7 +17,7 @@ use crate::history::{self, Page, Question};
 use crate::indicators::Line;
 use crate::openapi::params::{self, SymbolPath};
 use crate::openapi::refusals::{Refused, Unchanged, Unknown};
-use crate::params::{Cursor, Order, Params, symbol as read_symbol};
+use crate::params::{Cursor, Params, symbol as read_symbol};
 use crate::problem::Problem;
 use crate::render;
 use crate::reply::{Answer, JSON};

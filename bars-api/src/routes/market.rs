@@ -9,12 +9,13 @@ use serde_json::json;
 
 use crate::answer::{self, Ask};
 use crate::companies;
+use crate::db::Order;
 use crate::db::bars::{self, Series};
 use crate::db::versions::Scope;
 use crate::history::{self, Question};
 use crate::openapi::params::{self, SymbolPath};
 use crate::openapi::refusals::{Refused, Unchanged, Unknown};
-use crate::params::{Order, Params, symbol as read_symbol};
+use crate::params::{Params, symbol as read_symbol};
 use crate::problem::Problem;
 use crate::render;
 use crate::reply::{Answer, JSON};

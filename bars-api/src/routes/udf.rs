@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 
 use crate::answer::{self, Ask};
 use crate::companies;
+use crate::db::Order;
 use crate::db::bars::{self, BarRow, Series};
 use crate::db::versions::Scope;
 use crate::history::{self, Question};
 use crate::openapi::params::{UdfHistory, UdfSearch, UdfSymbol};
 use crate::openapi::refusals::{Refused, Unchanged, Unknown};
-use crate::params::{self, LIMIT_MAX, Order, Params};
+use crate::params::{self, LIMIT_MAX, Params};
 use crate::problem::Problem;
 use crate::render::{integer, list, number};
 use crate::reply::{Answer, JSON};

@@ -5,11 +5,12 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::{ask, one, read, wanted};
 use crate::answer;
+use crate::db::Order;
 use crate::db::versions::Scope;
 use crate::many::{self, Ask, Page};
 use crate::openapi::params::{BarLength, BetweenIncluded, Limit, Page as PageToken, Sorted, SymbolList, SymbolPath};
 use crate::openapi::refusals::{Refused, Unchanged};
-use crate::params::{Cursor, Order, Params};
+use crate::params::{Cursor, Params};
 use crate::problem::Problem;
 use crate::render::alpaca as render;
 use crate::reply::{Answer, JSON};

@@ -6,12 +6,12 @@ use deadpool_postgres::Transaction;
 
 use super::{one, read, wanted};
 use crate::answer;
+use crate::db::Order;
 use crate::db::bars::{BarRow, Series};
 use crate::db::{gaps, trades};
 use crate::history::{self, Page, Question};
 use crate::openapi::params::{SymbolList, SymbolPath};
 use crate::openapi::refusals::{Refused, Unknown};
-use crate::params::Order;
 use crate::problem::Problem;
 use crate::render::{self, alpaca};
 use crate::reply::Answer;

@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
+use clap::Subcommand;
 use consumer_bars::{BarRow, GapRow, backfill, config};
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    Backfill(backfill::Arguments),
+}
+
 fn main() -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|command| command == "backfill") {
-        return backfill::main(arguments);
-    }
-    sink::main::<BarRow, GapRow>(config::CONSUMER)
+    sink::main::<BarRow, GapRow, _>(config::CONSUMER, |Command::Backfill(arguments)| backfill::main(arguments))
 }

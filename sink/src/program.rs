@@ -14,24 +14,27 @@ use crate::run;
 /// Stores a topic in PostgreSQL, each record once. Settings come from the environment; see .env.example
 #[derive(Debug, Parser)]
 #[command(version)]
-struct Arguments {
+struct Arguments<Own: Subcommand> {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<Command<Own>>,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum Command<Own: Subcommand> {
     /// Records that could not be stored
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
     /// Compare what the producer numbered, what Kafka holds, what PostgreSQL holds and what the API serves
     Audit(audit::command::Audit),
+    #[command(flatten)]
+    Own(Own),
 }
 
-/// Runs the service, or the command that is named after the program: all of a consumer's `main`. `S` is the row of its side topic.
-pub fn main<R: Audited, S: Row>(consumer: Consumer) -> ExitCode {
-    let matches = Arguments::command().name(consumer.service).try_get_matches();
-    let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
+/// Runs the service, or the command that is named after the program: all of a consumer's `main`. `S` is the row of its side topic;
+/// `own` runs the commands that no other consumer has.
+pub fn main<R: Audited, S: Row, Own: Subcommand>(consumer: Consumer, own: impl FnOnce(Own) -> ExitCode) -> ExitCode {
+    let matches = Arguments::<Own>::command().name(consumer.service).try_get_matches();
+    let arguments = match matches.and_then(|matches| Arguments::<Own>::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
         Err(error) => {
             let shown = error.print();
@@ -47,5 +50,6 @@ pub fn main<R: Audited, S: Row>(consumer: Consumer) -> ExitCode {
         Some(Command::Audit(audit)) => {
             service::main(consumer.service, read_config, |config, _stop| audit::command::run::<R>(audit, config))
         }
+        Some(Command::Own(command)) => own(command),
     }
 }

@@ -31,8 +31,10 @@ use progress::Progress;
 use rest::Rest;
 use synthetic::Synthetic;
 
-/// Stores history straight into PostgreSQL, by the rules of the consumer: a bar that is there and no older stays. Run again, the same
-/// command goes on where it was stopped. Settings come from the environment; see .env.example
+/// Store history straight in PostgreSQL, by the consumer's own rules
+///
+/// A bar that is there and no older stays. Run again, the same command goes on where it was stopped. Settings come from the environment;
+/// see .env.example
 #[derive(Clone, Debug, Parser)]
 #[command(name = "consumer-bars backfill", version)]
 pub struct Arguments {
@@ -151,22 +153,13 @@ impl Source {
     }
 }
 
-/// The command: `arguments` are those after `backfill`.
-pub fn main(arguments: impl Iterator<Item = std::ffi::OsString>) -> ExitCode {
-    let name = std::ffi::OsString::from("consumer-bars backfill");
-    let arguments = match Arguments::try_parse_from(std::iter::once(name).chain(arguments)) {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            let shown = error.print();
-            let usage = error.use_stderr() || shown.is_err();
-            return if usage { ExitCode::from(service::start::EXIT_USAGE) } else { ExitCode::SUCCESS };
-        }
-    };
+/// Runs the command as a program of its own.
+pub fn main(arguments: Arguments) -> ExitCode {
     let read_config = |vars: &mut Vars| (config::from_vars(vars), RestConfig::from_vars(vars));
     service::main("consumer-bars backfill", read_config, |(sink, rest), stop| run(arguments, sink, rest, stop))
 }
 
-/// Reads what the command line says, as [`main`] does.
+/// Reads the words behind `backfill`, as the command line does.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -186,11 +179,11 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     // What is made up and what is read goes to one place: a journal of another must not be taken for this one's.
     let title = format!("{:?} into {}", arguments.from, place(&config));
+    let source = Arc::new(Source::new(arguments.from, rest)?);
+    let units: Vec<Unit> = source.units()?;
     let (journal, done) = Journal::open(&arguments.journal, &title)?;
     let part = Health::new(config.service).part("postgres");
     sink::schema::migrate(&config.postgres, config.service, &part, &stop).await?;
-    let source = Arc::new(Source::new(arguments.from, rest)?);
-    let units: Vec<Unit> = source.units()?;
     let total = units.len();
     let left: Vec<Unit> = units.into_iter().filter(|unit| !done.contains(&unit.to_string())).collect();
     let progress = Arc::new(Progress::new(total, total - left.len()));

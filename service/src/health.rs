@@ -64,7 +64,7 @@ impl Health {
     #[must_use]
     pub fn part(&self, name: &'static str) -> Part {
         let part = Part { name, health: self.clone() };
-        part.down("starting");
+        part.down(STARTING);
         part
     }
 
@@ -80,6 +80,9 @@ impl Health {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner) // a report is better than a second panic
     }
 }
+
+/// What a part says of itself before it has tried anything.
+const STARTING: &str = "starting";
 
 /// One part's handle. A change of status is logged once and dated; repeating the same status is free of noise.
 #[derive(Clone, Debug)]
@@ -111,21 +114,24 @@ impl Part {
     }
 
     fn set(&self, status: Status, detail: String) {
-        let mut parts = self.health.lock();
-        let before = parts.get_mut(self.name);
-        let first = before.is_none();
-        match before {
-            Some(state) if state.status == status => {
-                state.detail = detail;
-                return;
+        let told = {
+            let mut parts = self.health.lock();
+            match parts.get_mut(self.name) {
+                Some(state) if state.status == status => {
+                    // What keeps a part from coming up at all is as much news as what takes it down.
+                    let before = std::mem::replace(&mut state.detail, detail.clone());
+                    before == STARTING
+                }
+                before => {
+                    let known = before.is_some();
+                    parts.insert(self.name, State { status, since: Timestamp::now(), detail: detail.clone() });
+                    known || status == Status::Ok
+                }
             }
-            _ => {}
-        }
-        parts.insert(self.name, State { status, since: Timestamp::now(), detail: detail.clone() });
-        drop(parts);
+        };
         match status {
+            _ if !told => {}
             Status::Ok => tracing::info!(part = self.name, "up"),
-            _ if first => {}
             Status::Degraded => tracing::warn!(part = self.name, detail, "degraded"),
             Status::Down => tracing::warn!(part = self.name, detail, "down"),
         }

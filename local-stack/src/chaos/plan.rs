@@ -22,6 +22,9 @@ pub struct Options {
     /// Trades a second.
     #[arg(long, default_value_t = 1000)]
     pub rate: u32,
+    /// Seconds for which Kafka is away once, while the other parts go on breaking; 0 for never.
+    #[arg(long, default_value_t = 150)]
+    pub kafka_away: u64,
 }
 
 /// What can be killed.
@@ -86,7 +89,7 @@ impl Step {
 const FROZEN_MS: std::ops::Range<u64> = 8_000..11_000;
 
 /// Everything that happens, by its beginning. No part has two faults at once; different parts often do. Of each five kills every part
-/// has one. Among ten kills Kafka is away for long once, a consumer and another part are frozen, both disks are full and a consumer
+/// has one. Among ten kills Kafka is away for some seconds once, a consumer and another part are frozen, both disks are full and a consumer
 /// joins and leaves.
 #[must_use]
 pub fn plan(options: &Options, seed: u64) -> Vec<Step> {
@@ -107,6 +110,9 @@ pub fn plan(options: &Options, seed: u64) -> Vec<Step> {
         faults.push((Fault::Full(Part::Postgres), random.random_range(3_000..6_000)));
         faults.push((Fault::Full(Part::Producer), random.random_range(6_000..10_000)));
         faults.push((Fault::Join, random.random_range(5_000..12_000)));
+    }
+    if options.kafka_away > 0 {
+        faults.push((Fault::Kill(Part::Kafka), options.kafka_away * 1000));
     }
     faults.shuffle(&mut random);
 
@@ -131,7 +137,7 @@ mod tests {
     use super::*;
 
     fn options(kills: usize) -> Options {
-        Options { kills, seconds: 30, seed: None, rate: 1000 }
+        Options { kills, seconds: 30, seed: None, rate: 1000, kafka_away: 120 }
     }
 
     #[test]
@@ -152,6 +158,8 @@ mod tests {
             for fault in [Fault::Join, Fault::Freeze(Part::Trades), Fault::Full(Part::Postgres)] {
                 assert_eq!(steps.iter().filter(|step| step.fault == fault).count(), 2);
             }
+            let away = |step: &&Step| step.fault == Fault::Kill(Part::Kafka) && step.lasts == Duration::from_secs(120);
+            assert_eq!(steps.iter().filter(away).count(), 1);
             assert!(steps.is_sorted_by_key(|step| step.at));
         }
     }

@@ -86,6 +86,42 @@ mod tests {
     }
 
     #[test]
+    fn every_row_of_the_tapes_guidance() {
+        use OpenClose::{IfNewest, IfUnset, No, Yes};
+        // Codes, high and low, open and close, volume; the same on every tape and at any hour.
+        let rows: [(&[&str], bool, OpenClose, bool); 7] = [
+            (&["@", " ", "A", "E", "D", "F", "1", "X", "K", "J", "Y", "O", "5", "6"], true, Yes, true),
+            (&["L"], true, IfNewest, true),
+            (&["Z", "P", "4", "G"], true, IfUnset, true),
+            (&["I", "C", "N", "R", "H", "V", "7"], false, No, true),
+            (&["Q", "M"], false, No, false),
+            (&["9"], true, Yes, false),
+            (&["new"], true, Yes, true),
+        ];
+        for (codes, high_low, open_close, volume) in rows {
+            let wanted = Eligibility { high_low, open_close, volume };
+            for (code, tape) in codes.iter().flat_map(|code| ["A", "B", "C"].map(|tape| (*code, tape))) {
+                for extended_hours in [false, true] {
+                    assert_eq!(eligibility([code], Some(tape), extended_hours), wanted, "{code} on tape {tape}");
+                }
+            }
+        }
+        for (code, tape, extended_hours, wanted) in [
+            ("B", "A", false, Eligibility::VOLUME_ONLY),
+            ("B", "B", false, Eligibility::VOLUME_ONLY),
+            ("B", "C", false, Eligibility::FULL),
+            ("W", "A", false, Eligibility::FULL),
+            ("W", "C", false, Eligibility::VOLUME_ONLY),
+            ("T", "A", false, Eligibility::VOLUME_ONLY),
+            ("T", "A", true, Eligibility::FULL),
+            ("U", "C", false, Eligibility::VOLUME_ONLY),
+            ("U", "C", true, Eligibility::FULL),
+        ] {
+            assert_eq!(eligibility([code], Some(tape), extended_hours), wanted, "{code} on tape {tape}");
+        }
+    }
+
+    #[test]
     fn a_regular_trade_moves_everything() {
         assert_eq!(of(&["@", "F"], "C"), Eligibility::FULL);
         assert_eq!(of(&[], "A"), Eligibility::FULL);

@@ -180,6 +180,7 @@ impl Quote {
             }
             side.exchange.as_deref().map_or(Ok(()), no_nul)?;
         }
+        self.tape.as_deref().map_or(Ok(()), no_nul)?;
         self.conditions.iter().try_for_each(|code| no_nul(code))?;
         Ok(self)
     }

@@ -11,6 +11,7 @@ use service::redis::RedisConfig;
 
 use crate::alpaca::{AlpacaSettings, Authentication, Encoding};
 use crate::backfill::BackfillSettings;
+use crate::dial::{Internet, MESSAGE_BYTES_MAX};
 use crate::feed::Feed;
 use crate::feeds::FeedSettings;
 use crate::finnhub::FinnhubSettings;
@@ -21,6 +22,8 @@ use crate::massive::MassiveSettings;
 pub struct Config {
     /// The feeds, the most important one first.
     pub feeds: Vec<FeedSettings>,
+    /// How they are reached.
+    pub internet: Internet,
     /// How long a symbol stays subscribed that no client wants any more.
     pub demand_grace: Duration,
     /// When and how gaps are filled.
@@ -44,6 +47,7 @@ impl Config {
     pub fn from_vars(vars: &mut Vars) -> Self {
         Self {
             feeds: feeds(vars),
+            internet: internet(vars),
             demand_grace: Duration::from_secs(vars.read_within("DEMAND_GRACE_S", 60, 0..=86_400, "seconds")),
             backfill: BackfillSettings {
                 hold_back: Duration::from_secs(vars.read_within("BACKFILL_HOLD_BACK_S", 60, 0..=3600, "seconds")),
@@ -59,8 +63,19 @@ impl Config {
     }
 }
 
-/// The feeds that `FEED` names, with the variables of each. This is all that the tools for people read.
-pub fn feeds(vars: &mut Vars) -> Vec<FeedSettings> {
+/// The feeds and how they are reached. This is all that the tools for people read.
+pub fn upstream(vars: &mut Vars) -> (Vec<FeedSettings>, Internet) {
+    (feeds(vars), internet(vars))
+}
+
+fn internet(vars: &mut Vars) -> Internet {
+    let default = MESSAGE_BYTES_MAX as u64;
+    let message_bytes_max = vars.read_within("FEED_MESSAGE_BYTES_MAX", default, 1 << 16..=1 << 30, "bytes");
+    Internet { message_bytes_max: usize::try_from(message_bytes_max).unwrap_or(MESSAGE_BYTES_MAX) }
+}
+
+/// The feeds that `FEED` names, with the variables of each.
+fn feeds(vars: &mut Vars) -> Vec<FeedSettings> {
     let chosen = vars.read_list::<Feed>("FEED", "alpaca", "alpaca, finnhub, massive");
     let twice = chosen.iter().enumerate().any(|(at, feed)| chosen[..at].contains(feed));
     if chosen.is_empty() || twice {

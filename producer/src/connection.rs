@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::bail;
 use futures_util::{SinkExt as _, StreamExt as _};
+use market::NS_PER_MS;
 use service::{Backoff, CancellationToken, Part};
 use tokio::time::{Instant, Interval, interval_at, sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -12,8 +13,10 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::demand::Watched;
 use crate::dial::{Dial, Socket};
+use crate::event::Event;
 use crate::feed::{Awaited, Endpoint, Frame, Next, Outgoing, Protocol, Step};
 use crate::outlet::Outlet;
+use crate::pulse::Pulse;
 
 /// First and longest wait between two attempts to connect.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
@@ -35,6 +38,8 @@ enum Ended {
     Stopped,
     Lost(String),
     LostForLong(String),
+    /// Nothing says that it was lost, but it does not bring what it should.
+    Doubted(String),
     Fatal(String),
 }
 
@@ -53,12 +58,14 @@ pub async fn keep_connected(
     let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
     let feed = protocol.feed().name();
     let reconnects = metrics::counter!("producer_feed_reconnects_total", "feed" => feed);
+    let mut pulse = Pulse::default();
     loop {
         let mut streaming_since = None;
         if let Some(wishes) = wanted.latest() {
             outlet.news(&protocol.want(&wishes).news); // nobody hears the rest: it is said when the connection stands
         }
-        let mut attempt = Attempt { protocol: protocol.as_mut(), outlet: &mut outlet, wanted: &mut wanted };
+        let mut attempt =
+            Attempt { protocol: protocol.as_mut(), outlet: &mut outlet, wanted: &mut wanted, pulse: &mut pulse };
         let ended = connect_and_stream(&dial, &mut attempt, &part, &mut streaming_since, &stop).await;
         let (reason, least) = match ended {
             Ended::Stopped => return Ok(()),
@@ -67,10 +74,19 @@ pub async fn keep_connected(
                 part.down(advice.as_str());
                 bail!(advice);
             }
-            Ended::Lost(reason) => (reason, Duration::ZERO),
-            Ended::LostForLong(reason) => (reason, LATER),
+            Ended::Doubted(reason) => {
+                outlet.doubted(&reason);
+                (reason, Duration::ZERO)
+            }
+            Ended::Lost(reason) => {
+                outlet.lost(&reason);
+                (reason, Duration::ZERO)
+            }
+            Ended::LostForLong(reason) => {
+                outlet.lost(&reason);
+                (reason, LATER)
+            }
         };
-        outlet.lost(&reason);
         if streaming_since.is_some_and(|since: Instant| since.elapsed() >= STABLE_AFTER) {
             backoff.reset();
         }
@@ -89,11 +105,12 @@ struct Attempt<'a, O> {
     protocol: &'a mut dyn Protocol,
     outlet: &'a mut O,
     wanted: &'a mut Watched,
+    pulse: &'a mut Pulse,
 }
 
 async fn connect_and_stream<D: Dial, O: Outlet>(
     dial: &D,
-    Attempt { protocol, outlet, wanted }: &mut Attempt<'_, O>,
+    Attempt { protocol, outlet, wanted, pulse }: &mut Attempt<'_, O>,
     part: &Part,
     streaming_since: &mut Option<Instant>,
     stop: &CancellationToken,
@@ -110,6 +127,7 @@ async fn connect_and_stream<D: Dial, O: Outlet>(
     };
     tracing::info!(feed = endpoint.shown, "connected");
     outlet.connected();
+    pulse.connected(Instant::now());
     let step = protocol.connected();
     if let Some(ended) = answer(&mut socket, *outlet, step).await {
         return ended;
@@ -145,6 +163,13 @@ async fn connect_and_stream<D: Dial, O: Outlet>(
                     protocol.tick(now_ms, events);
                     Step::default()
                 });
+                if let Some(silence) = pulse.doubt(Instant::now()) {
+                    farewell(&mut socket, None).await;
+                    return Ended::Doubted(format!(
+                        "the feed answers but has sent no record for {} s while the market is open",
+                        silence.as_secs()
+                    ));
+                }
                 continue;
             }
             wishes = wanted.changed() => {
@@ -184,11 +209,29 @@ async fn connect_and_stream<D: Dial, O: Outlet>(
             None => return Ended::Lost("the feed closed the connection".to_owned()),
         };
         heard = Instant::now();
-        let step = outlet.frame(Some(frame), |events| protocol.frame(frame, events));
+        let mut newest_ns = None;
+        let step = outlet.frame(Some(frame), |events| {
+            protocol.frame(frame, &mut |event| {
+                newest_ns = newest_ns.max(time_of(&event));
+                events(event);
+            })
+        });
+        if let Some(newest_ns) = newest_ns {
+            pulse.beat(heard, newest_ns.div_euclid(NS_PER_MS));
+        }
         if let Some(ended) = answer(&mut socket, *outlet, step).await {
             return ended;
         }
         owed.update(protocol.awaits());
+    }
+}
+
+/// Feed time in Unix nanoseconds of what comes as it happens.
+fn time_of(event: &Event) -> Option<i64> {
+    match event {
+        Event::Trade(trade) => Some(trade.ts_ns),
+        Event::Quote(quote) => Some(quote.ts_ns),
+        _ => None,
     }
 }
 

@@ -10,8 +10,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 
 use crate::feed::Endpoint;
 
-/// Larger messages end the connection.
-const MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// Larger messages end the connection, unless the settings say otherwise.
+pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
 /// An open connection.
 pub type Socket<I> = WebSocketStream<I>;
@@ -27,7 +27,10 @@ pub trait Dial: Send + Sync {
 
 /// TCP, with TLS for `wss://`.
 #[derive(Clone, Copy, Debug)]
-pub struct Internet;
+pub struct Internet {
+    /// Larger messages end the connection.
+    pub message_bytes_max: usize,
+}
 
 impl Dial for Internet {
     type Io = MaybeTlsStream<TcpStream>;
@@ -40,16 +43,16 @@ impl Dial for Internet {
             request.headers_mut().insert(*name, value);
         }
         let no_delay = true;
-        let connected = connect_async_with_config(request, Some(limits()), no_delay).await;
+        let connected = connect_async_with_config(request, Some(limits(self.message_bytes_max)), no_delay).await;
         connected.map(|(socket, _)| socket)
     }
 }
 
 /// Message limits of every connection.
 #[must_use]
-pub fn limits() -> WebSocketConfig {
+pub fn limits(message_bytes_max: usize) -> WebSocketConfig {
     let mut config = WebSocketConfig::default();
-    config.max_message_size = Some(MESSAGE_BYTES_MAX);
-    config.max_frame_size = Some(MESSAGE_BYTES_MAX);
+    config.max_message_size = Some(message_bytes_max);
+    config.max_frame_size = Some(message_bytes_max);
     config
 }

@@ -1,15 +1,16 @@
 //! Gives each record its position, encodes it once, and hands the same bytes to both paths.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use market::{Availability, NS_PER_MS, Outcome, Position, Symbol, wire};
-use metrics::{Counter, Histogram};
+use metrics::Counter;
 
 use crate::cold::Cold;
 use crate::event::Event;
 use crate::feed::{Feed, Step};
 use crate::hot::Hot;
+use crate::lag::Lag;
 use crate::positions::{Counters, Positions};
 use crate::record::{Encoded, Stream};
 
@@ -23,7 +24,8 @@ pub struct Fanout {
     hot: Hot,
     cold: Cold,
     records: [Counter; Stream::ALL.len()],
-    lag: Histogram,
+    /// Of the channels whose records are told as they happen.
+    lags: [(Stream, Lag); 2],
 }
 
 impl Fanout {
@@ -40,7 +42,7 @@ impl Fanout {
             hot,
             cold,
             records,
-            lag: metrics::histogram!("producer_feed_lag_seconds", "feed" => feed.name()),
+            lags: [Stream::Trades, Stream::Quotes].map(|stream| (stream, Lag::new(feed, stream))),
         }
     }
 
@@ -80,13 +82,13 @@ impl Fanout {
         self.hot.publish(&records);
     }
 
-    /// How old a frame's last trade or quote is when it comes: a feed lets a slow reader fall minutes behind before it says a word.
-    fn measure_lag(&self) {
-        let timed = |record: &&Encoded| matches!(record.stream, Stream::Trades | Stream::Quotes);
-        let Some(last) = self.frame.iter().rev().find(timed) else { return };
-        let since_1970 = Duration::from_nanos(u64::try_from(last.ts_ns).unwrap_or_default());
-        if let Ok(lag) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + since_1970) {
-            self.lag.record(lag);
+    /// How old the last record of each channel is when its frame comes.
+    fn measure_lag(&mut self) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        for (stream, lag) in &mut self.lags {
+            if let Some(last) = self.frame.iter().rev().find(|record| record.stream == *stream) {
+                lag.note(last.ts_ns, now);
+            }
         }
     }
 
@@ -172,6 +174,8 @@ impl FeedClock {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use market::{Correction, Source, Trade, VoidTrade};
     use service::redis::RedisConfig;
     use service::{Health, Vars};

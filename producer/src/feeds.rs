@@ -123,7 +123,14 @@ pub struct Paths {
 
 /// Starts one task for each feed. One that can never go on leaves the others alone; where none is left the service ends. When the last of
 /// them has ended the cold path is closed, so that its writer may finish.
-pub fn spawn(feeds: &[FeedSettings], paths: &Paths, health: &Health, tasks: &mut Tasks, stop: &CancellationToken) {
+pub fn spawn(
+    feeds: &[FeedSettings],
+    internet: Internet,
+    paths: &Paths,
+    health: &Health,
+    tasks: &mut Tasks,
+    stop: &CancellationToken,
+) {
     let lost = Arc::new(Lost { feeds: feeds.len(), reasons: Mutex::default() });
     let last_one = Arc::new(CloseOnDrop(paths.cold.clone()));
     for settings in feeds {
@@ -133,7 +140,7 @@ pub fn spawn(feeds: &[FeedSettings], paths: &Paths, health: &Health, tasks: &mut
         let fanout = Fanout::new(feed, paths.positions.clone(), paths.hot.clone(), paths.cold.clone());
         let outlet = Pipeline::new(fanout, gaps);
         let (wanted, part) = (paths.wanted.clone(), health.part(part_name(feed)));
-        let connected = keep_connected(Internet, settings.protocol(), outlet, wanted, part.clone(), stop.clone());
+        let connected = keep_connected(internet, settings.protocol(), outlet, wanted, part.clone(), stop.clone());
         let (last_one, lost, stop) = (last_one.clone(), lost.clone(), stop.clone());
         tasks.spawn(part_name(feed), async move {
             let ended = connected.await;

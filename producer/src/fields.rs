@@ -31,7 +31,7 @@ impl<'de> Deserialize<'de> for Id {
     }
 }
 
-/// A list of codes, or a single one. Codes are texts, or integers that become texts.
+/// A list of codes, or a single one. Codes are texts.
 #[derive(Default)]
 pub struct Codes(pub Conditions);
 

@@ -43,6 +43,8 @@ pub struct Gaps {
     herald: Herald,
     heal: Option<mpsc::Sender<Gap>>,
     open: Option<Gap>,
+    /// Start (feed time in Unix nanoseconds) and cause of what may be an outage, or a market in which nothing happens.
+    doubt: Option<(i64, String)>,
 }
 
 impl Gaps {
@@ -55,7 +57,7 @@ impl Gaps {
         let goes_on = |gap: &&Gap| gap.to.is_none() || Some(gap.from) == safe_ns.map(|ns| ns.div_euclid(NS_PER_MS));
         // Nothing that came after it was safe: whether it had an end or not, the same outage goes on.
         let open = unhealed.iter().find(goes_on).map(|gap| Gap { to: None, ..gap.clone() });
-        let mut gaps = Self { feed, herald, heal, open };
+        let mut gaps = Self { feed, herald, heal, open, doubt: None };
         match (&gaps.open, safe_ns) {
             (Some(gap), _) => journal.note(gap),
             (None, Some(safe_ns)) => gaps.begin(safe_ns, "the producer was not running"),
@@ -66,14 +68,28 @@ impl Gaps {
 
     /// The feed is lost. An outage that goes on keeps its first cause.
     pub fn lost(&mut self, clock: FeedClock, cause: &str) {
-        if let (None, Some(newest_ns)) = (&self.open, clock.newest_ns()) {
-            self.begin(newest_ns, cause);
+        self.doubted(clock, cause);
+        self.believe();
+    }
+
+    /// The feed may be lost: it says nothing. If it was, the first record that comes again will tell; a halted market has no gap that
+    /// nobody could ever close.
+    pub fn doubted(&mut self, clock: FeedClock, cause: &str) {
+        if let (None, None, Some(newest_ns)) = (&self.open, &self.doubt, clock.newest_ns()) {
+            self.doubt = Some((newest_ns, cause.to_owned()));
+        }
+    }
+
+    fn believe(&mut self) {
+        if let Some((from_ns, cause)) = self.doubt.take() {
+            self.begin(from_ns, &cause);
         }
     }
 
     /// Records come again: the gap ends with the first of them.
     pub fn heard(&mut self, clock: FeedClock) {
-        let Some(first_ns) = clock.first_ns().filter(|_| self.open.is_some()) else { return };
+        let Some(first_ns) = clock.first_ns().filter(|_| self.open.is_some() || self.doubt.is_some()) else { return };
+        self.believe();
         let Some(mut gap) = self.open.take() else { return };
         gap.to = Some((first_ns.div_euclid(NS_PER_MS) + 1).max(gap.from));
         tracing::warn!(feed = self.feed.name(), from = gap.from, to = gap.to, cause = gap.cause, "gap in the feed");

@@ -2,8 +2,9 @@
 //!
 //! One record's way: [`connection`] reads a frame from the socket, the feed's [`feed::Protocol`] ([`alpaca`], [`finnhub`], [`massive`])
 //! takes it apart ([`raw`]) and makes [`event::Event`]s of it, [`fanout`] gives each record its place ([`positions`]), encodes it once
-//! ([`record`]) and hands the same bytes to [`hot`] (Redis) and [`cold`] (Kafka). An outage becomes a gap ([`gaps`]), which [`backfill`] heals from the
-//! REST history ([`archive`]); [`journal`] is what survives a crash. What clients of the gateways want, [`demand`] brings to the connections. [`tools`] are the subcommands for people.
+//! ([`record`]) and hands the same bytes to [`hot`] (Redis) and [`cold`] (Kafka). An outage, also one that only a silence betrays
+//! ([`pulse`]), becomes a gap ([`gaps`]), which [`backfill`] heals from the REST history ([`archive`]); [`journal`] is what survives a
+//! crash. What clients of the gateways want, [`demand`] brings to the connections. [`tools`] are the subcommands for people.
 
 pub mod alpaca;
 pub mod archive;
@@ -24,9 +25,11 @@ pub mod gaps;
 pub mod history;
 pub mod hot;
 pub mod journal;
+pub mod lag;
 pub mod massive;
 pub mod outlet;
 pub mod positions;
+pub mod pulse;
 pub mod raw;
 pub mod record;
 pub mod rest;
@@ -127,7 +130,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         wanted: wanted.clone(),
         heal,
     };
-    feeds::spawn(&config.feeds, &paths, &health, &mut tasks, &stopping);
+    feeds::spawn(&config.feeds, config.internet, &paths, &health, &mut tasks, &stopping);
     for (settings, gaps) in gaps_to_heal {
         let (feed, archive) = (settings.feed(), settings.archive()?);
         if feed.keeps_trades() {

@@ -23,6 +23,11 @@ pub trait Outlet: Send {
 
     /// The connection is over.
     fn lost(&mut self, cause: &str);
+
+    /// The connection was given up because nothing came: perhaps something was missed, perhaps there was nothing.
+    fn doubted(&mut self, cause: &str) {
+        self.lost(cause);
+    }
 }
 
 /// The service's outlet: records to Redis and Kafka, outages to the account of gaps.
@@ -60,5 +65,9 @@ impl Outlet for Pipeline {
 
     fn lost(&mut self, cause: &str) {
         self.gaps.lost(*self.fanout.clock(), cause);
+    }
+
+    fn doubted(&mut self, cause: &str) {
+        self.gaps.doubted(*self.fanout.clock(), cause);
     }
 }

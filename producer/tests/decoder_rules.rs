@@ -1,4 +1,5 @@
 //! The rules that every decoder keeps, driven through whole frames: what is required, what may be missing, what is out of bounds.
+//! ARCHITECTURE.md lists rule by rule which test proves it.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -57,6 +58,54 @@ fn cancel() -> Value {
     json!({"T": "x", "S": "GOOGL", "i": 465, "x": "D", "p": 105.31, "s": 300, "a": "C", "z": "C", "t": "2023-04-06T13:15:42Z"})
 }
 
+fn quote() -> Value {
+    json!({"T": "q", "S": "AMD", "bx": "U", "bp": 87.66, "bs": 1, "ax": "Q", "ap": 87.68, "as": 4, "c": ["R"], "z": "C",
+        "t": "2023-04-06T13:15:42.5Z"})
+}
+
+/// What Massive's decoder makes of a frame with this one element.
+fn massive_event(element: &Value) -> Event {
+    let mut events = Vec::new();
+    massive::frame::decode_frame(Frame::Text(&json!([element]).to_string()), &mut |element| match element {
+        Element::Event(event) => events.push(event),
+        Element::Control(status) => panic!("{status:?}"),
+    });
+    assert_eq!(events.len(), 1, "{element}: {events:?}");
+    events.remove(0)
+}
+
+/// What Finnhub's decoder makes of a frame with this one trade.
+fn finnhub_event(trade: &Value) -> Event {
+    let frame = json!({"type": "trade", "data": [trade]}).to_string();
+    let mut events = Vec::new();
+    finnhub::frame::decode_frame(Frame::Text(&frame), &mut Occurrences::default(), &mut |element| match element {
+        Element::Event(event) => events.push(event),
+        Element::Control(control) => panic!("{control:?}"),
+    });
+    assert_eq!(events.len(), 1, "{trade}: {events:?}");
+    events.remove(0)
+}
+
+fn massive_trade() -> Value {
+    json!({"ev": "T", "sym": "MSFT", "x": 4, "i": "12345", "z": 3, "p": 114.125, "s": 100, "ds": "100.0", "c": [0, 12],
+        "t": 1_536_036_818_784_i64, "q": 3_681_328, "trfi": 201, "trft": 1_536_036_818_790_i64})
+}
+
+fn massive_quote() -> Value {
+    json!({"ev": "Q", "sym": "MSFT", "bx": 4, "bp": 114.125, "bs": 100, "ax": 7, "ap": 114.128, "as": 160, "c": 0, "i": [604],
+        "t": 1_536_036_818_784_i64, "q": 50_385_480, "z": 3})
+}
+
+fn massive_bar() -> Value {
+    json!({"ev": "AM", "sym": "GTE", "v": 4110, "dv": "4110.0", "av": 9_470_157, "dav": "9470157.0", "op": 0.4372, "vw": 0.4488,
+        "o": 0.4488, "c": 0.4486, "h": 0.4489, "l": 0.4486, "a": 0.4352, "z": 685, "s": 1_610_144_640_000_i64,
+        "e": 1_610_144_700_000_i64, "otc": true})
+}
+
+fn finnhub_trade() -> Value {
+    json!({"s": "AAPL", "p": 129.58, "t": 1_672_348_887_666_i64, "v": 1, "c": ["1", "24"]})
+}
+
 fn with(element: &Value, name: &str, value: Value) -> Value {
     let mut changed = element.clone();
     changed[name] = value;
@@ -92,19 +141,91 @@ fn what_is_required_must_be_there_and_of_its_kind() {
 
 #[test]
 fn what_is_optional_may_be_missing_or_null_but_not_of_another_kind() {
-    for (element, optional) in
-        [(trade(), &["i", "x", "c", "z"][..]), (bar(), &["n", "vw"]), (cancel(), &["i", "x", "a"])]
-    {
-        for name in optional {
+    for (element, optional) in [
+        (trade(), &["i", "x", "c", "z", "u"][..]),
+        (quote(), &["bx", "ax", "c", "z"]),
+        (bar(), &["n", "vw"]),
+        (correction(), &["oi", "oc", "ci", "cc", "z"]),
+        (cancel(), &["i", "x", "a", "z"]),
+    ] {
+        check_optional(&element, optional, event);
+    }
+    for name in ["n", "vw"] {
+        assert!(is_skipped(&with(&bar(), name, json!("7"))), "a number inside a text is of the wrong kind: {name}");
+    }
+    for (element, name) in [(trade(), "z"), (trade(), "x"), (cancel(), "z"), (cancel(), "a"), (correction(), "z")] {
+        assert!(is_skipped(&with(&element, name, json!(7))), "a number is no text: {element} with 7 as {name}");
+    }
+    assert!(is_skipped(&with(&correction(), "oc", json!([7]))), "nor is it a condition");
+}
+
+fn check_optional(element: &Value, optional: &[&str], decode: fn(&Value) -> Event) {
+    let is_skipped = |element: &Value| matches!(decode(element), Event::Skipped(_));
+    assert!(!is_skipped(element), "{element} is good");
+    for name in optional {
+        let mut without = element.clone();
+        without.as_object_mut().unwrap().remove(*name);
+        assert!(!is_skipped(&without), "{without} without {name}");
+        assert!(!is_skipped(&with(element, name, Value::Null)), "{element} with null as {name}");
+        assert!(is_skipped(&with(element, name, json!({"a": 1}))), "{element} with an object as {name}");
+    }
+    let more = with(element, "brand_new", json!({"deep": [1, {"er": null}]}));
+    assert_eq!(decode(&more), decode(element), "unknown fields are passed over");
+}
+
+#[test]
+fn the_other_feeds_keep_the_same_rules_for_their_fields() {
+    type Decode = fn(&Value) -> Event;
+    let elements: [(Value, Decode, &[&str], &[&str]); 4] = [
+        (massive_trade(), massive_event, &["sym", "p", "t"], &["x", "i", "z", "ds", "c", "q", "trfi", "trft"]),
+        (massive_quote(), massive_event, &["sym", "t"], &["bx", "bp", "bs", "ax", "ap", "as", "c", "i", "q", "z"]),
+        (
+            massive_bar(),
+            massive_event,
+            &["sym", "o", "h", "l", "c", "s"],
+            &["dv", "av", "dav", "op", "vw", "a", "z", "e", "otc"],
+        ),
+        (finnhub_trade(), finnhub_event, &["s", "p", "t", "v"], &["c"]),
+    ];
+    for (element, decode, required, optional) in elements {
+        let is_skipped = |element: &Value| matches!(decode(element), Event::Skipped(_));
+        check_optional(&element, optional, decode);
+        for name in required {
+            for wrong in [Value::Null, json!([1]), json!({"a": 1}), json!(true)] {
+                assert!(is_skipped(&with(&element, name, wrong.clone())), "{element} with {wrong} as {name}");
+            }
             let mut without = element.clone();
             without.as_object_mut().unwrap().remove(*name);
-            assert!(!is_skipped(&without), "{without} without {name}");
-            assert!(!is_skipped(&with(&element, name, Value::Null)), "{element} with null as {name}");
-            assert!(is_skipped(&with(&element, name, json!({"a": 1}))), "{element} with an object as {name}");
+            assert!(is_skipped(&without), "{without} without {name}");
+            if element[*name].is_number() {
+                assert!(is_skipped(&with(&element, name, json!("1"))), "a number inside a text: {name}");
+            }
         }
-        let more = with(&element, "brand_new", json!({"deep": [1, {"er": null}]}));
-        assert_eq!(event(&more), event(&element), "unknown fields are passed over");
     }
+    for (element, decimal, plain) in [(massive_trade(), "ds", "s"), (massive_bar(), "dv", "v")] {
+        let neither = with(&with(&element, decimal, Value::Null), plain, Value::Null);
+        assert!(matches!(massive_event(&neither), Event::Skipped(_)), "one of {decimal} and {plain} must be there");
+        assert!(matches!(massive_event(&with(&element, plain, json!("1"))), Event::Skipped(_)), "{plain} is no text");
+    }
+}
+
+#[test]
+fn one_bad_element_costs_no_other_of_any_feed() {
+    let mut kinds = Vec::new();
+    let mut note = |event: &Event| kinds.push(matches!(event, Event::Trade(_)));
+    let frame = json!([massive_trade(), {"ev": "T"}, 7, {"ev": "zz"}, massive_trade()]).to_string();
+    massive::frame::decode_frame(Frame::Binary(frame.as_bytes()), &mut |element| match element {
+        Element::Event(event) => note(&event),
+        Element::Control(status) => panic!("{status:?}"),
+    });
+    let frame = json!({"type": "trade", "data": [finnhub_trade(), {"s": 7}, 7, {}, finnhub_trade()]}).to_string();
+    finnhub::frame::decode_frame(Frame::Binary(frame.as_bytes()), &mut Occurrences::default(), &mut |element| {
+        match element {
+            Element::Event(event) => note(&event),
+            Element::Control(control) => panic!("{control:?}"),
+        }
+    });
+    assert_eq!(kinds, [true, false, false, false, true, true, false, false, false, true]);
 }
 
 #[test]
@@ -114,6 +235,18 @@ fn values_out_of_bounds_cost_their_element() {
     }
     for (name, bad) in [("o", json!(0)), ("v", json!(-1)), ("v", json!(1e19)), ("n", json!(-1)), ("vw", json!(0))] {
         assert!(is_skipped(&with(&bar(), name, bad.clone())), "{name} {bad}");
+    }
+    for (name, most) in [("p", json!(1e9)), ("s", json!(1e15))] {
+        assert!(!is_skipped(&with(&trade(), name, most.clone())), "{name} {most} is just possible");
+    }
+    assert!(!is_skipped(&with(&bar(), "v", json!(1e18))));
+    for (element, names) in [(correction(), &["op", "os", "cp", "cs"][..]), (cancel(), &["p", "s"])] {
+        for (name, bad) in names.iter().flat_map(|name| [json!(0), json!(-1), json!(1e16)].map(|bad| (name, bad))) {
+            assert!(is_skipped(&with(&element, name, bad.clone())), "{element} with {bad} as {name}");
+        }
+    }
+    for long_ago_or_ahead in ["1700-01-01T00:00:00Z", "2261-12-31T23:59:59Z"] {
+        assert!(!is_skipped(&with(&trade(), "t", json!(long_ago_or_ahead))), "no clock is asked");
     }
     let quiet = with(&with(&bar(), "v", json!(0)), "vw", json!(0));
     assert!(matches!(event(&quiet), Event::Bar(bar) if bar.vwap.is_none()), "no volume, no average");
@@ -134,6 +267,13 @@ fn values_out_of_bounds_cost_their_element() {
         assert!(is_skipped(&with(&trade(), name, json!("\u{0}"))), "PostgreSQL keeps no NUL");
     }
     assert!(is_skipped(&with(&trade(), "c", json!(["\u{0}"]))), "PostgreSQL keeps no NUL");
+    for (element, name) in
+        [(quote(), "z"), (quote(), "bx"), (correction(), "x"), (correction(), "z"), (cancel(), "x"), (cancel(), "a")]
+    {
+        assert!(is_skipped(&with(&element, name, json!("\u{0}"))), "{element} with NUL as {name}");
+    }
+    assert!(matches!(massive_event(&with(&massive_trade(), "i", json!("1\u{0}"))), Event::Skipped(_)));
+    assert!(matches!(finnhub_event(&with(&finnhub_trade(), "c", json!(["\u{0}"]))), Event::Skipped(_)));
 }
 
 #[test]
@@ -142,7 +282,22 @@ fn ids_are_kept_to_the_last_digit_and_times_to_the_nanosecond() {
         let Event::Trade(trade) = event(&with(&trade(), "i", id.clone())) else { panic!("{id}") };
         assert_eq!(trade.trade_id.as_deref(), Some(id.to_string().as_str()));
     }
-    assert!(is_skipped(&with(&trade(), "i", json!(1.5))), "a fraction is no id");
+    for (element, name) in [(trade(), "i"), (cancel(), "i"), (correction(), "oi"), (correction(), "ci")] {
+        for no_id in [json!(1.5), json!(1e30), json!("1")] {
+            assert!(is_skipped(&with(&element, name, no_id.clone())), "{no_id} is no id: {name}");
+        }
+    }
+    for digits in ["18446744073709551616", "-9223372036854775809"] {
+        let frame = format!("[{}]", trade().to_string().replace("628", digits));
+        assert!(
+            matches!(events(Frame::Text(&frame), Encoding::Json)[..], [Event::Skipped(_)]),
+            "{digits} is too large"
+        );
+    }
+    for (length, fits) in [(64, true), (65, false)] {
+        let id = with(&with(&massive_trade(), "i", json!("7".repeat(length))), "trfi", Value::Null);
+        assert_eq!(matches!(massive_event(&id), Event::Trade(_)), fits, "an id of {length} bytes");
+    }
     for (text, ns) in [
         ("2023-04-06T11:54:26Z", 0),
         ("2023-04-06T11:54:26.838232225Z", 838_232_225),
@@ -150,6 +305,20 @@ fn ids_are_kept_to_the_last_digit_and_times_to_the_nanosecond() {
     ] {
         let Event::Trade(trade) = event(&with(&trade(), "t", json!(text))) else { panic!("{text}") };
         assert_eq!(trade.ts_ns, 1_680_782_066_000_000_000 + ns, "{text}");
+    }
+    for (ms, fits) in [
+        (json!(100_000_000_000_i64), true),
+        (json!(99_999_999_999_i64), false),
+        (json!(1_672_348_887_666.5), false),
+        (json!(9_300_000_000_000_i64), false),
+    ] {
+        let skipped = [
+            massive_event(&with(&massive_trade(), "t", ms.clone())),
+            massive_event(&with(&massive_quote(), "t", ms.clone())),
+            finnhub_event(&with(&finnhub_trade(), "t", ms.clone())),
+        ];
+        let skipped = skipped.map(|event| matches!(event, Event::Skipped(_)));
+        assert_eq!(skipped, [!fits; 3], "{ms} as Unix milliseconds");
     }
     for text in ["0001-01-01T00:00:00Z", "2023-04-06", "2023-04-06T25:00:00Z", "1680782066"] {
         assert!(is_skipped(&with(&trade(), "t", json!(text))), "{text}");
@@ -187,6 +356,45 @@ fn broken_frames_are_one_skip_and_never_more() {
     for rubbish in [&[][..], &[0xc1], &[0xdd, 0xff, 0xff, 0xff, 0xff], &[0x91, 0xdb, 0x7f, 0xff, 0xff, 0xff]] {
         let events = events(Frame::Binary(rubbish), Encoding::Msgpack);
         assert!(matches!(events.as_slice(), [Event::Skipped(Skip::Frame(_))]), "{rubbish:?}: {events:?}");
+    }
+}
+
+#[test]
+fn thirty_two_levels_are_believed_and_no_more() {
+    for (levels, fits) in [(30, true), (31, false)] {
+        let nested = (0..levels).fold(json!(1), |inner, _| json!([inner])); // an array and an object are around it
+        let element = with(&trade(), "brand_new", nested);
+        let frame = json!([element]);
+        for events in [
+            events(Frame::Text(&frame.to_string()), Encoding::Json),
+            events(Frame::Binary(&rmp_serde::to_vec_named(&frame).unwrap()), Encoding::Msgpack),
+        ] {
+            assert_eq!(matches!(events[..], [Event::Trade(_)]), fits, "{levels} levels: {events:?}");
+            assert_eq!(matches!(events[..], [Event::Skipped(Skip::Frame(_))]), !fits, "{levels} levels: {events:?}");
+        }
+    }
+}
+
+#[test]
+fn msgpack_numbers_come_in_every_width() {
+    // 0xca and 0xcb are floats of four and eight bytes, 0xcd an integer of two.
+    for (price, value) in
+        [(&b"\xca\x3f\xc0\x00\x00"[..], 1.5), (b"\xcb\x3f\xf8\0\0\0\0\0\0", 1.5), (b"\xcd\x01\x00", 256.0)]
+    {
+        let mut frame = b"\x91\x85\xa1t\xd6\xff\x64\x2e\xb3\x12\xa1p".to_vec();
+        frame.extend_from_slice(price);
+        frame.extend_from_slice(b"\xa1s\x03\xa1S\xa4AAPL\xa1T\xa1t"); // the type may come last
+        let events = events(Frame::Binary(&frame), Encoding::Msgpack);
+        assert!(matches!(&events[..], [Event::Trade(trade)] if trade.price == value), "{events:?}");
+    }
+}
+
+#[test]
+fn a_trade_that_says_it_is_void_is_none() {
+    for (update, holds) in [("corrected", true), ("canceled", false), ("incorrect", false)] {
+        let event = event(&with(&trade(), "u", json!(update)));
+        assert_eq!(matches!(event, Event::Trade(_)), holds, "{update}");
+        assert_eq!(event == Event::Other("void_trade"), !holds, "{update}");
     }
 }
 

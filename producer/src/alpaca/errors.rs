@@ -26,9 +26,9 @@ pub fn remedy(code: Option<i64>, streaming: bool) -> Remedy {
         (Some(402), _) => Remedy::Fatal("the keys are wrong: check ALPACA_API_KEY and ALPACA_API_SECRET"),
         (Some(403), false) => Remedy::AlreadyAuthenticated,
         (Some(404 | 406 | 407 | 500), _) => Remedy::Reconnect,
-        (Some(405), false) => {
-            Remedy::Fatal("the plan allows fewer symbols: shorten SUBSCRIBED_SYMBOLS or upgrade the plan")
-        }
+        (Some(405), false) => Remedy::Fatal(
+            "the plan allows fewer symbols (30 on Alpaca's free one): shorten SUBSCRIBED_SYMBOLS or upgrade the plan",
+        ),
         (Some(408), _) => Remedy::Fatal("this account has no access to data API v2"),
         (Some(409), _) => Remedy::Fatal(
             "the plan does not include this feed: choose another in ALPACA_DATA_WS_URL (…/v2/iex is free)",

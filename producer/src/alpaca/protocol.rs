@@ -26,6 +26,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(15);
 const REVISED_MINUTES: usize = 4;
 /// Longest message that is sent; more symbols go into further messages.
 const MESSAGE_BYTES_MAX: usize = 32 * 1024;
+/// A person is shown so many characters of a message that was refused.
+const SHOWN_MAX: usize = 200;
 /// Bytes around each symbol in a message: two quotes and a comma.
 const SYMBOL_OVERHEAD: usize = 3;
 
@@ -80,7 +82,9 @@ pub struct Alpaca {
     phase: Phase,
     step: u32,
     authenticated_again: bool,
-    unsent: VecDeque<Outgoing>,
+    unsent: VecDeque<Value>,
+    /// The beginning of the subscription that was sent last, for people; empty before the first.
+    sent: String,
     /// Answers owed to probes; the server answers in the order of the questions.
     probes_owed: u32,
     /// What is subscribed and what should be; `None` where everything is.
@@ -113,6 +117,7 @@ impl Alpaca {
             step: 0,
             authenticated_again: false,
             unsent: VecDeque::new(),
+            sent: String::new(),
             revisions: Revisions::new(REVISED_MINUTES),
         }
     }
@@ -139,15 +144,16 @@ impl Alpaca {
                 Step::default()
             }
             (Control::Subscription(set), Phase::Subscription) => self.acknowledged(&set),
-            (Control::Subscription(_), _) if self.probes_owed > 0 => {
-                self.probes_owed -= 1;
-                Step::default()
+            (Control::Subscription(_), Phase::Welcome | Phase::Authentication) => Step::default(),
+            (Control::Subscription(set), phase) => {
+                if self.probes_owed > 0 {
+                    self.probes_owed -= 1;
+                } else if phase == Phase::Changing {
+                    self.enter(Phase::Streaming);
+                    return self.change_stands(&set);
+                }
+                self.carried(&set)
             }
-            (Control::Subscription(set), Phase::Changing) => {
-                self.enter(Phase::Streaming);
-                self.change_stands(&set)
-            }
-            (Control::Subscription(_), _) => Step::default(),
             (Control::Error { code, message }, _) => self.error(code, &message),
         }
     }
@@ -171,7 +177,7 @@ impl Alpaca {
             Some(roster) => self.subscriptions(roster.first()),
             None => vec![self.message("subscribe", &["*"])],
         };
-        self.unsent = messages.iter().map(|message| self.outgoing(message)).collect();
+        self.unsent = messages.into();
         self.next_subscription()
     }
 
@@ -180,7 +186,8 @@ impl Alpaca {
         match self.unsent.pop_front() {
             Some(message) => {
                 self.enter(Phase::Subscription);
-                Step::send(message)
+                self.sent = message.to_string().chars().take(SHOWN_MAX).collect();
+                Step::send(self.outgoing(&message))
             }
             None => {
                 self.enter(Phase::Streaming);
@@ -202,12 +209,21 @@ impl Alpaca {
         step
     }
 
-    /// A change was acknowledged. The acknowledgement is the truth: a symbol that was asked for and is not in it gets no data.
+    /// A change was acknowledged.
     fn change_stands(&mut self, set: &Subscriptions) -> Step {
-        let mut step = Step::default();
         if let Some(roster) = &mut self.roster {
             let carried = Carried::new(set, &self.settings.channels);
             roster.acknowledged(|symbol| carried.has(symbol));
+        }
+        self.carried(set)
+    }
+
+    /// Every acknowledgement is the whole truth: a symbol that is not in it gets no data.
+    fn carried(&mut self, set: &Subscriptions) -> Step {
+        let mut step = Step::default();
+        if let Some(roster) = &mut self.roster {
+            let carried = Carried::new(set, &self.settings.channels);
+            roster.carried(|symbol| carried.has(symbol));
             step.news = roster.news();
         }
         step
@@ -268,6 +284,19 @@ impl Alpaca {
         messages
     }
 
+    /// The message that an error may be the answer to. Keys are not shown.
+    fn last_sent(&self) -> &str {
+        if self.phase == Phase::Authentication { "the authentication" } else { &self.sent }
+    }
+
+    /// How much the first subscription asks for.
+    fn asked(&self) -> String {
+        match &self.roster {
+            Some(roster) => format!("{} symbols", roster.first().len()),
+            None => "all symbols".to_owned(),
+        }
+    }
+
     fn error(&mut self, code: Option<i64>, message: &str) -> Step {
         let shown = code.map_or_else(|| "without a code".to_owned(), |code| code.to_string());
         metrics::counter!("producer_feed_errors_total", "code" => shown.clone()).increment(1);
@@ -275,9 +304,11 @@ impl Alpaca {
         let changing = self.phase == Phase::Changing;
         match remedy(code, streaming) {
             Remedy::Fatal(advice) => {
-                let asked =
-                    self.settings.symbols.as_ref().map_or_else(|| "all".to_owned(), |all| all.len().to_string());
-                Step::end(Next::Fatal(format!("Alpaca error {shown} ({message}), {asked} symbols asked for: {advice}")))
+                let asked = match code {
+                    Some(400 | 405 | 410) => format!(" to {}, with {} in all", self.last_sent(), self.asked()),
+                    _ => String::new(),
+                };
+                Step::end(Next::Fatal(format!("Alpaca answers with error {shown} ({message}){asked}: {advice}")))
             }
             Remedy::Reconnect => Step::end(Next::Reconnect(format!("Alpaca error {shown} ({message})"))),
             Remedy::AlreadyAuthenticated if self.phase == Phase::Authentication => self.subscribe(),
@@ -293,6 +324,7 @@ impl Alpaca {
                 self.change_refused(Refusal::Symbol(message))
             }
             Remedy::GoOn | Remedy::AlreadyAuthenticated => {
+                self.probes_owed = self.probes_owed.saturating_sub(1); // an error is an answer too
                 tracing::warn!(code = shown, message, "the feed refuses a request; the stream goes on");
                 Step::default()
             }
@@ -525,7 +557,20 @@ mod tests {
             alpaca
         };
         assert!(matches!(error(&mut connecting(), 402), Next::Fatal(text) if text.contains("ALPACA_API_KEY")));
-        assert!(matches!(error(&mut connecting(), 405), Next::Fatal(text) if text.contains("1 symbols asked for")));
+        let subscribing = || {
+            let mut alpaca = connecting();
+            hear(&mut alpaca, r#"[{"T":"success","msg":"authenticated"}]"#);
+            alpaca
+        };
+        for (code, words) in [
+            (400, [r#"{"action":"subscribe","bars":["AAPL"],"trades":["AAPL"]}"#, "check SUBSCRIBED_SYMBOLS"]),
+            (405, ["1 symbols in all", "30 on Alpaca's free one"]),
+        ] {
+            let Next::Fatal(text) = error(&mut subscribing(), code) else { panic!("{code} is fatal") };
+            assert!(words.iter().all(|word| text.contains(word)), "{text}");
+        }
+        let Next::Fatal(text) = error(&mut connecting(), 400) else { panic!("400 is fatal") };
+        assert!(text.contains("to the authentication"), "{text}");
         assert!(matches!(error(&mut connecting(), 406), Next::Reconnect(_)));
         let mut twice = connecting();
         assert_eq!(error(&mut twice, 403), Next::GoOn);
@@ -533,6 +578,29 @@ mod tests {
         let mut again = connecting();
         assert_eq!(error(&mut again, 401), Next::GoOn);
         assert!(matches!(error(&mut again, 401), Next::Fatal(_)));
+    }
+
+    #[test]
+    fn one_frame_may_hold_several_things_and_what_follows_the_end_is_not_used() {
+        let mut alpaca = streaming();
+        let trade = r#"{"T":"t","S":"AAPL","p":1,"s":1,"t":"2024-06-03T14:00:00Z"}"#;
+        let frame =
+            format!(r#"[{trade},{{"T":"success","msg":"news"}},{trade},{{"T":"error","code":500,"msg":""}},{trade}]"#);
+        let mut trades = 0;
+        let step =
+            alpaca.frame(Frame::Text(&frame), &mut |event| trades += u32::from(matches!(event, Event::Trade(_))));
+        assert!(matches!(step.next, Next::Reconnect(_)));
+        assert_eq!(trades, 2);
+    }
+
+    #[test]
+    fn a_probe_that_is_refused_does_not_hold_up_what_is_wanted() {
+        let mut alpaca = streaming();
+        assert_eq!(alpaca.probe().send.len(), 1);
+        assert_eq!(error(&mut alpaca, 400), Next::GoOn);
+        let wish = |name| crate::demand::Wish { symbol: Symbol::new(name).unwrap(), asked: 1, idle: false };
+        let step = alpaca.want(&["AAPL", "NVDA"].map(wish).into_iter().collect());
+        assert_eq!(text(&step.send[0]), r#"{"action":"subscribe","bars":["NVDA"],"trades":["NVDA"]}"#);
     }
 
     #[test]

@@ -133,9 +133,6 @@ impl<'a> Pages<'a> {
 
 /// Reads a trade; the page names the symbol once for all.
 fn decode_trade(symbol: &str, raw: &str) -> Result<Event, Skip> {
-    if Update::is_void(raw)? {
-        return Ok(Event::Other("void_trade"));
-    }
     parse::<WireTrade<'_>, _>(Json(raw), |mut trade| {
         trade.symbol = Cow::Borrowed(symbol);
         trade.into_event()
@@ -151,20 +148,31 @@ fn decode_bar(symbol: &str, raw: &str) -> Result<Event, Skip> {
     })
 }
 
-/// A trade that REST marks as void must not be stored as if it held.
-#[derive(Deserialize)]
-struct Update<'a> {
-    /// `canceled`, `incorrect` or `corrected`.
-    #[serde(rename = "u", borrow, default)]
-    update: Option<Cow<'a, str>>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Update<'_> {
-    fn is_void(raw: &str) -> Result<bool, Skip> {
-        if !raw.contains("\"u\"") {
-            return Ok(false); // nearly every trade
+    #[test]
+    fn a_trade_that_is_void_by_now_is_not_taken_and_one_that_took_its_place_is() {
+        let trade = |update: &str| {
+            let raw = format!(
+                r#"{{"t":"2022-01-03T09:00:00.24Z","x":"P","p":178.26,"s":246,"c":["@","T"],"i":2,"z":"C"{update}}}"#
+            );
+            decode_trade("AAPL", &raw)
+        };
+        for holds in ["", r#","u":"corrected""#, r#","u":null"#] {
+            assert!(matches!(trade(holds), Ok(Event::Trade(trade)) if trade.symbol.as_str() == "AAPL"), "{holds}");
         }
-        let update: Update<'_> = serde_json::from_str(raw).map_err(|error| Skip::Field(error.to_string()))?;
-        Ok(matches!(update.update.as_deref(), Some("canceled" | "incorrect")))
+        for void in [r#","u":"canceled""#, r#","u":"incorrect""#] {
+            assert_eq!(trade(void), Ok(Event::Other("void_trade")));
+        }
+        assert!(matches!(trade(r#","u":7"#), Err(Skip::Field(_))));
+    }
+
+    #[test]
+    fn a_bar_of_the_history_is_newer_than_the_first_one_of_the_stream() {
+        let raw = r#"{"t":"2022-01-03T09:00:00Z","o":178.26,"h":178.26,"l":178.21,"c":178.21,"v":1118,"n":65,"vw":178.235733}"#;
+        let Ok(Event::Bar(bar)) = decode_bar("AAPL", raw) else { panic!("not a bar") };
+        assert_eq!((bar.symbol.as_str(), bar.revision, bar.trade_count), ("AAPL", 1, Some(65)));
     }
 }

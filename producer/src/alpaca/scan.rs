@@ -82,7 +82,17 @@ impl<'a> Scan<'a> {
             }
         }
         let symbol = Cow::Borrowed(symbol?);
-        Some(WireTrade { symbol, id, exchange, price: price?, size: size?, conditions, time: time?, tape })
+        Some(WireTrade {
+            symbol,
+            id,
+            exchange,
+            price: price?,
+            size: size?,
+            conditions,
+            time: time?,
+            tape,
+            update: None,
+        })
     }
 
     fn quote(&mut self) -> Option<WireQuote<'a>> {

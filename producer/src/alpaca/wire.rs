@@ -40,10 +40,16 @@ pub(super) struct WireTrade<'a> {
     pub(super) time: Time,
     #[serde(rename = "z")]
     pub(super) tape: Option<CompactString>,
+    /// What became of it since: `canceled` and `incorrect` make it void, `corrected` holds. REST says so, and perhaps the stream.
+    #[serde(rename = "u")]
+    pub(super) update: Option<CompactString>,
 }
 
 impl WireTrade<'_> {
     pub(super) fn into_event(self) -> Result<Event, Reject> {
+        if matches!(self.update.as_deref(), Some("canceled" | "incorrect")) {
+            return Ok(Event::Other("void_trade")); // it must not be stored as if it held
+        }
         let trade = Trade {
             symbol: Symbol::new(&self.symbol)?,
             price: self.price,
@@ -157,6 +163,9 @@ pub(super) struct WireCorrection<'a> {
     original_price: f64,
     #[serde(rename = "os")]
     original_size: f64,
+    /// Read only because a field of the wrong kind makes the whole element doubtful.
+    #[serde(rename = "oc")]
+    _original_conditions: Option<Codes>,
     #[serde(rename = "ci")]
     corrected_id: Option<Id>,
     #[serde(rename = "cp")]
@@ -215,6 +224,9 @@ pub(super) struct WireCancel<'a> {
     action: Option<CompactString>,
     #[serde(rename = "t")]
     time: Time,
+    /// Read only because a field of the wrong kind makes the whole element doubtful.
+    #[serde(rename = "z")]
+    _tape: Option<CompactString>,
 }
 
 impl WireCancel<'_> {

@@ -15,6 +15,7 @@ use super::*;
 use crate::alpaca::{AlpacaSettings, Authentication, Encoding};
 use crate::cold::Cold;
 use crate::demand::{Watched, Wish, Wishes, always};
+use crate::dial::MESSAGE_BYTES_MAX;
 use crate::fanout::Fanout;
 use crate::feed::Endpoint;
 use crate::feeds::FeedSettings;
@@ -26,11 +27,16 @@ use crate::massive::MassiveSettings;
 use crate::outlet::Pipeline;
 use crate::positions::Positions;
 
+mod counts;
 mod demand;
+mod mute;
 mod other_feeds;
 mod rules;
 
 type Peer = WebSocketStream<DuplexStream>;
+
+/// In place of an HTTP status: the dial is never answered.
+const NEVER: u16 = 0;
 
 /// Gives the server's end of each new connection to the test, which may refuse it with an HTTP status instead.
 struct Script {
@@ -43,6 +49,9 @@ impl Dial for Script {
 
     async fn dial(&self, _: &Endpoint) -> Result<Socket<DuplexStream>, tungstenite::Error> {
         let refusal = self.refusals.lock().unwrap().pop();
+        if refusal == Some(NEVER) {
+            std::future::pending::<()>().await;
+        }
         if let Some(status) = refusal {
             let response = Response::builder().status(status).body(None).unwrap();
             return Err(tungstenite::Error::Http(Box::new(response)));
@@ -50,7 +59,7 @@ impl Dial for Script {
         let (near, far) = tokio::io::duplex(1 << 16);
         let peer = WebSocketStream::from_raw_socket(far, Role::Server, None).await;
         self.peers.send((Instant::now(), peer)).await.unwrap();
-        Ok(WebSocketStream::from_raw_socket(near, Role::Client, Some(crate::dial::limits())).await)
+        Ok(WebSocketStream::from_raw_socket(near, Role::Client, Some(crate::dial::limits(MESSAGE_BYTES_MAX))).await)
     }
 }
 
@@ -230,6 +239,21 @@ async fn waits_grow_until_a_stream_has_been_stable_for_ten_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_of_nine_seconds_makes_no_wait_short_again() {
+    let mut running = start(&[]);
+    let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
+    for _ in 0..20 {
+        let (at, mut peer) = running.peers.recv().await.unwrap();
+        longest = longest.max(at - last);
+        greet(&mut peer).await;
+        feed_for(&mut peer, Duration::from_secs(8)).await;
+        drop(peer);
+        last = Instant::now();
+    }
+    assert!(longest > Duration::from_secs(15), "the longest wait was {longest:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_mute_server_is_found_within_thirty_seconds() {
     let mut running = start(&[]);
     let mut peer = running.peer().await;
@@ -256,12 +280,52 @@ async fn a_quiet_server_that_answers_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_never_welcomes_is_left_after_three_seconds() {
+async fn a_server_that_owes_an_answer_is_left_after_three_seconds() {
+    let says = [
+        (r#"[{"T":"success","msg":"connected"}]"#, "auth"),
+        (r#"[{"T":"success","msg":"authenticated"}]"#, "subscribe"),
+    ];
+    for said in 0..=says.len() {
+        let mut running = start(&[]);
+        let mut peer = running.peer().await;
+        for (what, answer) in &says[..said] {
+            say(&mut peer, what).await;
+            assert!(hear(&mut peer).await.contains(answer));
+        }
+        let silent_since = Instant::now();
+        let (at, _again) = running.peers.recv().await.unwrap();
+        let waited = at - silent_since;
+        assert!(waited >= Duration::from_secs(3) && waited <= Duration::from_millis(3_600), "{said}: {waited:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dial_that_nobody_answers_is_given_up_after_ten_seconds() {
+    let begin = Instant::now();
+    let mut running = start(&[NEVER]);
+    running.peer().await;
+    let waited = begin.elapsed();
+    assert!(waited >= Duration::from_secs(10) && waited <= Duration::from_millis(10_600), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_message_that_is_no_welcome_ends_the_connection_and_waits_grow() {
     let mut running = start(&[]);
-    let (first, _silent) = running.peers.recv().await.unwrap();
-    let (second, _peer) = running.peers.recv().await.unwrap();
-    let waited = second - first;
-    assert!(waited >= Duration::from_secs(3) && waited <= Duration::from_millis(3_600), "{waited:?}");
+    let begin = Instant::now();
+    for first in ["nonsense", TRADE, r#"[{"T":"success","msg":"hello"}]"#, ACKNOWLEDGEMENT].iter().cycle().take(20) {
+        let mut peer = running.peer().await;
+        say(&mut peer, first).await;
+        assert!(!matches!(peer.next().await, Some(Ok(Message::Text(_)))), "no key goes to a stranger");
+    }
+    assert!(begin.elapsed() > Duration::from_secs(60), "twenty attempts took only {:?}", begin.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_asks_for_fewer_handshakes_is_not_stormed() {
+    let begin = Instant::now();
+    let mut running = start(&[429; 40]);
+    greet(&mut running.peer().await).await;
+    assert!(begin.elapsed() > Duration::from_secs(300), "forty attempts took only {:?}", begin.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,7 +334,7 @@ async fn refused_handshakes_are_retried_or_fatal_by_their_status() {
     greet(&mut running.peer().await).await; // three refusals later it is in
     for status in [400, 401, 403, 404] {
         let message = start(&[status]).fatal().await;
-        assert!(message.contains(&status.to_string()), "{message}");
+        assert!(message.contains(&status.to_string()) && message.contains("check"), "{message}");
     }
 }
 
@@ -303,4 +367,19 @@ async fn an_outage_is_one_gap_from_the_last_record_to_the_first() {
     assert_eq!((gap.from - start, gap.to.unwrap() - start), (3_000, 50_001));
     assert!(gap.cause.contains("closed") || gap.cause.contains("reset"), "{}", gap.cause);
     assert!(running.heal.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_was_too_slow_fills_the_gap_from_history() {
+    let mut running = start(&[]);
+    let mut peer = running.peer().await;
+    greet(&mut peer).await;
+    say(&mut peer, TRADE).await;
+    say(&mut peer, r#"[{"T":"error","code":407,"msg":"slow client"}]"#).await;
+    let mut peer = running.peer().await;
+    greet(&mut peer).await;
+    say(&mut peer, &TRADE.replace("14:00:00Z", "14:00:07Z")).await;
+    let gap = running.heal.recv().await.unwrap();
+    assert_eq!(gap.to, Some(gap.from + 7001));
+    assert!(gap.cause.contains("407") && gap.cause.contains("slow client"), "{}", gap.cause);
 }

@@ -148,6 +148,14 @@ impl Roster {
         }
     }
 
+    /// The server has told the whole set that it carries, which is the truth: what is not in it any more gets no data, and is told to be
+    /// away rather than asked for again and again.
+    pub fn carried(&mut self, carries: impl Fn(&Symbol) -> bool) {
+        let (held, dropped): (Vec<_>, Vec<_>) = self.held.drain(..).partition(|symbol| carries(symbol));
+        self.held = held;
+        self.refuse(dropped, "the feed has stopped to carry it");
+    }
+
     /// The outstanding change was refused as a whole.
     pub fn refused(&mut self, refusal: Refusal<'_>) {
         match self.outstanding.take() {
@@ -228,11 +236,17 @@ impl Roster {
             self.refused.remove(symbol);
         }
         self.held.extend(carried);
-        if !missing.is_empty() {
-            metrics::counter!("producer_subscriptions_refused_total").increment(missing.len() as u64);
-            tracing::warn!(feed = self.source.as_str(), ?missing, "the feed did not accept these symbols");
+        self.refuse(missing, "the feed did not accept it");
+    }
+
+    fn refuse(&mut self, symbols: Vec<Symbol>, reason: &str) {
+        if symbols.is_empty() {
+            return;
         }
-        self.refused.extend(missing.into_iter().map(|symbol| (symbol, "the feed did not accept it".to_owned())));
+        metrics::counter!("producer_subscriptions_refused_total").increment(symbols.len() as u64);
+        tracing::warn!(feed = self.source.as_str(), ?symbols, reason, "these symbols get no data");
+        self.refused.extend(symbols.into_iter().map(|symbol| (symbol, reason.to_owned())));
+        self.pending = true;
     }
 
     fn let_go(&mut self, symbols: &[Symbol]) {
@@ -335,6 +349,19 @@ mod tests {
         let there = Availability::Available { symbol: "C".to_owned(), source: "alpaca".to_owned() };
         assert_eq!(roster.news(), [there]);
         assert_eq!(server.carried.into_iter().collect::<Vec<_>>(), symbols(&["A", "C"]));
+    }
+
+    #[test]
+    fn what_the_server_says_it_carries_is_the_truth() {
+        let mut roster = Roster::new(Source::alpaca(), &symbols(&["A", "B"]), None);
+        roster.begun(|_| true);
+        roster.carried(|symbol| symbol.as_str() == "B");
+        assert_eq!(unavailable(&roster.news()), ["A"]);
+        assert_eq!(roster.next(1000, 3), None, "it is not asked for again and again");
+        roster.restart();
+        roster.begun(|_| true);
+        let there = Availability::Available { symbol: "A".to_owned(), source: "alpaca".to_owned() };
+        assert_eq!(roster.news(), [there], "the next connection asks for it");
     }
 
     #[test]

@@ -84,6 +84,11 @@ struct WireTrade<'a> {
     /// FINRA facility that took the report: part of a trade's identity.
     #[serde(rename = "trfi")]
     facility: Option<u64>,
+    // Read only because a field of the wrong kind makes the whole element doubtful; so in the others below.
+    #[serde(rename = "q")]
+    _sequence: Option<i64>,
+    #[serde(rename = "trft")]
+    _facility_time: Option<i64>,
 }
 
 impl WireTrade<'_> {
@@ -127,6 +132,8 @@ pub fn rest_trade(symbol: &str, raw: &str) -> Result<Event, Skip> {
         time: time.ok_or_else(|| Skip::Field("`sip_timestamp` is no time in Unix nanoseconds".to_owned()))?,
         tape: wire.tape,
         facility: wire.trf_id,
+        _sequence: None,
+        _facility_time: None,
     };
     stream.into_event()
 }
@@ -166,22 +173,38 @@ pub fn rest_bar(symbol: &str, raw: &str) -> Result<Event, Skip> {
         n: Option<u64>,
     }
     let RestBar { t, o, h, l, c, v, vw, n } = Json(raw).parse()?;
-    let symbol = Cow::Borrowed(symbol);
-    let wire = WireBar {
-        symbol,
-        open: o,
-        high: h,
-        low: l,
-        close: c,
-        volume: Some(v),
-        decimal_volume: None,
-        vwap: vw,
-        start: t,
-    };
-    match wire.into_event()? {
-        Event::Bar(bar) => Ok(Event::Bar(Bar { trade_count: n, revision: 1, ..bar })),
-        other => Ok(other),
+    let bar = minute_bar(symbol, t, [o, h, l, c], v, vw)?;
+    Ok(Event::Bar(Bar { trade_count: n, revision: 1, ..bar }))
+}
+
+/// A bar of one minute, the first version of it. `prices`: open, high, low, close.
+fn minute_bar(
+    symbol: &str,
+    start: Millis,
+    [open, high, low, close]: [f64; 4],
+    volume: f64,
+    vwap: Option<f64>,
+) -> Result<Bar, Skip> {
+    let start_ms = start.0;
+    if Timeframe::MINUTE.start_of(start_ms) != start_ms {
+        return Err(Reject::Unaligned.into());
     }
+    let bar = Bar {
+        symbol: Symbol::new(symbol)?,
+        timeframe: Timeframe::MINUTE,
+        open,
+        high,
+        low,
+        close,
+        volume,
+        trade_count: None,
+        vwap,
+        start_ms,
+        is_final: true,
+        revision: 0, // raised where the versions of a bar are counted
+        source: Source::massive(),
+    };
+    Ok(bar.checked()?)
 }
 
 /// The id as given, and behind a slash the facility where there is one: ids are counted for each facility.
@@ -239,6 +262,10 @@ struct WireQuote<'a> {
     time: Millis,
     #[serde(rename = "z")]
     tape: Option<u64>,
+    #[serde(rename = "i")]
+    _indicators: Option<Numbers>,
+    #[serde(rename = "q")]
+    _sequence: Option<i64>,
 }
 
 impl WireQuote<'_> {
@@ -281,32 +308,28 @@ struct WireBar<'a> {
     vwap: Option<f64>,
     #[serde(rename = "s")]
     start: Millis,
+    #[serde(rename = "e")]
+    _end: Option<i64>,
+    #[serde(rename = "av")]
+    _day_volume: Option<f64>,
+    #[serde(rename = "dav")]
+    _decimal_day_volume: Option<Decimal>,
+    #[serde(rename = "op")]
+    _day_open: Option<f64>,
+    #[serde(rename = "a")]
+    _day_vwap: Option<f64>,
+    #[serde(rename = "z")]
+    _average_size: Option<f64>,
+    #[serde(rename = "otc")]
+    _over_the_counter: Option<bool>,
 }
 
 impl WireBar<'_> {
     fn into_event(self) -> Result<Event, Skip> {
         let decimal = self.decimal_volume.and_then(|volume| volume.0);
         let volume = decimal.or(self.volume).ok_or_else(|| Skip::Field("missing field `v`".to_owned()))?;
-        let start_ms = self.start.0;
-        if Timeframe::MINUTE.start_of(start_ms) != start_ms {
-            return Err(Reject::Unaligned.into());
-        }
-        let bar = Bar {
-            symbol: Symbol::new(&self.symbol)?,
-            timeframe: Timeframe::MINUTE,
-            open: self.open,
-            high: self.high,
-            low: self.low,
-            close: self.close,
-            volume,
-            trade_count: None,
-            vwap: self.vwap,
-            start_ms,
-            is_final: true,
-            revision: 0, // raised where the versions of a bar are counted
-            source: Source::massive(),
-        };
-        Ok(Event::Bar(bar.checked()?))
+        let prices = [self.open, self.high, self.low, self.close];
+        minute_bar(&self.symbol, self.start, prices, volume, self.vwap).map(Event::Bar)
     }
 }
 

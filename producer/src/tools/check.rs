@@ -21,10 +21,14 @@ use crate::outlet::Outlet;
 ///
 /// # Errors
 /// Where a feed is not as it should be; what is wrong has been printed.
-pub async fn run(feeds: Vec<FeedSettings>, time: Duration, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    (feeds, internet): (Vec<FeedSettings>, Internet),
+    time: Duration,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let mut wrong = 0;
     for settings in feeds {
-        let (report, good) = listen(Internet, &settings, time, &stop).await;
+        let (report, good) = listen(internet, &settings, time, &stop).await;
         println!("{report}");
         wrong += u32::from(!good);
     }

@@ -51,11 +51,11 @@ pub fn main() -> ExitCode {
     match cli.tool {
         None => service::main("producer", Config::from_vars, crate::run),
         Some(Tool::Decode(options)) => decode::main(&options),
-        Some(Tool::Check { seconds }) => service::main("producer", config::feeds, move |feeds, stop| {
-            check::run(feeds, Duration::from_secs(seconds), stop)
+        Some(Tool::Check { seconds }) => service::main("producer", config::upstream, move |upstream, stop| {
+            check::run(upstream, Duration::from_secs(seconds), stop)
         }),
         Some(Tool::Record { file }) => {
-            service::main("producer", config::feeds, move |feeds, stop| record::run(feeds, file, stop))
+            service::main("producer", config::upstream, move |upstream, stop| record::run(upstream, file, stop))
         }
     }
 }

@@ -19,7 +19,11 @@ use crate::outlet::Outlet;
 ///
 /// # Errors
 /// Where several feeds are set up, the file exists or cannot be written, or the feed refuses for good.
-pub async fn run(feeds: Vec<FeedSettings>, path: PathBuf, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    (feeds, internet): (Vec<FeedSettings>, Internet),
+    path: PathBuf,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let [settings] = feeds.as_slice() else {
         bail!("a recording holds the frames of one feed: name one in FEED");
     };
@@ -27,7 +31,7 @@ pub async fn run(feeds: Vec<FeedSettings>, path: PathBuf, stop: CancellationToke
     let recorder = Recorder::new(BufWriter::new(file), stop.clone());
     let part = Health::new("record").part(part_name(settings.feed()));
     let failure = recorder.failure.clone();
-    keep_connected(Internet, settings.protocol(), recorder, Watched::default(), part, stop).await?;
+    keep_connected(internet, settings.protocol(), recorder, Watched::default(), part, stop).await?;
     let failure = failure.lock().map_or(None, |mut failure| failure.take());
     ensure!(failure.is_none(), "cannot write {}: {}", path.display(), failure.unwrap_or_default());
     Ok(())

@@ -32,7 +32,8 @@ async fn fate(error: &str, streaming: bool) -> Fate {
     let fate = tokio::select! {
         biased;
         ended = &mut running.task => {
-            assert!(ended.unwrap().is_err());
+            let sentence = ended.unwrap().unwrap_err().to_string();
+            assert!(sentence.contains(": ") && sentence.len() > 40, "a person must know what to do: {sentence}");
             Fate::Fatal
         }
         again = running.peers.recv() => {
@@ -148,6 +149,26 @@ async fn close_code_after(bytes: &[u8]) -> u16 {
     drop(peer);
     greet(&mut running.peer().await).await; // it comes back
     code
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_just_below_the_limit_is_processed_whole() {
+    let mut running = start(&[]);
+    let mut peer = running.peer().await;
+    greet(&mut peer).await;
+    let one = &TRADE[1..TRADE.len() - 1];
+    let trades = (MESSAGE_BYTES_MAX - 1) / (one.len() + 1);
+    let message = format!("[{}]", vec![one; trades].join(","));
+    assert!(message.len() <= MESSAGE_BYTES_MAX && message.len() + one.len() > MESSAGE_BYTES_MAX);
+    say(&mut peer, &message).await;
+    let mut taken = 0;
+    while taken < trades {
+        sleep(Duration::from_millis(10)).await;
+        taken += running.taken();
+    }
+    assert_eq!(taken, trades);
+    say(&mut peer, TRADE).await;
+    assert!(running.peers.try_recv().is_err(), "the connection goes on");
 }
 
 #[tokio::test(start_paused = true)]

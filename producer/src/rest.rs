@@ -8,6 +8,8 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 use service::Backoff;
 use tokio::time::sleep;
 
+use crate::feed::Feed;
+
 /// How often a page is tried before the fetch is given up for now.
 const ATTEMPTS: u32 = 8;
 /// A page that takes longer than this is tried again.
@@ -86,10 +88,14 @@ impl Client {
                     (until_reset(&response), "rate limit".to_owned())
                 }
                 Ok(response) if response.status().is_server_error() => (None, response.status().to_string()),
-                Ok(response) => return Ok(Answer::Refused(response.status(), message(response).await)),
+                Ok(response) => {
+                    count_failure("refused");
+                    return Ok(Answer::Refused(response.status(), message(response).await));
+                }
                 Err(error) => (None, plain(error)),
             };
             if backoff.failures() >= ATTEMPTS {
+                count_failure("no_answer");
                 bail!("{url} did not answer after {ATTEMPTS} attempts: {problem}");
             }
             let wait = wait.unwrap_or_default().max(backoff.next_wait(&mut rand::rng()));
@@ -97,6 +103,23 @@ impl Client {
             sleep(wait).await;
         }
     }
+}
+
+/// Counts a fetch that ends before its last page. `reason`: one of few.
+pub fn count_failure(reason: &'static str) {
+    metrics::counter!("producer_history_failures_total", "reason" => reason).increment(1);
+}
+
+/// Ends a fetch whose next page is the one that just came: it would go on for ever.
+///
+/// # Errors
+/// Where `repeated`.
+pub fn refuse_repetition(repeated: bool, feed: Feed, kind: Kind) -> anyhow::Result<()> {
+    if repeated {
+        count_failure("repeated_page");
+        bail!("the history of {} at {feed} names the same page twice in a row", kind.name());
+    }
+    Ok(())
 }
 
 /// An error without the address and its parameters.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use market::Symbol;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use producer::event::Event;
 use producer::rest::Kind;
 use producer::{alpaca, archive::Archive, finnhub, massive};
@@ -10,7 +11,8 @@ use service::Secret;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-/// A server that gives these answers one after the other; returns its address and what it was asked.
+/// A server that gives these answers one after the other; returns its address and what it was asked. What is said with 429 is the second
+/// at which the limit resets.
 async fn server(answers: Vec<(u16, String)>) -> (String, tokio::task::JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -25,7 +27,9 @@ async fn server(answers: Vec<(u16, String)>) -> (String, tokio::task::JoinHandle
             }
             asked.push(String::from_utf8(request).unwrap());
             let body = body.replace("{server}", &own);
-            let head = format!("HTTP/1.1 {status} -\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            let reset = if status == 429 { format!("X-RateLimit-Reset: {body}\r\n") } else { String::new() };
+            let length = body.len();
+            let head = format!("HTTP/1.1 {status} -\r\nContent-Length: {length}\r\n{reset}Connection: close\r\n\r\n");
             stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
         }
         asked
@@ -107,24 +111,43 @@ async fn massives_key_goes_nowhere_else_and_a_refusal_says_what_to_check() {
     assert!(error.contains("MASSIVE_API_KEY") && error.contains("plan") && !error.contains("swordfish"), "{error}");
 }
 
+fn alpaca(address: &str) -> Archive {
+    let key = || Secret::new("swordfish");
+    Archive::Alpaca(alpaca::rest::Rest::new(address, "wss://stream/v2/iex", key(), key()).unwrap())
+}
+
 #[tokio::test]
 async fn alpacas_pages_end_where_a_token_repeats_and_empty_pages_do_not_end_them() {
     let page = |token: &str| format!(r#"{{"trades":{{}},"next_page_token":{token}}}"#);
-    let alpaca = |address: &str| {
-        let key = || Secret::new("swordfish");
-        Archive::Alpaca(alpaca::rest::Rest::new(address, "wss://stream/v2/iex", key(), key()).unwrap())
-    };
     let (address, asked) = server(vec![(200, page("\"a/b\"")), (200, page("null"))]).await;
     assert_eq!(all(&alpaca(&address), Kind::Trades, &symbols(&["A"])).await.unwrap(), []);
     let asked = asked.await.unwrap();
     assert!(asked[1].contains("page_token=a%2Fb") && asked[1].contains("feed=iex"), "{}", asked[1]);
+
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _counting = metrics::set_default_local_recorder(&recorder);
     let (address, _asked) = server(vec![(200, page("\"t\"")), (200, page("\"t\""))]).await;
     let error = all(&alpaca(&address), Kind::Trades, &symbols(&["A"])).await.unwrap_err().to_string();
-    assert!(error.contains("same page token twice"), "{error}");
+    assert!(error.contains("the same page twice"), "{error}");
     let refusal = r#"{"message":"subscription does not permit querying recent SIP data"}"#.to_owned();
     let (address, _asked) = server(vec![(403, refusal)]).await;
     let error = all(&alpaca(&address), Kind::Bars, &symbols(&["A"])).await.unwrap_err().to_string();
     assert!(error.contains("does not permit") && error.contains("ALPACA_DATA_REST_URL"), "{error}");
+    for reason in ["repeated_page", "refused"] {
+        let line = format!(r#"producer_history_failures_total{{reason="{reason}"}} 1"#);
+        assert!(recorder.handle().render().contains(&line), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_rate_limit_is_waited_for_until_it_resets() {
+    let reset = jiff::Timestamp::now().as_second() + 3;
+    let page = r#"{"trades":{"A":[{"t":"2018-09-04T05:00:00Z","x":"P","p":1,"s":1,"i":2}]},"next_page_token":null}"#;
+    let (address, asked) = server(vec![(429, reset.to_string()), (200, page.to_owned())]).await;
+    let events = all(&alpaca(&address), Kind::Trades, &symbols(&["A"])).await.unwrap();
+    assert!(jiff::Timestamp::now().as_second() >= reset, "the limit holds until {reset}");
+    assert!(matches!(events.as_slice(), [Event::Trade(_)]), "{events:?}");
+    assert_eq!(asked.await.unwrap().len(), 2);
 }
 
 #[tokio::test]

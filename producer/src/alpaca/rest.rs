@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use jiff::Timestamp;
 use market::{Symbol, Timeframe};
 use serde::Deserialize;
@@ -10,8 +10,9 @@ use serde_json::value::RawValue;
 use service::Secret;
 
 use crate::event::{Event, Skip};
+use crate::feed::Feed;
 use crate::raw::Json;
-use crate::rest::{Client, Kind, Span};
+use crate::rest::{Client, Kind, Span, refuse_repetition};
 
 use super::wire::{WireBar, WireTrade, parse};
 
@@ -106,7 +107,7 @@ impl<'a> Pages<'a> {
         let page: Page<'_> = serde_json::from_slice(&body)
             .with_context(|| format!("Alpaca's history of {name} is not the documented JSON"))?;
         if let Some(next) = page.next_page_token {
-            ensure!(Some(&next) != token.as_ref(), "Alpaca's history of {name} sends the same page token twice");
+            refuse_repetition(Some(&next) == token.as_ref(), Feed::Alpaca, self.kind)?;
             self.request = Some((query, Some(next)));
         }
         let decode = match self.kind {

@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 use service::Secret;
 
 use crate::event::Event;
-use crate::rest::{Client, Kind, Span};
+use crate::feed::Feed;
+use crate::rest::{Client, Kind, Span, refuse_repetition};
 
 use super::element::{rest_bar, rest_trade};
 
@@ -106,7 +107,7 @@ impl<'a> Pages<'a> {
             .with_context(|| format!("Massive's history of {} is not the documented JSON", self.kind.name()))?;
         if let Some(next) = page.next_url {
             let next = Url::parse(&next).context("Massive's history names a next page that is no address")?;
-            ensure!(next != url, "Massive's history of {} names the same page twice", self.kind.name());
+            refuse_repetition(next == url, Feed::Massive, self.kind)?;
             // A key must not follow an address to wherever it points.
             let strange = next.origin() != self.rest.base.origin();
             ensure!(

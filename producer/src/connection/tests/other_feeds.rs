@@ -29,6 +29,23 @@ async fn finnhub_refuses_a_wrong_key_with_401_and_nothing_shows_the_key() {
     assert!(message.contains("401") && message.contains("key") && !message.contains("swordfish"), "{message}");
 }
 
+#[tokio::test]
+async fn no_address_that_fails_shows_the_key_in_it() {
+    for address in
+        ["nonsense", "http://127.0.0.1:1", "ws://127.0.0.1:1", "ws://no such host", "ws://[::1", "wss://127.0.0.1:1"]
+    {
+        let FeedSettings::Finnhub(settings) = finnhub() else { unreachable!() };
+        let protocol = FeedSettings::Finnhub(FinnhubSettings { url: address.to_owned(), ..settings }).protocol();
+        let endpoint = protocol.endpoint();
+        assert!(endpoint.url.expose().contains("swordfish"));
+        let dialled = crate::dial::Internet { message_bytes_max: MESSAGE_BYTES_MAX }.dial(&endpoint).await;
+        let (Ended::Lost(said) | Ended::Fatal(said)) = refused(&dialled.unwrap_err(), &endpoint) else {
+            panic!("{address} is refused")
+        };
+        assert!(said.contains(address) && !said.contains("swordfish"), "{said}");
+    }
+}
+
 const STATUS: fn(&str) -> String = |status| format!(r#"[{{"ev":"status","status":"{status}","message":""}}]"#);
 
 pub(super) async fn greet_massive(peer: &mut Peer) {

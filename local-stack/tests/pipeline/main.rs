@@ -10,6 +10,7 @@
 mod client;
 mod crowd;
 mod day;
+mod duplicates;
 mod outage;
 mod parts;
 mod whole_day;

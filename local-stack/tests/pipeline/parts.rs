@@ -149,6 +149,13 @@ impl Pipeline {
         rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2), row.get(3)))).collect()
     }
 
+    /// One of a service's numbers; 0 where it is not shown yet.
+    pub(crate) async fn metric(&self, port: u16, name: &str) -> f64 {
+        let page = http::get(port, "/metrics").await.unwrap().body;
+        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or(0.0)
+    }
+
     /// Records that a consumer could not store.
     pub(crate) async fn dead_letters(&self, consumer_port: u16) -> f64 {
         let metrics = http::get(consumer_port, "/metrics").await.unwrap().body;

@@ -3,7 +3,7 @@
 //! The fetch reaches a little beyond both ends of the gap, because trades are reported late; what was stored already is recognised by
 //! its natural key in PostgreSQL. Backfilled records have no position: they never were in the live stream.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -47,7 +47,7 @@ pub struct Backfill {
     pub cold: Cold,
     /// Where a healed gap is announced.
     pub herald: Herald,
-    /// Gaps of earlier runs, and symbols.
+    /// Symbols that had records.
     pub journal: Journal,
     /// Its health.
     pub part: Part,
@@ -59,29 +59,28 @@ impl Backfill {
     /// # Errors
     /// Never; a history that refuses is degraded health.
     pub async fn run(mut self, mut gaps: mpsc::Receiver<Gap>, stop: CancellationToken) -> anyhow::Result<()> {
-        let now = Instant::now();
-        let unhealed = self.journal.gaps(self.archive.feed()).into_iter().filter(|gap| gap.to.is_some());
-        let mut waiting: VecDeque<(Instant, Gap)> = unhealed.map(|gap| (now, gap)).collect();
+        let mut waiting: Vec<(Instant, Gap)> = Vec::new();
         self.part.ok();
         loop {
-            let due = waiting.front().map(|(due, _)| *due);
+            let next = (0..waiting.len()).min_by_key(|at| waiting[*at].0);
+            let due = next.map(|at| waiting[at].0);
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 gap = gaps.recv() => match gap {
-                    Some(gap) => waiting.push_back((Instant::now() + self.settings.hold_back, gap)),
+                    Some(gap) => waiting.push((Instant::now() + self.settings.hold_back, gap)),
                     None => {
                         stop.cancelled().await; // the feed has ended; so will everything else
                         return Ok(());
                     }
                 },
-                () = sleep_until(due.unwrap_or(now)), if due.is_some() => {
-                    let Some((_, gap)) = waiting.pop_front() else { continue };
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    let Some((_, gap)) = next.map(|at| waiting.swap_remove(at)) else { continue };
                     let Some(healed) = stop.run_until_cancelled(self.heal(&gap)).await else { return Ok(()) };
                     match healed {
                         Ok(records) => self.healed(gap, records),
                         Err(error) => {
                             self.part.degraded(format!("a gap from {} could not be filled: {error:#}", gap.from));
-                            waiting.push_back((Instant::now() + RETRY_PAUSE, gap));
+                            waiting.push((Instant::now() + RETRY_PAUSE, gap));
                         }
                     }
                 }
@@ -89,7 +88,7 @@ impl Backfill {
         }
     }
 
-    /// Fetches trades, then bars; returns how many records were handed on.
+    /// Fetches trades, then bars, and waits until they are safe; returns how many records there were.
     async fn heal(&mut self, gap: &Gap) -> anyhow::Result<usize> {
         let margin_ns = i64::try_from(self.settings.margin.as_nanos())?;
         let start_ns = gap.from.saturating_mul(NS_PER_MS).saturating_sub(margin_ns);
@@ -105,6 +104,7 @@ impl Backfill {
                 self.cold.accept(&mut records);
             }
         }
+        self.cold.safe().await; // a gap that is called healed must stay so, whoever is killed next
         Ok(handed_on)
     }
 
@@ -123,7 +123,7 @@ impl Backfill {
         }
         tracing::info!(from = gap.from, to = gap.to, records, "gap healed");
         gap.healed_at = Some(jiff::Timestamp::now().as_millisecond());
-        self.herald.announce(&gap);
+        self.herald.conclude(&gap);
         self.part.ok();
     }
 }

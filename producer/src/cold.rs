@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use crate::record::Encoded;
 
@@ -38,12 +38,21 @@ struct Queue {
 struct Waiting {
     records: VecDeque<Encoded>,
     closed: bool,
+    /// Counts all records, from the first one.
+    accepted: u64,
+    /// What is to be done once so many of them are safe.
+    promises: VecDeque<(u64, Promise)>,
 }
+
+type Promise = Box<dyn FnOnce() + Send>;
 
 impl Cold {
     /// Takes all records; never waits. Call [`Cold::room`] before reading what may bring more.
     pub fn accept(&self, records: &mut Vec<Encoded>) {
-        self.lock().records.extend(records.drain(..));
+        let mut waiting = self.lock();
+        waiting.accepted += records.len() as u64;
+        waiting.records.extend(records.drain(..));
+        drop(waiting);
         self.queue.filled.notify_one();
     }
 
@@ -56,6 +65,34 @@ impl Cold {
             }
             emptied.await;
         }
+    }
+
+    /// Does `act`, on the writer's thread, once all records accepted before are safe: acknowledged by Kafka, or on disk. Where the
+    /// producer ends first, it is never done.
+    pub fn when_safe(&self, act: impl FnOnce() + Send + 'static) {
+        let mut waiting = self.lock();
+        let accepted = waiting.accepted;
+        waiting.promises.push_back((accepted, Box::new(act)));
+    }
+
+    /// Waits until all records accepted before the call are safe. Cancel safe.
+    pub async fn safe(&self) {
+        let (tell, told) = oneshot::channel();
+        self.when_safe(move || {
+            let _ = tell.send(()); // nobody waits any more
+        });
+        if told.await.is_err() {
+            std::future::pending::<()>().await; // the writer has ended, and nothing becomes safe any more
+        }
+    }
+
+    /// Keeps the promises that waited for the first `count` records.
+    pub(crate) fn settled(&self, count: u64) {
+        let mut waiting = self.lock();
+        let kept = waiting.promises.partition_point(|(accepted, _)| *accepted <= count);
+        let kept: Vec<_> = waiting.promises.drain(..kept).collect();
+        drop(waiting);
+        kept.into_iter().for_each(|(_, act)| act());
     }
 
     /// Says that no more records will come.

@@ -29,12 +29,38 @@ impl Herald {
     /// Announces a gap in its present version.
     pub fn announce(&self, gap: &Gap) {
         self.journal.note(gap);
-        let Ok(key) = Symbol::new(&gap.source) else { return };
-        let mut record =
-            vec![Encoded { stream: Stream::Gaps, feed: None, symbol: key, ts_ns: 0, json: Bytes::from(gap.encode()) }];
-        self.hot.publish(&record);
-        self.cold.accept(&mut record);
+        let Some(record) = encode(gap) else { return };
+        self.hot.publish(std::slice::from_ref(&record));
+        self.cold.accept(&mut vec![record]);
     }
+
+    /// Announces the last version of a gap, and forgets it once that is safe: until then a kill could lose it.
+    pub fn conclude(&self, gap: &Gap) {
+        self.announce(gap);
+        self.forget_when_safe(gap);
+    }
+
+    /// Concludes a gap whose last version an earlier run has announced, but perhaps not brought to safety. Clients were told then.
+    fn conclude_again(&self, gap: &Gap) {
+        self.cold.accept(&mut encode(gap).into_iter().collect());
+        self.forget_when_safe(gap);
+    }
+
+    fn forget_when_safe(&self, gap: &Gap) {
+        let (journal, gap) = (self.journal.clone(), gap.clone());
+        self.cold.when_safe(move || journal.forget(&gap));
+    }
+}
+
+fn send_to(heal: &mpsc::Sender<Gap>, gap: Gap) {
+    if heal.try_send(gap).is_err() {
+        tracing::warn!("too many gaps wait to be healed; this one waits for the next start");
+    }
+}
+
+fn encode(gap: &Gap) -> Option<Encoded> {
+    let key = Symbol::new(&gap.source).ok()?;
+    Some(Encoded { stream: Stream::Gaps, feed: None, symbol: key, ts_ns: 0, json: Bytes::from(gap.encode()) })
 }
 
 /// The account of one feed's outages.
@@ -48,16 +74,25 @@ pub struct Gaps {
 }
 
 impl Gaps {
-    /// Takes up the account where the last run left it: time that no run has seen is a gap too. `heal` is `None` for a feed without a
-    /// history, whose gaps stay.
+    /// Takes up the account where the last run left it: time that no run has seen is a gap too, and what that run did not finish goes
+    /// on. `heal` is `None` for a feed without a history, whose gaps stay.
     #[must_use]
     pub fn resume(feed: Feed, journal: &Journal, herald: Herald, heal: Option<mpsc::Sender<Gap>>) -> Self {
-        let unhealed = journal.gaps(feed);
         let safe_ns = journal.safe_ns(feed);
-        let goes_on = |gap: &&Gap| gap.to.is_none() || Some(gap.from) == safe_ns.map(|ns| ns.div_euclid(NS_PER_MS));
-        // Nothing that came after it was safe: whether it had an end or not, the same outage goes on.
-        let open = unhealed.iter().find(goes_on).map(|gap| Gap { to: None, ..gap.clone() });
-        let mut gaps = Self { feed, herald, heal, open, doubt: None };
+        let safe_ms = safe_ns.map(|ns| ns.div_euclid(NS_PER_MS));
+        let mut gaps = Self { feed, herald, heal, open: None, doubt: None };
+        for gap in journal.gaps(feed) {
+            if gap.healed_at.is_some() {
+                gaps.herald.conclude_again(&gap);
+            } else if gaps.open.is_none() && (gap.to.is_none() || Some(gap.from) == safe_ms) {
+                // Nothing that came after it was safe: whether it had an end or not, the same outage goes on.
+                gaps.open = Some(Gap { to: None, ..gap });
+            } else if let Some(heal) = &gaps.heal {
+                send_to(heal, gap);
+            } else {
+                gaps.herald.conclude_again(&gap);
+            }
+        }
         match (&gaps.open, safe_ns) {
             (Some(gap), _) => journal.note(gap),
             (None, Some(safe_ns)) => gaps.begin(safe_ns, "the producer was not running"),
@@ -93,11 +128,9 @@ impl Gaps {
         let Some(mut gap) = self.open.take() else { return };
         gap.to = Some((first_ns.div_euclid(NS_PER_MS) + 1).max(gap.from));
         tracing::warn!(feed = self.feed.name(), from = gap.from, to = gap.to, cause = gap.cause, "gap in the feed");
+        let Some(heal) = &self.heal else { return self.herald.conclude(&gap) };
         self.herald.announce(&gap);
-        let Some(heal) = &self.heal else { return self.herald.journal.forget(&gap) };
-        if heal.try_send(gap).is_err() {
-            tracing::warn!("too many gaps wait to be healed; this one waits for the next start");
-        }
+        send_to(heal, gap);
     }
 
     fn begin(&mut self, from_ns: i64, cause: &str) {
@@ -115,20 +148,22 @@ impl Gaps {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use service::redis::RedisConfig;
     use service::{Health, Vars};
 
     use super::*;
 
-    /// Gaps as a run finds them that has this journal, and what it announced by then.
-    fn resumed(journal: &Journal) -> (Gaps, Vec<Gap>) {
+    /// Gaps as a run finds them that has this journal, what it announced by then, and what is to be healed.
+    fn resumed(journal: &Journal) -> (Gaps, Vec<Gap>, Option<Gap>) {
         let redis = Vars::from_pairs(&[]).load(RedisConfig::from_vars).unwrap();
         let (hot, _) = Hot::new(redis, Health::new("test").part("redis"));
         let herald = Herald::new(hot.clone(), Cold::default(), journal.clone());
-        let (heal, _) = mpsc::channel(1);
+        let (heal, mut to_heal) = mpsc::channel(1);
         let gaps = Gaps::resume(Feed::Alpaca, journal, herald, Some(heal));
         let announced = hot.queued().iter().map(|record| Gap::decode(&record.json).unwrap()).collect();
-        (gaps, announced)
+        (gaps, announced, to_heal.try_recv().ok())
     }
 
     fn journal(folder: &tempfile::TempDir, safe_ms: i64) -> Journal {
@@ -145,9 +180,9 @@ mod tests {
     fn time_that_no_run_has_seen_is_a_gap() {
         let folder = tempfile::tempdir().unwrap();
         let journal = journal(&folder, 100);
-        let (gaps, announced) = resumed(&journal);
+        let (gaps, announced, to_heal) = resumed(&journal);
         assert_eq!(gaps.open.map(|gap| (gap.from, gap.cause)), Some((100, "the producer was not running".to_owned())));
-        assert_eq!(announced.len(), 1);
+        assert_eq!((announced.len(), to_heal), (1, None));
     }
 
     #[test]
@@ -156,9 +191,9 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let journal = journal(&folder, 100);
             journal.note(&gap(100, to));
-            let (gaps, announced) = resumed(&journal);
+            let (gaps, announced, to_heal) = resumed(&journal);
             assert_eq!(gaps.open, Some(gap(100, None)), "it keeps its start and its first cause");
-            assert_eq!((announced.len(), journal.gaps(Feed::Alpaca)), (0, vec![gap(100, None)]));
+            assert_eq!((announced.len(), to_heal, journal.gaps(Feed::Alpaca)), (0, None, vec![gap(100, None)]));
         }
     }
 
@@ -168,8 +203,28 @@ mod tests {
         let journal = journal(&folder, 100);
         journal.note(&gap(100, None));
         journal.note(&Gap { healed_at: Some(200), ..gap(100, Some(120)) });
-        let (gaps, announced) = resumed(&journal);
-        assert_eq!((gaps.open.map(|gap| gap.from), announced.len()), (Some(101), 1));
+        let (gaps, announced, to_heal) = resumed(&journal);
+        assert_eq!((gaps.open.map(|gap| gap.from), announced.len(), to_heal), (Some(101), 1, None));
+    }
+
+    #[test]
+    fn the_last_word_on_a_gap_is_said_again_until_it_is_safe() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = journal(&folder, 500);
+        let healed = Gap { healed_at: Some(200), ..gap(100, Some(120)) };
+        journal.note(&healed);
+        let redis = Vars::from_pairs(&[]).load(RedisConfig::from_vars).unwrap();
+        let (hot, _) = Hot::new(redis, Health::new("test").part("redis"));
+        let cold = Cold::default();
+        let herald = Herald::new(hot, cold.clone(), journal.clone());
+        let (heal, _) = mpsc::channel(1);
+        let _gaps = Gaps::resume(Feed::Alpaca, &journal, herald, Some(heal));
+        let mut records = Vec::new();
+        cold.take(&mut records, usize::MAX, Duration::ZERO);
+        assert_eq!(Gap::decode(&records[0].json).unwrap(), healed);
+        assert!(journal.gaps(Feed::Alpaca).contains(&healed), "not safe as yet");
+        cold.settled(1);
+        assert!(!journal.gaps(Feed::Alpaca).contains(&healed));
     }
 
     #[test]
@@ -177,8 +232,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let journal = journal(&folder, 500);
         journal.note(&gap(100, Some(120)));
-        let (gaps, _) = resumed(&journal);
+        let (gaps, _, to_heal) = resumed(&journal);
         assert_eq!(gaps.open.map(|gap| gap.from), Some(500));
+        assert_eq!(to_heal, Some(gap(100, Some(120))));
         assert_eq!(journal.gaps(Feed::Alpaca).len(), 2);
     }
 }

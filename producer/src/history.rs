@@ -82,6 +82,7 @@ impl PastBars {
             self.cold.room().await;
             self.cold.accept(&mut records);
         }
+        self.cold.safe().await;
         tracing::info!(symbols = symbols.len(), bars, days = self.days, "fetched the past");
         self.journal.note_past(self.archive.feed(), symbols);
         Ok(())

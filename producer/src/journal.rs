@@ -1,4 +1,4 @@
-//! What the producer must remember across a crash: how far the feed's records are safe, and which gaps are not healed.
+//! What the producer must remember across a crash: how far the feed's records are safe, and which gaps are not settled.
 //!
 //! One small JSON file, replaced atomically by a thread of its own: a sync may take a second where the disk is busy, and no task that
 //! carries records may wait for it. A record is safe when Kafka has acknowledged it or the spool has it on disk.
@@ -49,7 +49,7 @@ struct State {
 struct Memory {
     /// By the feed's name.
     feeds: BTreeMap<String, Known>,
-    /// Gaps that are not healed, by source and start.
+    /// Gaps of which the last word is not safe yet, by source and start.
     gaps: BTreeMap<String, Gap>,
     /// Symbols that were wanted last.
     wanted: BTreeSet<String>,
@@ -148,7 +148,7 @@ impl Journal {
         self.0.page.lock().memory.feeds.get(feed.name())?.last_gap
     }
 
-    /// A feed's gaps that are not healed, oldest first.
+    /// A feed's gaps of which the last word is not safe yet, oldest first; some may be healed.
     #[must_use]
     pub fn gaps(&self, feed: Feed) -> Vec<Gap> {
         self.0.page.lock().memory.gaps.values().filter(|gap| gap.source == feed.name()).cloned().collect()
@@ -165,20 +165,18 @@ impl Journal {
         });
     }
 
-    /// Remembers a gap in its present version; forgets it once it is healed.
+    /// Remembers a gap in its present version.
     pub fn note(&self, gap: &Gap) {
         self.change(|memory| {
-            if gap.healed_at.is_some() {
-                memory.gaps.remove(&key(gap));
-            } else {
+            if gap.healed_at.is_none() {
                 memory.feeds.entry(gap.source.clone()).or_default().last_gap = Some(gap.from);
-                memory.gaps.insert(key(gap), gap.clone());
             }
+            memory.gaps.insert(key(gap), gap.clone());
             true
         });
     }
 
-    /// Forgets a gap that nothing can heal: it has been announced, and its feed has no history to fill it from.
+    /// Forgets a gap of which the last word is said and safe.
     pub fn forget(&self, gap: &Gap) {
         self.change(|memory| memory.gaps.remove(&key(gap)).is_some());
     }
@@ -263,6 +261,8 @@ mod tests {
         }
         first.healed_at = Some(9);
         journal.note(&first);
+        assert_eq!(journal.gaps(Feed::Alpaca), [first.clone(), second.clone()]);
+        journal.forget(&first);
         journal.forget(&third);
         journal.flush();
 

@@ -60,6 +60,8 @@ pub struct Writer {
     /// Since when the batch could not be sent as a whole.
     held_since: Option<Instant>,
     progress: Progress,
+    /// Records in flight below this index have no copy on disk, because there was no room for them.
+    uncopied_below: usize,
 }
 
 /// What the delivery callback and the thread both see.
@@ -133,6 +135,7 @@ impl Writer {
             .context("cannot make the Kafka producer")?;
         let route = if spool.is_empty() { Route::Kafka } else { Route::Disk { copies_below: 0 } };
         let batch = Vec::with_capacity(BATCH_MAX);
+        let progress = Progress::new(cold.clone(), journal);
         Ok(Self {
             cold,
             producer,
@@ -144,7 +147,8 @@ impl Writer {
             route,
             batch,
             held_since: None,
-            progress: Progress::new(journal),
+            progress,
+            uncopied_below: 0,
         })
     }
 
@@ -180,10 +184,15 @@ impl Writer {
             }
             Route::Hold { since } => self.end_of_spool(since),
         }
-        let on_disk = self.route != Route::Kafka;
+        let on_disk = self.is_on_disk();
         self.progress.settle(&self.deliveries.window(), on_disk, Instant::now());
         self.report();
         Ok(())
+    }
+
+    /// Whether everything that was taken is on disk, what is in flight too.
+    fn is_on_disk(&self) -> bool {
+        self.route != Route::Kafka && self.deliveries.window().is_past(self.uncopied_below) && self.failed().is_empty()
     }
 
     /// Sends until the batch is empty or Kafka has stalled.
@@ -241,10 +250,19 @@ impl Writer {
     /// From now on records go to disk. Copies of what is in flight go first, so that not even a kill loses them.
     fn divert(&mut self) {
         let copies: Vec<Encoded> = self.deliveries.window().records().cloned().collect();
-        match self.spool.append(&copies) {
-            Ok(count) if count == copies.len() => {}
-            Ok(_) => tracing::error!("the spool has no room for the records in flight; raise SPOOL_BYTES_MAX"),
-            Err(error) => tracing::error!(%error, "cannot write the spool"),
+        let copied = match self.spool.append(&copies) {
+            Ok(count) if count == copies.len() => true,
+            Ok(_) => {
+                tracing::error!("the spool has no room for the records in flight; raise SPOOL_BYTES_MAX");
+                false
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot write the spool");
+                false
+            }
+        };
+        if !copied {
+            self.uncopied_below = self.deliveries.window().next_index(); // a kill would lose them, so they are not safe
         }
         let copies_below = self.spool.close_segment();
         self.route = Route::Disk { copies_below };
@@ -322,6 +340,7 @@ impl Writer {
         if failed.is_empty() {
             return;
         }
+        self.progress.doubt();
         match self.route {
             Route::Kafka => self.divert(),
             Route::Hold { .. } => self.route = Route::Disk { copies_below: 0 },
@@ -376,7 +395,8 @@ impl Writer {
         if let Route::Hold { since } = self.route {
             self.end_of_spool(since);
         }
-        self.progress.finish(&self.deliveries.window(), self.route != Route::Kafka);
+        let on_disk = self.is_on_disk();
+        self.progress.finish(&self.deliveries.window(), on_disk);
         let left = self.deliveries.window().len();
         if left > 0 && self.route == Route::Kafka {
             self.divert();

@@ -17,6 +17,7 @@ use super::client::{Client, Cut};
 use super::contract::{Answer, Options, Rejected, Request, Since};
 use super::encoding::Encoding;
 use super::feed_state::FeedState;
+use super::flush::Flushers;
 use super::gate::Gate;
 use super::log::Bounds;
 use super::symbol::{Background, Memory, replay};
@@ -59,6 +60,7 @@ impl Scope {
 pub struct Hub {
     settings: Settings,
     state: Mutex<State>,
+    flushers: Flushers,
     next_id: AtomicU64,
     deliveries: AtomicU64,
 }
@@ -110,7 +112,13 @@ impl Hub {
     /// A hub without clients.
     #[must_use]
     pub fn new(settings: Settings) -> Arc<Self> {
-        Arc::new(Self { settings, state: Mutex::default(), next_id: AtomicU64::new(1), deliveries: AtomicU64::new(0) })
+        Arc::new(Self {
+            settings,
+            state: Mutex::default(),
+            flushers: Flushers::new(),
+            next_id: AtomicU64::new(1),
+            deliveries: AtomicU64::new(0),
+        })
     }
 
     /// A number for a new client.
@@ -188,9 +196,8 @@ impl Hub {
         self.deliveries.fetch_add(deliveries, Ordering::Relaxed);
         // Each time another client is first, so that nobody is always last.
         let first = usize::try_from(first_offset).unwrap_or(0) % touched.len().max(1);
-        for client in touched[first..].iter().chain(&touched[..first]) {
-            client.flush();
-        }
+        touched.rotate_left(first);
+        self.flushers.flush(touched);
     }
 
     /// Tells every client about something; `fleeting` is left out for clients that cannot keep up.

@@ -8,7 +8,7 @@ import { Gateway, Redis, eventually } from './harness.mjs';
 let redis, gateway, base;
 before(async () => {
   redis = await Redis.start();
-  gateway = await Gateway.start(redis, { PING_INTERVAL_S: '1', PING_TIMEOUT_S: '1', HANDSHAKE_MAX_S: '2' });
+  gateway = await Gateway.start(redis, { PING_INTERVAL_S: '1', PING_TIMEOUT_S: '4', HANDSHAKE_MAX_S: '2' });
   base = `${gateway.url}/socket.io/`;
 });
 after(async () => {
@@ -51,10 +51,10 @@ async function polling() {
 
 test('handshakes', async () => {
   const { open } = await polling();
-  assert.deepEqual([open.upgrades, open.pingInterval, open.pingTimeout, typeof open.sid, open.maxPayload], [['websocket'], 1000, 1000, 'string', 100000]);
+  assert.deepEqual([open.upgrades, open.pingInterval, open.pingTimeout, typeof open.sid, open.maxPayload], [['websocket'], 1000, 4000, 'string', 100000]);
   const { next, socket } = await websocket();
   const direct = JSON.parse((await next('0')).slice(1));
-  assert.deepEqual([direct.upgrades, direct.pingInterval, direct.pingTimeout], [[], 1000, 1000]);
+  assert.deepEqual([direct.upgrades, direct.pingInterval, direct.pingTimeout], [[], 1000, 4000]);
   socket.close();
   for (const query of ['', '?transport=websocket', '?EIO=abc&transport=polling', '?EIO=4', '?EIO=4&transport=abc', '?EIO=4&transport=polling&sid=abc']) {
     assert.equal((await fetch(base + query)).status, 400, query);

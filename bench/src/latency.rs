@@ -14,6 +14,8 @@ use crate::stack::Stack;
 
 const RATE: u64 = 1_000;
 const SYMBOL: &str = "SPY";
+/// How often the table is looked at: no more often, because each look takes time from what is measured.
+const WATCH_EVERY: Duration = Duration::from_millis(10);
 /// Trades at the start that are not counted.
 const WARM_UP: usize = 2_000;
 
@@ -131,7 +133,7 @@ async fn watch(database: tokio_postgres::Client, count: usize) -> Result<Vec<Opt
             visible[next..newest].fill(Some(now));
             (next, progress) = (newest, now);
         }
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        tokio::time::sleep(WATCH_EVERY).await;
     }
     Ok(visible)
 }

@@ -19,6 +19,7 @@ impl Report {
     /// Adds a figure and prints it. `goal` is text from the design, or empty.
     pub(crate) fn add(&mut self, section: &str, what: &str, value: f64, unit: &str, goal: &str) {
         let shown = match value {
+            value if value.abs() < 0.0005 => "0".to_owned(), // a difference within the noise has no sign
             value if value >= 1000.0 => format!("{value:.0}"),
             value if value >= 10.0 => format!("{value:.1}"),
             value => format!("{value:.3}"),

@@ -114,4 +114,22 @@ mod tests {
         assert_eq!(spans(&|second| 1 + second, 33), [0, 11, 22]);
         assert_eq!(spans(&|_| 1, 11), [0], "and it can catch up");
     }
+
+    #[test]
+    fn a_lag_that_grows_is_one_alarm_and_a_replayed_day_is_none() {
+        for (age, alarms) in [(S(0), 1), (S(10 * 365 * 86_400), 0)] {
+            let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+            metrics::with_local_recorder(&recorder, || {
+                let mut lag = Lag::new(Feed::Alpaca, Stream::Quotes);
+                let start = S(1_700_000_000);
+                for second in 0..120 {
+                    let feed_time = start - age + S(second) / 2; // read half as fast as it comes
+                    lag.note(i64::try_from(feed_time.as_nanos()).unwrap(), start + S(second));
+                }
+            });
+            let line = format!(r#"producer_feed_lag_alarms_total{{feed="alpaca",stream="quotes"}} {alarms}"#);
+            let rendered = recorder.handle().render();
+            assert!(rendered.contains(&line), "{line} is not in\n{rendered}");
+        }
+    }
 }

@@ -24,6 +24,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(15);
 const LIST_BYTES_MAX: usize = 32 * 1024 - 64;
 /// A bar may be sent again for this many minutes.
 const REVISED_MINUTES: usize = 16;
+/// Statuses that have a counter of their own.
+const STATUSES: [&str; 5] = ["auth_failed", "not_authorized", "auth_timeout", "max_connections", "error"];
 /// What the probe subscribes and unsubscribes by turns: a test symbol of Nasdaq, so that nothing anybody wants is touched.
 const PROBE: &str = "T.ZVZZT";
 const PROBE_SYMBOL: &str = "ZVZZT";
@@ -110,7 +112,8 @@ impl Massive {
             ("connected" | "auth_success" | "success", _) => return Step::default(),
             _ => {}
         }
-        metrics::counter!("producer_feed_errors_total", "code" => status.clone()).increment(1);
+        let known = STATUSES.into_iter().find(|known| *known == status).unwrap_or("unknown");
+        metrics::counter!("producer_feed_errors_total", "code" => known).increment(1);
         let said = format!("Massive says {status} ({message})");
         let streaming = matches!(self.phase, Phase::Streaming | Phase::Probing | Phase::Changing(_));
         Step::end(match status.as_str() {

@@ -26,12 +26,7 @@ async fn everything_that_goes_wrong_is_counted() {
     }
     peer.get_mut().write_all(&[0x81, 0x02, 0xff, 0xfe]).await.unwrap();
     greet(&mut running.peer().await).await;
-    let rendered = recorder.handle().render();
-    let count = |name: &str| {
-        let value = rendered.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        value.unwrap_or_else(|| panic!("{name} is not in\n{rendered}")).parse::<u64>().unwrap()
-    };
-    for (name, times) in [
+    let counted = [
         (r#"producer_feed_errors_total{code="405"}"#, 1),
         (r#"producer_feed_errors_total{code="without a code"}"#, 1),
         ("producer_feed_notes_total", 1),
@@ -44,9 +39,48 @@ async fn everything_that_goes_wrong_is_counted() {
         ("producer_subscriptions_refused_total", 1),
         (r#"producer_feed_violations_total{code="1007"}"#, 1),
         (r#"producer_feed_reconnects_total{feed="alpaca"}"#, 1),
-    ] {
-        assert_eq!(count(name), times, "{name}");
+    ];
+    assert_counted(&recorder.handle().render(), &counted);
+}
+
+fn assert_counted(rendered: &str, counted: &[(&str, u64)]) {
+    for (name, times) in counted {
+        let line = format!("{name} {times}");
+        assert!(rendered.lines().any(|rendered| rendered == line), "{line} is not in\n{rendered}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_other_feeds_refuse_is_counted_and_no_word_of_theirs_becomes_a_name() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _counting = metrics::set_default_local_recorder(&recorder);
+    let mut running = start_feed(massive(), &[]);
+    let mut peer = running.peer().await;
+    other_feeds::greet_massive(&mut peer).await;
+    for status in ["error", "brand_new", "newer_still", "max_connections"] {
+        say(&mut peer, &format!(r#"[{{"ev":"status","status":"{status}","message":""}}]"#)).await;
+    }
+    running.peer().await;
+    let counted = [
+        (r#"producer_feed_errors_total{code="error"}"#, 1),
+        (r#"producer_feed_errors_total{code="unknown"}"#, 2),
+        (r#"producer_feed_errors_total{code="max_connections"}"#, 1),
+        (r#"producer_feed_reconnects_total{feed="massive"}"#, 1),
+    ];
+    assert_counted(&recorder.handle().render(), &counted);
+
+    let mut running = start_feed(finnhub(), &[]);
+    let mut peer = running.peer().await;
+    say(&mut peer, r#"{"type":"error","msg":"Invalid symbol"}"#).await;
+    say(&mut peer, r#"{"type":"brand new"}"#).await;
+    drop(peer);
+    running.peer().await;
+    let counted = [
+        (r#"producer_feed_errors_total{code="finnhub"}"#, 1),
+        (r#"producer_skipped_total{reason="unknown_type"}"#, 1),
+        (r#"producer_feed_reconnects_total{feed="finnhub"}"#, 1),
+    ];
+    assert_counted(&recorder.handle().render(), &counted);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,8 @@
 //! The server's side of the conversation: welcome, errors, and what is subscribed.
 
+use std::collections::HashSet;
+
+use market::Symbol;
 use serde::Deserialize;
 use serde::de::Deserializer;
 
@@ -41,6 +44,35 @@ pub struct Subscriptions {
     /// Symbols, or `*`.
     #[serde(rename = "dailyBars", deserialize_with = "null_is_empty")]
     pub daily_bars: Vec<String>,
+}
+
+/// What an acknowledgement says is carried.
+pub(super) struct Carried<'a> {
+    names: HashSet<&'a str>,
+    /// It says nothing about the channels that were asked for.
+    silent: bool,
+}
+
+impl<'a> Carried<'a> {
+    /// `channels`: those that were asked for.
+    pub(super) fn new(set: &'a Subscriptions, channels: &[String]) -> Self {
+        let list = |channel: &String| match channel.as_str() {
+            "trades" => Some(&set.trades),
+            "quotes" => Some(&set.quotes),
+            "bars" => Some(&set.bars),
+            "updatedBars" => Some(&set.updated_bars),
+            "dailyBars" => Some(&set.daily_bars),
+            _ => None,
+        };
+        let mut lists = channels.iter().filter_map(list).peekable();
+        let silent = lists.peek().is_none();
+        Self { names: lists.flatten().map(String::as_str).collect(), silent }
+    }
+
+    /// Whether it names the symbol in any of them.
+    pub(super) fn has(&self, symbol: &Symbol) -> bool {
+        self.silent || self.names.contains("*") || self.names.contains(symbol.as_str())
+    }
 }
 
 fn null_is_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {

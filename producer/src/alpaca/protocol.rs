@@ -1,6 +1,6 @@
 //! The conversation with Alpaca's stream: welcome, authentication, subscription, then records.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use market::{Bar, Source, Symbol};
@@ -13,10 +13,11 @@ use crate::event::Event;
 use crate::feed::{Awaited, Endpoint, Feed, Frame, Next, Outgoing, Protocol, Step};
 use crate::revisions::Revisions;
 
-use super::control::{Control, Subscriptions};
+use super::control::{Carried, Control, Subscriptions};
 use super::element::Element;
 use super::errors::{Remedy, remedy};
 use super::frame::{Encoding, decode_frame};
+use super::settings::{AlpacaSettings, Authentication};
 
 /// How long the server may take for each answer; what Alpaca's own clients allow.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
@@ -30,50 +31,6 @@ const MESSAGE_BYTES_MAX: usize = 32 * 1024;
 const SHOWN_MAX: usize = 200;
 /// Bytes around each symbol in a message: two quotes and a comma.
 const SYMBOL_OVERHEAD: usize = 3;
-
-/// What to subscribe, with which keys.
-#[derive(Clone, Debug)]
-pub struct AlpacaSettings {
-    /// Stream address with version and feed, e.g. `wss://stream.data.alpaca.markets/v2/iex`.
-    pub url: String,
-    /// Key id.
-    pub key: Secret,
-    /// Secret key.
-    pub secret: Secret,
-    /// Symbols; `None` asks for all (`*`).
-    pub symbols: Option<Vec<Symbol>>,
-    /// Encoding of both sides' messages.
-    pub encoding: Encoding,
-    /// Where the keys go.
-    pub authentication: Authentication,
-    /// REST history without a path, e.g. `https://data.alpaca.markets`.
-    pub rest_url: String,
-    /// Most symbols that the plan carries; `None` leaves it to the server to say so.
-    pub symbols_max: Option<usize>,
-    /// Names of channels: `trades`, `quotes`, `bars`, `updatedBars`, `dailyBars`, `statuses`, `lulds`.
-    pub channels: Vec<String>,
-}
-
-/// Where the keys go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Authentication {
-    /// Into a message after the welcome.
-    #[default]
-    Message,
-    /// Into the headers of the handshake.
-    Header,
-}
-
-impl std::str::FromStr for Authentication {
-    type Err = &'static str;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "message" => Ok(Self::Message),
-            "header" => Ok(Self::Header),
-            _ => Err("no way to authenticate"),
-        }
-    }
-}
 
 /// The state of one connection.
 #[derive(Debug)]
@@ -425,194 +382,5 @@ impl Protocol for Alpaca {
     }
 }
 
-/// What an acknowledgement says is carried.
-struct Carried<'a> {
-    names: HashSet<&'a str>,
-    /// It says nothing about the channels that were asked for.
-    silent: bool,
-}
-
-impl<'a> Carried<'a> {
-    fn new(set: &'a Subscriptions, channels: &[String]) -> Self {
-        let list = |channel: &String| match channel.as_str() {
-            "trades" => Some(&set.trades),
-            "quotes" => Some(&set.quotes),
-            "bars" => Some(&set.bars),
-            "updatedBars" => Some(&set.updated_bars),
-            "dailyBars" => Some(&set.daily_bars),
-            _ => None,
-        };
-        let mut lists = channels.iter().filter_map(list).peekable();
-        let silent = lists.peek().is_none();
-        Self { names: lists.flatten().map(String::as_str).collect(), silent }
-    }
-
-    fn has(&self, symbol: &Symbol) -> bool {
-        self.silent || self.names.contains("*") || self.names.contains(symbol.as_str())
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn alpaca(symbols: Option<&[&str]>) -> Alpaca {
-        Alpaca::new(AlpacaSettings {
-            url: "ws://localhost/v2/iex".to_owned(),
-            key: Secret::new("k"),
-            secret: Secret::new("s"),
-            symbols: symbols.map(|all| all.iter().map(|text| Symbol::new(text).unwrap()).collect()),
-            encoding: Encoding::Json,
-            authentication: Authentication::Message,
-            rest_url: String::new(),
-            symbols_max: None,
-            channels: ["trades", "bars"].map(str::to_owned).to_vec(),
-        })
-    }
-
-    fn text(message: &Outgoing) -> &str {
-        match message {
-            Outgoing::Text(text) => text,
-            Outgoing::Binary(_) => panic!("not a text"),
-        }
-    }
-
-    fn hear(alpaca: &mut Alpaca, frame: &str) -> Step {
-        alpaca.frame(Frame::Text(frame), &mut |event| panic!("{event:?}"))
-    }
-
-    fn streaming() -> Alpaca {
-        let mut alpaca = alpaca(Some(&["AAPL"]));
-        hear(&mut alpaca, r#"[{"T":"success","msg":"connected"}]"#);
-        hear(&mut alpaca, r#"[{"T":"success","msg":"authenticated"}]"#);
-        hear(&mut alpaca, r#"[{"T":"subscription","trades":["AAPL"],"bars":["AAPL"]}]"#);
-        assert_eq!(alpaca.awaits(), None);
-        alpaca
-    }
-
-    fn error(alpaca: &mut Alpaca, code: u32) -> Next {
-        hear(alpaca, &format!(r#"[{{"T":"error","code":{code},"msg":"words"}}]"#)).next
-    }
-
-    #[test]
-    fn the_conversation_goes_from_welcome_to_stream() {
-        let mut alpaca = alpaca(Some(&["AAPL", "MSFT"]));
-        assert_eq!(alpaca.awaits().unwrap().what, "the welcome");
-        let step = hear(&mut alpaca, r#"[{"T":"success","msg":"connected"}]"#);
-        assert_eq!(text(&step.send[0]), r#"{"action":"auth","key":"k","secret":"s"}"#);
-        assert!(!format!("{step:?}").contains("\"k\""), "keys do not show");
-        let step = hear(&mut alpaca, r#"[{"T":"success","msg":"authenticated"}]"#);
-        assert_eq!(text(&step.send[0]), r#"{"action":"subscribe","bars":["AAPL","MSFT"],"trades":["AAPL","MSFT"]}"#);
-        hear(&mut alpaca, r#"[{"T":"subscription","trades":["AAPL","MSFT"]}]"#);
-        assert_eq!(alpaca.awaits(), None);
-    }
-
-    #[test]
-    fn msgpack_is_spoken_both_ways_and_keys_may_go_into_the_headers() {
-        let mut alpaca = alpaca(Some(&["AAPL"]));
-        alpaca.settings.encoding = Encoding::Msgpack;
-        alpaca.settings.authentication = Authentication::Header;
-        let names: Vec<_> = alpaca.endpoint().headers.into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["Content-Type", "APCA-API-KEY-ID", "APCA-API-SECRET-KEY"]);
-        let mut hear = |message: Value| {
-            let frame = rmp_serde::to_vec_named(&message).unwrap();
-            alpaca.frame(Frame::Binary(&frame), &mut |event| panic!("{event:?}"))
-        };
-        assert_eq!(hear(json!([{"T": "success", "msg": "connected"}])), Step::default());
-        let step = hear(json!([{"T": "success", "msg": "authenticated"}]));
-        let Outgoing::Binary(bytes) = &step.send[0] else { panic!("not binary") };
-        let wanted = json!({"action": "subscribe", "bars": ["AAPL"], "trades": ["AAPL"]});
-        assert_eq!(rmp_serde::from_slice::<Value>(bytes).unwrap(), wanted);
-        hear(json!([{"T": "subscription", "trades": ["AAPL"], "bars": ["AAPL"]}]));
-        assert_eq!(alpaca.awaits(), None);
-    }
-
-    #[test]
-    fn a_first_message_that_is_no_welcome_ends_the_connection() {
-        let mut alpaca = alpaca(None);
-        assert!(matches!(hear(&mut alpaca, r#"[{"T":"success","msg":"hello"}]"#).next, Next::Reconnect(_)));
-    }
-
-    #[test]
-    fn many_symbols_go_in_several_messages_with_one_outstanding() {
-        let names: Vec<String> = (0..6000).map(|at| format!("SYM{at}")).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let mut alpaca = alpaca(Some(&names));
-        hear(&mut alpaca, r#"[{"T":"success","msg":"connected"}]"#);
-        let mut step = hear(&mut alpaca, r#"[{"T":"success","msg":"authenticated"}]"#);
-        let mut asked = 0;
-        while let [message] = step.send.as_slice() {
-            assert!(text(message).len() <= MESSAGE_BYTES_MAX);
-            asked += text(message).matches("SYM").count();
-            step = hear(&mut alpaca, r#"[{"T":"subscription","trades":["*"],"bars":["*"]}]"#);
-        }
-        assert_eq!((asked, alpaca.awaits()), (12_000, None));
-    }
-
-    #[test]
-    fn errors_while_connecting() {
-        let connecting = || {
-            let mut alpaca = alpaca(Some(&["AAPL"]));
-            hear(&mut alpaca, r#"[{"T":"success","msg":"connected"}]"#);
-            alpaca
-        };
-        assert!(matches!(error(&mut connecting(), 402), Next::Fatal(text) if text.contains("ALPACA_API_KEY")));
-        let subscribing = || {
-            let mut alpaca = connecting();
-            hear(&mut alpaca, r#"[{"T":"success","msg":"authenticated"}]"#);
-            alpaca
-        };
-        for (code, words) in [
-            (400, [r#"{"action":"subscribe","bars":["AAPL"],"trades":["AAPL"]}"#, "check SUBSCRIBED_SYMBOLS"]),
-            (405, ["1 symbols in all", "30 on Alpaca's free one"]),
-        ] {
-            let Next::Fatal(text) = error(&mut subscribing(), code) else { panic!("{code} is fatal") };
-            assert!(words.iter().all(|word| text.contains(word)), "{text}");
-        }
-        let Next::Fatal(text) = error(&mut connecting(), 400) else { panic!("400 is fatal") };
-        assert!(text.contains("to the authentication"), "{text}");
-        assert!(matches!(error(&mut connecting(), 406), Next::Reconnect(_)));
-        let mut twice = connecting();
-        assert_eq!(error(&mut twice, 403), Next::GoOn);
-        assert_eq!(twice.awaits().unwrap().what, "the answer to the subscription");
-        let mut again = connecting();
-        assert_eq!(error(&mut again, 401), Next::GoOn);
-        assert!(matches!(error(&mut again, 401), Next::Fatal(_)));
-    }
-
-    #[test]
-    fn one_frame_may_hold_several_things_and_what_follows_the_end_is_not_used() {
-        let mut alpaca = streaming();
-        let trade = r#"{"T":"t","S":"AAPL","p":1,"s":1,"t":"2024-06-03T14:00:00Z"}"#;
-        let frame =
-            format!(r#"[{trade},{{"T":"success","msg":"news"}},{trade},{{"T":"error","code":500,"msg":""}},{trade}]"#);
-        let mut trades = 0;
-        let step =
-            alpaca.frame(Frame::Text(&frame), &mut |event| trades += u32::from(matches!(event, Event::Trade(_))));
-        assert!(matches!(step.next, Next::Reconnect(_)));
-        assert_eq!(trades, 2);
-    }
-
-    #[test]
-    fn a_probe_that_is_refused_does_not_hold_up_what_is_wanted() {
-        let mut alpaca = streaming();
-        assert_eq!(alpaca.probe().send.len(), 1);
-        assert_eq!(error(&mut alpaca, 400), Next::GoOn);
-        let wish = |name| crate::demand::Wish { symbol: Symbol::new(name).unwrap(), asked: 1, idle: false };
-        let step = alpaca.want(&["AAPL", "NVDA"].map(wish).into_iter().collect());
-        assert_eq!(text(&step.send[0]), r#"{"action":"subscribe","bars":["NVDA"],"trades":["NVDA"]}"#);
-    }
-
-    #[test]
-    fn errors_while_streaming() {
-        for code in [400, 403, 405, 410, 999] {
-            assert_eq!(error(&mut streaming(), code), Next::GoOn, "{code}");
-        }
-        for code in [404, 406, 407, 500] {
-            assert!(matches!(error(&mut streaming(), code), Next::Reconnect(_)), "{code}");
-        }
-        for code in [402, 409, 411] {
-            assert!(matches!(error(&mut streaming(), code), Next::Fatal(_)), "{code}");
-        }
-    }
-}
+mod tests;

@@ -149,3 +149,59 @@ pub(crate) fn encode(event: Event) -> Option<Encoded> {
     // No feed and no feed time: a backfilled record says nothing about how far the live stream is known.
     Some(Encoded { stream, feed: None, symbol, ts_ns: 0, json: Bytes::from(json) })
 }
+
+#[cfg(test)]
+mod tests {
+    use service::redis::RedisConfig;
+    use service::{Health, Secret, Vars};
+    use tokio::io::{AsyncBufReadExt as _, BufReader};
+    use tokio::net::TcpListener;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::alpaca;
+    use crate::demand::always;
+    use crate::feed::Feed;
+    use crate::hot::Hot;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_history_of_a_gap_has_a_minute_to_be_complete_and_is_asked_for_beyond_both_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let rest = alpaca::rest::Rest::new(&address, "ws://x/v2/sip", Secret::new("k"), Secret::new("s")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(folder.path().join("journal.json")).unwrap();
+        let health = Health::new("test");
+        let redis = Vars::from_pairs(&[]).load(RedisConfig::from_vars).unwrap();
+        let (hot, _) = Hot::new(redis, health.part("redis"));
+        let cold = Cold::default();
+        let (_wishes, watched) = watch::channel(always(&[Symbol::new("BRK.B").unwrap()]));
+        let backfill = Backfill {
+            archive: Archive::Alpaca(rest),
+            wanted: Watched::new(watched),
+            wanted_before: Vec::new(),
+            settings: BackfillSettings { hold_back: Duration::from_secs(60), margin: Duration::from_secs(60) },
+            cold: cold.clone(),
+            herald: Herald::new(hot, cold, journal.clone()),
+            journal,
+            part: health.part("backfill"),
+        };
+        let (sender, gaps) = mpsc::channel(1);
+        let healing = tokio::spawn(backfill.run(gaps, CancellationToken::new()));
+
+        let ms = |time: &str| time.parse::<jiff::Timestamp>().unwrap().as_millisecond();
+        let gap = Gap::open(&Feed::Alpaca.source(), ms("2024-06-03T14:00:00Z"), "cut");
+        let ended = Instant::now();
+        sender.send(Gap { to: Some(ms("2024-06-03T14:05:00Z")), ..gap }).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let waited = ended.elapsed();
+        assert!(waited >= Duration::from_secs(60) && waited < Duration::from_secs(62), "{waited:?}");
+        let asked = BufReader::new(stream).lines().next_line().await.unwrap().unwrap();
+        for part in
+            ["/v2/stocks/trades?", "symbols=BRK.B", "start=2024-06-03T13%3A59%3A00Z", "end=2024-06-03T14%3A06%3A00Z"]
+        {
+            assert!(asked.contains(part), "{part} is not in {asked}");
+        }
+        healing.abort();
+    }
+}

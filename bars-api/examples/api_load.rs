@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Without `--rate` each connection asks as soon as it has its answer (closed loop). With it, requests have fixed times and an answer's
-//! time counts from there (open loop), so that a server that falls behind cannot hide it.
+//! time counts from there (open loop), so that a server that falls behind cannot hide it. How late this program itself asked although
+//! the connection was free is said too: that part of a time is not the server's.
 
 #![allow(
     clippy::cast_precision_loss,
@@ -21,6 +22,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+/// Requests that may be due on a connection that is busy: a server so far behind needs no more of them.
+const RINGS_MAX: usize = 100_000;
 
 struct Plan {
     host: String,
@@ -67,65 +72,117 @@ impl Plan {
     }
 }
 
+/// What one connection saw.
+#[derive(Default)]
+struct Seen {
+    /// From when each answer was due to be asked for until it was whole.
+    times: Vec<Duration>,
+    /// From when a request was due and its connection free until it was sent.
+    late: Vec<Duration>,
+    bytes: usize,
+}
+
 async fn run(plan: Plan) -> anyhow::Result<()> {
+    let mut sockets = Vec::new();
+    for _ in 0..plan.connections {
+        let socket = TcpStream::connect(&plan.host).await;
+        sockets.push(socket.with_context(|| format!("no connection to {}", plan.host))?);
+    }
     let began = Instant::now();
     let until = began + Duration::from_secs(plan.seconds);
-    let each = plan.rate.map(|rate| Duration::from_secs_f64(plan.connections as f64 / rate));
-    let tasks: Vec<_> = (0..plan.connections)
-        .map(|number| {
-            let requests =
-                plan.paths.iter().map(|path| format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", plan.host)).collect();
-            let first = began + each.unwrap_or_default().mul_f64(number as f64 / plan.connections as f64);
-            tokio::spawn(ask(plan.host.clone(), requests, number, first, each, until))
-        })
-        .collect();
-    let (mut times, mut bytes) = (Vec::new(), 0);
-    for task in tasks {
-        let (some, count) = task.await??;
-        times.extend(some);
-        bytes += count;
+    let (mut tasks, mut bells) = (Vec::new(), Vec::new());
+    for (number, socket) in sockets.into_iter().enumerate() {
+        let requests =
+            plan.paths.iter().map(|path| format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", plan.host)).collect();
+        let (bell, rings) = channel(RINGS_MAX);
+        let schedule = if plan.rate.is_some() { Schedule::At(rings) } else { Schedule::AtOnce(until) };
+        tasks.push(tokio::spawn(ask(socket, requests, number, schedule)));
+        bells.push(bell);
     }
-    ensure!(!times.is_empty(), "no answer at all");
-    times.sort();
+    if let Some(rate) = plan.rate {
+        std::thread::spawn(move || ring(&bells, began, Duration::from_secs_f64(1.0 / rate), until));
+    }
+    let mut seen = Seen::default();
+    for task in tasks {
+        let one = task.await??;
+        seen.times.extend(one.times);
+        seen.late.extend(one.late);
+        seen.bytes += one.bytes;
+    }
+    ensure!(!seen.times.is_empty(), "no answer at all");
+    seen.times.sort();
+    seen.late.sort();
     let took = began.elapsed().as_secs_f64();
-    let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e3;
-    let rate = times.len() as f64 / took;
-    println!(
-        "{rate:.0} answers/s, p50 {:.2} ms, p90 {:.2} ms, p99 {:.2} ms, max {:.2} ms, {:.1} MB/s",
-        at(0.5),
-        at(0.9),
-        at(0.99),
-        at(1.0),
-        bytes as f64 / took / 1e6
-    );
+    let rate = seen.times.len() as f64 / took;
+    let at = |part| at(&seen.times, part);
+    let (p50, p90, p99, max) = (at(0.5), at(0.9), at(0.99), at(1.0));
+    print!("{rate:.0} answers/s, p50 {p50:.2} ms, p90 {p90:.2} ms, p99 {p99:.2} ms, max {max:.2} ms, ");
+    print!("{:.1} MB/s", seen.bytes as f64 / took / 1e6);
+    if plan.rate.is_some() {
+        let late = |part| self::at(&seen.late, part);
+        print!("; asked late: half {:.2} ms, 99th {:.2} ms, max {:.2} ms", late(0.5), late(0.99), late(1.0));
+    }
+    println!();
     Ok(())
 }
 
+/// Milliseconds that this part of the sorted `times` stays within.
+fn at(times: &[Duration], part: f64) -> f64 {
+    times[((times.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e3
+}
+
+/// Rings for one connection after the other. A thread of its own, because the runtime's timers know whole milliseconds only.
+#[allow(clippy::disallowed_methods, reason = "it blocks a thread of its own, no runtime's")]
+fn ring(bells: &[Sender<Instant>], began: Instant, each: Duration, until: Instant) {
+    let mut due = began;
+    for bell in bells.iter().cycle() {
+        if due >= until {
+            return;
+        }
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        if bell.blocking_send(due).is_err() {
+            return; // its connection failed, which its task says
+        }
+        due += each;
+    }
+}
+
+/// When a connection asks.
+enum Schedule {
+    /// As soon as it has its answer, until then.
+    AtOnce(Instant),
+    /// At these times.
+    At(Receiver<Instant>),
+}
+
+impl Schedule {
+    /// When the next request is due, after waiting for it; `None` at the end.
+    async fn next(&mut self) -> Option<Instant> {
+        match self {
+            Self::AtOnce(until) => Some(Instant::now()).filter(|now| now < until),
+            Self::At(rings) => rings.recv().await,
+        }
+    }
+}
+
 async fn ask(
-    host: String,
+    mut socket: TcpStream,
     requests: Vec<String>,
     number: usize,
-    mut due: Instant,
-    each: Option<Duration>,
-    until: Instant,
-) -> anyhow::Result<(Vec<Duration>, usize)> {
-    let mut socket = TcpStream::connect(&host).await.with_context(|| format!("no connection to {host}"))?;
+    mut schedule: Schedule,
+) -> anyhow::Result<Seen> {
     socket.set_nodelay(true)?;
-    let (mut times, mut bytes, mut buffer) = (Vec::new(), 0, Vec::with_capacity(1 << 20));
+    let (mut seen, mut buffer) = (Seen::default(), Vec::with_capacity(1 << 20));
+    let mut free = Instant::now();
     for request in requests.iter().cycle().skip(number) {
-        if each.is_some() {
-            tokio::time::sleep_until(due.into()).await;
-        }
-        let from = if each.is_some() { due } else { Instant::now() };
-        if from >= until {
-            break;
-        }
+        let Some(due) = schedule.next().await else { break };
+        seen.late.push(due.max(free).elapsed());
         socket.write_all(request.as_bytes()).await?;
-        bytes += answer(&mut socket, &mut buffer).await?;
-        times.push(from.elapsed());
-        due += each.unwrap_or_default();
+        seen.bytes += answer(&mut socket, &mut buffer).await?;
+        free = Instant::now();
+        seen.times.push(free - due);
     }
-    Ok((times, bytes))
+    Ok(seen)
 }
 
 /// Reads one answer; its length is in `content-length`.

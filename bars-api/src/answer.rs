@@ -78,8 +78,8 @@ async fn answer<A: Into<Answer>>(
         }
     }
     let snapshot = connection.snapshot().await?;
-    let version = versions::version(&snapshot, &ask.scope).await?;
-    let answer: Answer = make(&snapshot).await?.into();
+    let (version, answer) = tokio::try_join!(versions::version(&snapshot, &ask.scope), make(&snapshot))?;
+    let answer: Answer = answer.into();
     snapshot.commit().await?;
     connection.release();
     metrics::counter!("bars_api_answers_total", "from" => "database").increment(1);

@@ -20,7 +20,7 @@ pub struct Config {
     pub workers: usize,
     /// Where the database is.
     pub postgres: PostgresConfig,
-    /// Most connections to the database.
+    /// Most connections to the database, divided among the HTTP threads.
     pub connections_max: usize,
     /// How long a request waits for a free connection before it is sent away with 503.
     pub pool_wait_max: Duration,

@@ -45,7 +45,8 @@ pub struct Page {
     pub span_ns: Range<i64>,
 }
 
-/// Answers `question` from one snapshot.
+/// Answers `question` from one snapshot. What does not depend on each other is asked at once, here and elsewhere: the database answers
+/// in turn, and a way to it and back is saved.
 ///
 /// Longer bars are made of minutes; a longer bar that is itself stored fills in where there are no minutes.
 ///
@@ -53,8 +54,7 @@ pub struct Page {
 /// 503 where the database cannot answer.
 pub async fn page(snapshot: &Transaction<'_>, question: &Question) -> Result<Page, Problem> {
     let minutes = Series { timeframe: Timeframe::MINUTE, ..question.series.clone() };
-    let edge = bars::edge(snapshot, &minutes).await?;
-    let stored = stored(snapshot, question).await?;
+    let (edge, stored) = tokio::try_join!(bars::edge(snapshot, &minutes), stored(snapshot, question))?;
     if question.series.timeframe == Timeframe::MINUTE {
         return Ok(first_of(stored, false, question, edge));
     }
@@ -66,12 +66,15 @@ pub async fn page(snapshot: &Transaction<'_>, question: &Question) -> Result<Pag
     Ok(first_of(roll_up::merge(rolled, stored, question.order), cut, question, edge))
 }
 
-/// Whether no outage can have taken a bar of this page, or a part of one.
+/// The same, and whether no outage can have taken a bar of this page, or a part of one.
 ///
 /// # Errors
 /// 503 where the database cannot answer.
-pub async fn is_complete(snapshot: &Transaction<'_>, series: &Series, page: &Page) -> Result<bool, Problem> {
-    Ok(gaps::unhealed(snapshot, &series.source).await?.spare(&series.symbol, &page.span_ns))
+pub async fn page_and_completeness(snapshot: &Transaction<'_>, question: &Question) -> Result<(Page, bool), Problem> {
+    let series = &question.series;
+    let (page, outages) = tokio::try_join!(page(snapshot, question), gaps::unhealed(snapshot, &series.source))?;
+    let complete = outages.spare(&series.symbol, &page.span_ns);
+    Ok((page, complete))
 }
 
 /// The lines of `indicators` over a page's bars, warmed up over what came before them; each line has one value a bar, in the page's order.

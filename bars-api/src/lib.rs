@@ -27,6 +27,8 @@ pub mod routes;
 pub mod state;
 pub mod watch;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_web::{HttpServer, web};
@@ -48,8 +50,8 @@ const DRAIN_MAX_S: u64 = 10;
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     let health = Health::new("bars-api");
     let part = health.part("postgres");
-    let state = web::Data::new(State::new(&config, health)?);
-    let server = serve(&config, state.clone())?;
+    let state = State::new(&config, health)?;
+    let server = serve(&config, &state)?;
 
     let mut tasks = Tasks::new(&stop);
     let (upkeep, metrics) = (tasks.stop_token(), state.metrics.clone());
@@ -71,10 +73,15 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     tasks.run(Duration::from_secs(DRAIN_MAX_S + 2)).await
 }
 
-fn serve(config: &Config, state: web::Data<State>) -> anyhow::Result<actix_web::dev::Server> {
-    let origins = config.origins.clone();
+fn serve(config: &Config, state: &State) -> anyhow::Result<actix_web::dev::Server> {
+    let states: Vec<_> = state.per_thread(config)?.into_iter().map(web::Data::new).collect();
+    let (next, origins) = (Arc::new(AtomicUsize::new(0)), config.origins.clone());
     let address = config.address;
-    let bound = HttpServer::new(move || app::app(state.clone(), origins.clone()))
+    let app = move || {
+        let state = &states[next.fetch_add(1, Ordering::Relaxed) % states.len()];
+        app::app(state.clone(), origins.clone())
+    };
+    let bound = HttpServer::new(app)
         .workers(config.workers)
         .shutdown_timeout(DRAIN_MAX_S)
         .disable_signals()

@@ -1,5 +1,6 @@
 //! What every request needs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use market::Source;
@@ -11,14 +12,15 @@ use crate::config::Config;
 use crate::db::Database;
 use crate::remembered::Remembered;
 
-/// Shared by all HTTP threads.
+/// All HTTP threads share everything but, where they are made with [`per_thread`](State::per_thread), the connections.
+#[derive(Clone)]
 pub struct State {
     /// The way to PostgreSQL.
     pub database: Database,
     /// Answers given before.
-    pub remembered: Remembered,
+    pub remembered: Arc<Remembered>,
     /// Who may ask, and how often.
-    pub door: Door,
+    pub door: Arc<Door>,
     /// Whose records readers get unless they ask for another source.
     pub source: Source,
     /// What works.
@@ -37,12 +39,27 @@ impl State {
     pub fn new(config: &Config, health: Health) -> anyhow::Result<Self> {
         Ok(Self {
             database: Database::new(config, "bars-api", config.connections_max)?,
-            remembered: Remembered::new(config.remembered_bytes_max),
-            door: Door::new(config.access.clone()),
+            remembered: Arc::new(Remembered::new(config.remembered_bytes_max)),
+            door: Arc::new(Door::new(config.access.clone())),
             source: config.sources.first().cloned().unwrap_or_else(Source::alpaca),
             health,
             metrics: Metrics::install(),
             answer_time_max: config.pool_wait_max + config.statement_time_max + Duration::from_secs(1),
         })
+    }
+
+    /// One state for each HTTP thread, or for as many as there may be connections: the connections are divided among them. A connection
+    /// lives on the thread that opened it; used from another one, every row that arrives would wake two threads instead of none.
+    ///
+    /// # Errors
+    /// Where the settings do not make a pool.
+    pub fn per_thread(&self, config: &Config) -> anyhow::Result<Vec<Self>> {
+        let threads = config.workers.min(config.connections_max);
+        let one = |number| {
+            let more = usize::from(number < config.connections_max % threads);
+            let database = Database::new(config, "bars-api", config.connections_max / threads + more)?;
+            Ok(Self { database, ..self.clone() })
+        };
+        (0..threads).map(one).collect()
     }
 }

@@ -52,11 +52,11 @@ pub async fn newest(
         format!("newest|{}|{}|{indicators:?}", describe(&question.series), question.limit),
     );
     answer::versioned(&state, &request, ask, async |snapshot| {
-        let mut page = history::page(snapshot, &question).await?;
+        let (mut page, complete) = history::page_and_completeness(snapshot, &question).await?;
         refuse_unknown(snapshot, &question.series.symbol, &page.bars).await?;
         page.bars.reverse();
         let lines = history::indicators(snapshot, &question, &page.bars, &indicators).await?;
-        shown(snapshot, format, &question.series, &page, &lines, None).await
+        shown(format, &question.series, &page, complete, &lines, None)
     })
     .await
 }
@@ -89,14 +89,14 @@ pub async fn range(
     let key = format!("{subject}|{}|{indicators:?}|{:?}", question.limit, cursor.map(|cursor| cursor.ts_ns));
     let format = Format::wanted(&request);
     answer::versioned(&state, &request, ask(&question.series, format, key), async |snapshot| {
-        let page = history::page(snapshot, &question).await?;
+        let (page, complete) = history::page_and_completeness(snapshot, &question).await?;
         refuse_unknown(snapshot, &question.series.symbol, &page.bars).await?;
         let token = page.bars.last().filter(|_| page.more).map(|last| {
             let (symbol, detail) = (question.series.symbol, String::new());
             Cursor { symbol, ts_ns: last.start_ns(), detail }.seal(&subject)
         });
         let lines = history::indicators(snapshot, &question, &page.bars, &indicators).await?;
-        shown(snapshot, format, &question.series, &page, &lines, token.as_deref()).await
+        shown(format, &question.series, &page, complete, &lines, token.as_deref())
     })
     .await
 }
@@ -169,16 +169,15 @@ pub async fn gaps(
     .await
 }
 
-/// A page in the form that was asked for, with what outages may have taken from it.
-async fn shown(
-    snapshot: &Transaction<'_>,
+/// A page in the form that was asked for.
+fn shown(
     format: Format,
     series: &Series,
     page: &Page,
+    complete: bool,
     lines: &[Line],
     token: Option<&str>,
 ) -> Result<Answer, Problem> {
-    let complete = history::is_complete(snapshot, series, page).await?;
     let (bars, edge) = (&page.bars, page.edge.as_ref());
     format.page(&render::Bars { series, bars, lines, token, edge, complete })
 }

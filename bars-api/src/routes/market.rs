@@ -112,13 +112,12 @@ pub async fn historical(
         content_type: JSON,
     };
     answer::versioned(&state, &request, ask, async |snapshot| {
-        let mut page = history::page(snapshot, &question).await?;
+        let (mut page, complete) = history::page_and_completeness(snapshot, &question).await?;
         if page.bars.is_empty() && !bars::is_known(snapshot, &question.series.symbol).await? {
             return Err(Problem::unknown_symbol(question.series.symbol.as_str(), "bars"));
         }
         page.bars.reverse();
         let series = &question.series;
-        let complete = history::is_complete(snapshot, series, &page).await?;
         let (bars, edge) = (&page.bars, page.edge.as_ref());
         let shown = render::Bars { series, bars, lines: &[], token: None, edge, complete };
         Ok(Answer::of_records(render::bars(&shown), complete))

@@ -134,8 +134,7 @@ pub async fn history(state: web::Data<State>, request: HttpRequest) -> Result<Ht
         content_type: JSON,
     };
     answer::versioned(&state, &request, ask, async |snapshot| {
-        let mut page = history::page(snapshot, &question).await?;
-        let complete = history::is_complete(snapshot, &question.series, &page).await?;
+        let (mut page, complete) = history::page_and_completeness(snapshot, &question).await?;
         if page.bars.is_empty() {
             if !bars::is_known(snapshot, &symbol).await? {
                 return Err(Problem::unknown_symbol(symbol.as_str(), "bars"));

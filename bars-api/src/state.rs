@@ -54,12 +54,27 @@ impl State {
     /// # Errors
     /// Where the settings do not make a pool.
     pub fn per_thread(&self, config: &Config) -> anyhow::Result<Vec<Self>> {
-        let threads = config.workers.min(config.connections_max);
-        let one = |number| {
-            let more = usize::from(number < config.connections_max % threads);
-            let database = Database::new(config, "bars-api", config.connections_max / threads + more)?;
-            Ok(Self { database, ..self.clone() })
-        };
-        (0..threads).map(one).collect()
+        let own = |connections| Ok(Self { database: Database::new(config, "bars-api", connections)?, ..self.clone() });
+        shares(config.connections_max, config.workers).map(own).collect()
+    }
+}
+
+/// Divides `connections` among at most `threads`, as evenly as may be and at least one for each.
+fn shares(connections: usize, threads: usize) -> impl Iterator<Item = usize> {
+    let threads = threads.min(connections);
+    (0..threads).map(move |number| connections / threads + usize::from(number < connections % threads))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_share_all_connections_and_no_more() {
+        for (connections, threads, expected) in
+            [(16, 2, &[8, 8][..]), (7, 3, &[3, 2, 2]), (1, 4, &[1]), (3, 8, &[1, 1, 1])]
+        {
+            assert_eq!(shares(connections, threads).collect::<Vec<_>>(), expected);
+        }
     }
 }

@@ -19,6 +19,7 @@ use crate::demand::Watched;
 use crate::event::Event;
 use crate::gaps::Herald;
 use crate::journal::Journal;
+use crate::occurrences::Occurrences;
 use crate::record::{Encoded, Stream};
 
 /// Pause before a gap that could not be healed is tried again.
@@ -94,10 +95,11 @@ impl Backfill {
         let start_ns = gap.from.saturating_mul(NS_PER_MS).saturating_sub(margin_ns);
         let end_ns = gap.to.unwrap_or(gap.from).saturating_mul(NS_PER_MS).saturating_add(margin_ns);
         let symbols = self.symbols();
-        let mut handed_on = 0;
+        let (mut handed_on, mut occurrences) = (0, Occurrences::default());
         for kind in self.archive.kinds() {
             let mut pages = self.archive.pages(*kind, &symbols, (start_ns, end_ns))?;
             while let Some(events) = pages.next().await? {
+                let encode = |event| encode(event, &mut occurrences);
                 let mut records: Vec<Encoded> = events.into_iter().filter_map(encode).collect();
                 handed_on += records.len();
                 self.cold.room().await;
@@ -129,10 +131,11 @@ impl Backfill {
 }
 
 /// A record of the history for the cold path; `None` for what is none.
-pub(crate) fn encode(event: Event) -> Option<Encoded> {
+pub(crate) fn encode(event: Event, occurrences: &mut Occurrences) -> Option<Encoded> {
     let mut json = Vec::with_capacity(256);
     let (stream, symbol) = match event {
         Event::Trade(trade) => {
+            let trade = occurrences.named(trade);
             encode_trade(&trade, None, &mut json);
             (Stream::Trades, trade.symbol)
         }

@@ -11,6 +11,7 @@ use crate::event::Event;
 use crate::feed::{Feed, Step};
 use crate::hot::Hot;
 use crate::lag::Lag;
+use crate::occurrences::Occurrences;
 use crate::positions::{Counters, Positions};
 use crate::record::{Encoded, Stream};
 
@@ -19,6 +20,7 @@ pub struct Fanout {
     feed: Feed,
     positions: Positions,
     clock: FeedClock,
+    occurrences: Occurrences,
     buffer: Vec<u8>,
     frame: Vec<Encoded>,
     hot: Hot,
@@ -37,6 +39,7 @@ impl Fanout {
             feed,
             positions,
             clock: FeedClock::default(),
+            occurrences: Occurrences::default(),
             buffer: Vec::with_capacity(1024),
             frame: Vec::new(),
             hot,
@@ -47,8 +50,15 @@ impl Fanout {
     }
 
     /// What the records say about the feed's time.
-    pub fn clock(&mut self) -> &mut FeedClock {
-        &mut self.clock
+    #[must_use]
+    pub fn clock(&self) -> FeedClock {
+        self.clock
+    }
+
+    /// A new connection begins.
+    pub fn connected(&mut self) {
+        self.clock.first_ns = None;
+        self.occurrences.restart();
     }
 
     /// Waits until the cold path can take more. Cancel safe.
@@ -95,6 +105,7 @@ impl Fanout {
     fn event(&mut self, event: Event, counters: &mut Counters) {
         match event {
             Event::Trade(trade) => {
+                let trade = self.occurrences.named(trade);
                 self.record(counters, (Stream::Trades, trade.symbol, trade.ts_ns), |position, out| {
                     wire::encode_trade(&trade, position, out)
                 })
@@ -160,15 +171,10 @@ impl FeedClock {
         self.newest_ns
     }
 
-    /// Time of the first record since [`FeedClock::resume`], Unix nanoseconds.
+    /// Time of this connection's first record, Unix nanoseconds.
     #[must_use]
     pub fn first_ns(self) -> Option<i64> {
         self.first_ns
-    }
-
-    /// A new connection begins.
-    pub fn resume(&mut self) {
-        self.first_ns = None;
     }
 }
 
@@ -234,9 +240,27 @@ mod tests {
     }
 
     #[test]
+    fn a_trade_without_an_id_gets_the_same_one_from_the_stream_and_from_the_history() {
+        let (mut fanout, _, cold) = fanouts();
+        let unnamed = || Event::Trade(trade("AAPL", Source::alpaca()));
+        send(&mut fanout, vec![unnamed(), unnamed()]);
+        fanout.connected();
+        send(&mut fanout, vec![unnamed()]);
+        let mut occurrences = Occurrences::default();
+        let history = [unnamed(), unnamed()].map(|event| crate::backfill::encode(event, &mut occurrences).unwrap());
+        let ids: Vec<_> = taken(&cold)
+            .iter()
+            .chain(&history)
+            .map(|record| wire::decode_trade(&record.json).unwrap().0.trade_id.unwrap())
+            .collect();
+        assert_ne!(ids[0], ids[1], "two equal trades are two");
+        assert_eq!(ids[2..], [&ids[..1], &ids[..2]].concat());
+    }
+
+    #[test]
     fn a_correction_is_a_record_of_its_own_and_the_corrected_trade_an_ordinary_one() {
         let (mut alpaca, _, cold) = fanouts();
-        let held = trade("AAPL", Source::alpaca());
+        let held = Trade { trade_id: Some("2".into()), ..trade("AAPL", Source::alpaca()) };
         let void = VoidTrade {
             symbol: held.symbol,
             price: 2.0,

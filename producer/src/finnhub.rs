@@ -1,10 +1,9 @@
 //! Finnhub's trade stream: no welcome, no acknowledgements, no ids, no bars.
 //!
-//! [`protocol`] is the conversation; [`frame`] takes a frame apart; [`occurrences`] gives trades the ids that the feed does not;
+//! [`protocol`] is the conversation; [`frame`] takes a frame apart; [`occurrences`](crate::occurrences) gives trades the ids that the feed does not;
 //! [`rest`] reads candles.
 
 pub mod frame;
-pub mod occurrences;
 pub mod protocol;
 pub mod rest;
 

@@ -14,6 +14,7 @@ use crate::backfill::encode;
 use crate::cold::Cold;
 use crate::demand::Watched;
 use crate::journal::Journal;
+use crate::occurrences::Occurrences;
 use crate::record::Encoded;
 use crate::rest::Kind;
 
@@ -77,7 +78,8 @@ impl PastBars {
         let mut pages = self.archive.pages(Kind::Bars, symbols, (start_ns, now_ns))?;
         let mut bars = 0;
         while let Some(events) = pages.next().await? {
-            let mut records: Vec<Encoded> = events.into_iter().filter_map(encode).collect();
+            let mut records: Vec<Encoded> =
+                events.into_iter().filter_map(|bar| encode(bar, &mut Occurrences::default())).collect();
             bars += records.len();
             self.cold.room().await;
             self.cold.accept(&mut records);

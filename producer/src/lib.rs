@@ -27,6 +27,7 @@ pub mod hot;
 pub mod journal;
 pub mod lag;
 pub mod massive;
+pub mod occurrences;
 pub mod outlet;
 pub mod positions;
 pub mod pulse;

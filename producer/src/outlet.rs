@@ -50,12 +50,12 @@ impl Outlet for Pipeline {
     }
 
     fn connected(&mut self) {
-        self.fanout.clock().resume();
+        self.fanout.connected();
     }
 
     fn frame(&mut self, _: Option<Frame<'_>>, decode: impl FnOnce(&mut dyn FnMut(Event)) -> Step) -> Step {
         let step = self.fanout.frame(decode);
-        self.gaps.heard(*self.fanout.clock());
+        self.gaps.heard(self.fanout.clock());
         step
     }
 
@@ -64,10 +64,10 @@ impl Outlet for Pipeline {
     }
 
     fn lost(&mut self, cause: &str) {
-        self.gaps.lost(*self.fanout.clock(), cause);
+        self.gaps.lost(self.fanout.clock(), cause);
     }
 
     fn doubted(&mut self, cause: &str) {
-        self.gaps.doubted(*self.fanout.clock(), cause);
+        self.gaps.doubted(self.fanout.clock(), cause);
     }
 }

@@ -7,8 +7,9 @@ use producer::alpaca::control::Control;
 use producer::alpaca::{self, Encoding};
 use producer::event::{Element, Event, Skip};
 use producer::feed::Frame;
-use producer::finnhub::{self, occurrences::Occurrences};
+use producer::finnhub;
 use producer::massive;
+use producer::occurrences::Occurrences;
 use serde_json::{Value, json};
 
 fn events(frame: Frame<'_>, encoding: Encoding) -> Vec<Event> {

@@ -4,8 +4,9 @@ use market::wire;
 use producer::alpaca::{self, Encoding};
 use producer::event::{Element, Event};
 use producer::feed::Frame;
-use producer::finnhub::{self, occurrences::Occurrences};
+use producer::finnhub;
 use producer::massive;
+use producer::occurrences::Occurrences;
 
 /// The first byte picks the decoder, the rest is the frame. No frame may panic or overflow the stack, and every record that comes out
 /// must read back from its own wire format.

@@ -9,10 +9,9 @@ use serde_json::value::RawValue;
 use crate::event::{self, Event, Skip};
 use crate::feed::Frame;
 use crate::fields::{Codes, Millis};
+use crate::occurrences::Occurrences;
 use crate::raw::json::nested_too_deep;
 use crate::raw::{Json, Raw as _};
-
-use super::occurrences::Occurrences;
 
 /// Part of the conversation.
 #[derive(Debug, PartialEq)]
@@ -109,7 +108,7 @@ fn trade(raw: Json<'_>, occurrences: &mut Occurrences) -> Result<Event, Skip> {
         source: Source::finnhub(),
     };
     let trade = trade.checked()?;
-    Ok(Event::Trade(Trade { trade_id: Some(occurrences.id(&trade)), ..trade }))
+    Ok(Event::Trade(occurrences.named(trade)))
 }
 
 #[cfg(test)]

@@ -11,9 +11,9 @@ use crate::demand::Wishes;
 use crate::demand::roster::{Change, Roster};
 use crate::event::Event;
 use crate::feed::{Awaited, Endpoint, Feed, Frame, Next, Outgoing, Protocol, Step};
+use crate::occurrences::Occurrences;
 
 use super::frame::{Control, Element, decode_frame};
-use super::occurrences::Occurrences;
 
 /// Finnhub sends a ping about once a minute; two and a half minutes without one are a dead connection.
 const SILENCE_MAX: Duration = Duration::from_secs(150);

@@ -10,8 +10,9 @@ use anyhow::Context as _;
 use crate::alpaca::{self, Encoding, control::Control};
 use crate::event::{Element, Event, Skip};
 use crate::feed::{Feed, Frame};
-use crate::finnhub::{self, occurrences::Occurrences};
+use crate::finnhub;
 use crate::massive;
+use crate::occurrences::Occurrences;
 
 use super::print;
 

@@ -1,7 +1,8 @@
 //! Ids for trades that have none.
 //!
-//! Several trades of one millisecond may be equal in everything, and all of them are real. The id is made of what a trade says and of
-//! how many equal ones came before it on this connection, so that a trade which is heard again later, in the same order, gets the same id.
+//! Several trades of one moment may be equal in everything, and all of them are real. The id is made of what a trade says and of how many
+//! equal ones came before it on this connection, so that a trade which is heard again later, in the same order, from the stream or from
+//! the history, gets the same id.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -30,12 +31,21 @@ impl Occurrences {
         *self = Self::default();
     }
 
-    /// The id of this trade, heard once more.
-    pub fn id(&mut self, trade: &Trade) -> CompactString {
+    /// The trade with an id: its own, or one that is made.
+    #[must_use]
+    pub fn named(&mut self, mut trade: Trade) -> Trade {
+        if trade.trade_id.is_none() {
+            trade.trade_id = Some(self.id(&trade));
+        }
+        trade
+    }
+
+    /// The id of this trade, heard once more. No exchange's id begins like it.
+    fn id(&mut self, trade: &Trade) -> CompactString {
         let fingerprint = fingerprint(trade);
         let before = self.heard.entry((trade.ts_ns, fingerprint)).or_default();
         let mut id = CompactString::default();
-        let _ = write!(id, "{fingerprint:016x}-{before}"); // a string takes every write
+        let _ = write!(id, "none:{fingerprint:016x}-{before}"); // a string takes every write
         *before += 1;
         self.newest_ns = self.newest_ns.max(trade.ts_ns);
         if self.heard.len() > self.sweep_at.max(COUNTERS_MAX) {
@@ -51,7 +61,8 @@ impl Occurrences {
 fn fingerprint(trade: &Trade) -> u64 {
     let (price, size) = (trade.price.to_bits().to_le_bytes(), trade.size.to_bits().to_le_bytes());
     let codes = trade.conditions.iter().flat_map(|code| [b",", code.as_bytes()]);
-    let parts = [trade.symbol.as_bytes(), b"\0", &price, &size].into_iter().chain(codes);
+    let exchange = trade.exchange.as_deref().unwrap_or_default().as_bytes();
+    let parts = [trade.symbol.as_bytes(), b"\0", exchange, b"\0", &price, &size].into_iter().chain(codes);
     parts.flatten().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
@@ -80,12 +91,15 @@ mod tests {
         let mut ids =
             || [trade(5, 1.0), trade(5, 1.0), trade(5, 2.0), trade(6, 1.0)].map(|trade| occurrences.id(&trade));
         let first = ids();
+        assert!(first.iter().all(|id| id.starts_with("none:")));
         assert_eq!(first[0].trim_end_matches(|last| last != '-'), first[1].trim_end_matches(|last| last != '-'));
         assert!(first[0].ends_with("-0") && first[1].ends_with("-1") && first[2].ends_with("-0"));
         assert_eq!(first[0], first[3], "the time is part of a trade's key already");
         assert!(ids()[0].ends_with("-2"), "without a new connection it is one more trade");
         occurrences.restart();
-        assert_eq!(occurrences.id(&trade(5, 1.0)), first[0]);
+        assert_eq!(occurrences.named(trade(5, 1.0)).trade_id.as_ref(), Some(&first[0]));
+        let own = Trade { trade_id: Some("7".into()), ..trade(5, 1.0) };
+        assert_eq!(occurrences.named(own.clone()), own);
     }
 
     #[test]

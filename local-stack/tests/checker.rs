@@ -101,12 +101,26 @@ async fn until_trades_flow(redis: &Redis, channel: &str) {
     }
 }
 
+/// Waits until the producer has noted that more of the feed is safe than now: what is lost after that is an outage of its own.
+async fn until_more_is_safe(spool: &Path) {
+    let safe_ns = || {
+        let journal: Value = serde_json::from_slice(&std::fs::read(spool.join("journal.json")).ok()?).ok()?;
+        journal["feeds"]["alpaca"]["safe_ns"].as_i64()
+    };
+    let (before, deadline) = (safe_ns(), Instant::now() + LIMIT);
+    while safe_ns() <= before {
+        assert!(Instant::now() < deadline, "more becomes safe than {before:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_killed_a_client_hears_each_trade_once_or_hears_of_the_hole() {
     let folder = tempfile::tempdir().unwrap();
     let [simulator_port, gateway_port, producer_port] = std::array::from_fn(|_| port::free().unwrap());
     let mut redis = Redis::start_temporary().await.unwrap();
     let address = format!("127.0.0.1:{simulator_port}");
+    let spool = folder.path().join("spool");
     let channel = "stock:trades:pubsub";
     let mut env: Vec<(String, String)> = [
         ("ALPACA_API_KEY", "demo".to_owned()),
@@ -117,7 +131,7 @@ async fn whatever_is_killed_a_client_hears_each_trade_once_or_hears_of_the_hole(
         ("KAFKA_BOOTSTRAP_SERVERS", testing::kafka().await),
         ("REDIS_HOST", "127.0.0.1".to_owned()),
         ("REDIS_PORT", redis.port().to_string()),
-        ("SPOOL_DIR", folder.path().join("spool").display().to_string()),
+        ("SPOOL_DIR", spool.display().to_string()),
         ("BACKFILL_MARGIN_S", "1".to_owned()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
@@ -147,6 +161,7 @@ async fn whatever_is_killed_a_client_hears_each_trade_once_or_hears_of_the_hole(
         redis.restart().await.unwrap();
         until_trades_flow(&redis, channel).await;
 
+        until_more_is_safe(&spool).await;
         producer.kill().await;
         producer.restart().await.unwrap();
         until_trades_flow(&redis, channel).await;

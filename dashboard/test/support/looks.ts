@@ -1,5 +1,5 @@
 /** Reads what the page shows, the way a person would. */
-import type { Page } from 'playwright-core';
+import type { Locator, Page } from 'playwright-core';
 import { eventually } from './browser';
 
 export interface ShownCandle {
@@ -22,6 +22,11 @@ export async function shownCandles(page: Page): Promise<ShownCandle[]> {
     })),
   );
   return rows.reverse().map(({ start, cells: [open = NaN, high = NaN, low = NaN, close = NaN, volume = NaN] }) => ({ timestamp: start, open, high, low, close, volume }));
+}
+
+/** Waits until `text` can be read, in one place or in several. */
+export async function says(place: Page | Locator, text: string | RegExp): Promise<void> {
+  await place.getByText(text).filter({ visible: true }).first().waitFor();
 }
 
 export async function chartReady(page: Page, symbol: string): Promise<void> {

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { rehearse, type Stage } from '../../rehearsal/main.mjs';
 import { eventually, keep, visitor, type Visitor } from '../../support/browser';
-import { badgeBecomes, badgeState } from '../../support/looks';
+import { badgeBecomes, badgeState, says } from '../../support/looks';
 
 let stage: Stage;
 let guest: Visitor;
@@ -56,7 +56,7 @@ test('trades that arrive late are delayed', async () => {
   const { page } = await guest.visit(stage.url);
   await badgeBecomes(page, 'delayed');
   await page.click('.badge');
-  await page.getByText('Trades arrive 15 min after they happened').waitFor();
+  await says(page, 'Trades arrive 15 min after they happened');
 });
 
 test('a gateway that is gone is reconnecting', async () => {

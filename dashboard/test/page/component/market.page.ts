@@ -3,7 +3,7 @@ import AxeBuilder from 'axe-core';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { rehearse, type Stage } from '../../rehearsal/main.mjs';
 import { eventually, keep, visitor, type Visit, type Visitor } from '../../support/browser';
-import { asShown, badgeBecomes, barsOf, chartReady, faultsOf, shownCandles, shownTape } from '../../support/looks';
+import { asShown, badgeBecomes, barsOf, chartReady, faultsOf, shownCandles, shownTape, says } from '../../support/looks';
 
 let stage: Stage;
 let guest: Visitor;
@@ -83,7 +83,7 @@ test('a symbol without history says so and waits for its first trade', async () 
   await page.keyboard.press('/');
   await page.keyboard.type('ZZZZ');
   await page.keyboard.press('Enter');
-  await page.getByText('no bars of ZZZZ are stored').waitFor();
+  await says(page, 'no bars of ZZZZ are stored');
   await keep(page, 'market-unknown');
 });
 
@@ -91,7 +91,7 @@ test('without the API the page says so, goes on with live trades, and heals by i
   stage.control({ api: 'down' });
   try {
     const { page } = await guest.visit(stage.url);
-    await page.getByText('the database does not answer').waitFor();
+    await says(page, 'the database does not answer');
     await eventually('a live price all the same', async () => Number(await page.textContent('.quote-price')) > 0);
     await keep(page, 'market-no-history');
     stage.control({ api: 'up' });
@@ -151,7 +151,7 @@ test('the tape filters by size, and pauses', async () => {
   });
   await page.getByRole('button', { name: 'Pause' }).click();
   const frozen = JSON.stringify(await shownTape(page));
-  await page.getByText(/\d+ new/).waitFor();
+  await says(page, /\d+ new/);
   expect(JSON.stringify(await shownTape(page))).toBe(frozen);
 });
 

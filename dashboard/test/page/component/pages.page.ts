@@ -3,7 +3,7 @@ import AxeBuilder from 'axe-core';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { rehearse, type Stage } from '../../rehearsal/main.mjs';
 import { eventually, keep, visitor, type Visitor } from '../../support/browser';
-import { faultsOf } from '../../support/looks';
+import { faultsOf, says } from '../../support/looks';
 
 let stage: Stage;
 let guest: Visitor;
@@ -24,12 +24,12 @@ test('the pipeline page shows rates, names what is ill, and says what nobody rep
     const rate = Number(await tile('From the feed').locator('b').textContent());
     return rate > 60 && rate < 100;
   });
-  await page.getByText('Not well: consumer-trades, bars-api.').waitFor();
+  await says(page, 'Not well: consumer-trades, bars-api.');
   expect(await tile('Bars stored').locator('b').textContent()).toBe('not reported');
   expect(await tile('Dead letters, trades').getAttribute('class')).toContain('alarm');
-  await page.getByText('connection refused; retrying').waitFor();
+  await says(page, 'connection refused; retrying');
   stage.control({ status: JSON.stringify({ type: 'gap', source: 'alpaca', symbol: '*', from: Date.now() - 60_000, cause: 'the feed closed the connection' }) });
-  await page.getByText('the feed closed the connection').waitFor();
+  await says(page, 'the feed closed the connection');
   await page.getByRole('searchbox', { name: 'Filter the numbers' }).fill('lag_records');
   await eventually('the filtered numbers', async () => (await page.locator('[aria-label="All numbers"] tbody tr').count()) === 1);
   expect(await faultsOf(page, AxeBuilder.source)).toEqual([]);
@@ -41,7 +41,7 @@ test('a gateway that reports no pipeline is not a broken page', async () => {
   stage.control({ api: 'down' });
   try {
     const { page } = await guest.visit(`${stage.url}/#/pipeline`);
-    await page.getByText('This gateway does not report its pipeline (/api/pipeline answered 503).').waitFor();
+    await says(page, 'This gateway does not report its pipeline (/api/pipeline answered 503).');
   } finally {
     stage.control({ api: 'up' });
   }

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { rehearse, type Stage } from '../../rehearsal/main.mjs';
 import { eventually, keep, visitor, type Visit, type Visitor } from '../../support/browser';
-import { badgeBecomes, chartReady, shownCandles } from '../../support/looks';
+import { badgeBecomes, chartReady, shownCandles, says } from '../../support/looks';
 
 const MINUTE = 60_000;
 
@@ -69,7 +69,7 @@ test('a symbol that the feed does not carry is told with its reason, until it do
   const { page } = visit;
   await badgeBecomes(page, 'live');
   stage.control({ status: JSON.stringify({ type: 'unavailable', symbol: 'AAPL', source: 'alpaca', reason: 'the plan of this key carries 30 symbols' }) });
-  await page.getByText('No live data: the plan of this key carries 30 symbols').waitFor();
+  await page.locator('.quote-unavailable', { hasText: 'No live data: the plan of this key carries 30 symbols' }).waitFor();
   await keep(page, 'market-unavailable');
   stage.control({ status: JSON.stringify({ type: 'available', symbol: 'AAPL', source: 'alpaca' }) });
   await eventually('the word taken back', () => page.locator('.quote-unavailable').isHidden());
@@ -109,7 +109,7 @@ test('where a key is asked for, the page asks once and keeps only a token', asyn
     const box = dialog.getByLabel('API key');
     await box.fill('a wrong one');
     await box.press('Enter');
-    await dialog.getByText('The gateway does not know this key.').waitFor();
+    await says(dialog, 'The gateway does not know this key.');
     await box.fill(key);
     await box.press('Enter');
     await chartReady(page, 'AAPL');

@@ -58,7 +58,6 @@ COMMENT ON VIEW market_data_oltp.tapeline_empty_minutes IS 'Minutes without a ba
 -- NULL for every ordinary trade; no default, so that nothing is rewritten.
 ALTER TABLE market_data_oltp.stock_trades_realtime ADD COLUMN void_at timestamptz, ADD COLUMN void_reason text COLLATE "C";
 
-COMMENT ON COLUMN market_data_oltp.stock_trades_realtime.trade_id IS 'The exchange''s id of the trade, unique only with symbol, ts_ns, exchange and source. Where the feed gave none: none:<what it says>-<how many equal ones came before>, the same however often it is heard; kafka:<partition>-<offset> where not even the producer gave one.';
 COMMENT ON COLUMN market_data_oltp.stock_trades_realtime.void_at IS 'Time of the message that says that this trade does not hold; NULL while it holds. Trades that hold: WHERE void_at IS NULL.';
 COMMENT ON COLUMN market_data_oltp.stock_trades_realtime.void_reason IS 'cancelled: it never was; corrected: another trade holds instead (see stock_trade_corrections). NULL while it holds.';
 
@@ -132,7 +131,7 @@ BEGIN
         WHERE trade.symbol = waiting.symbol AND trade.ts_ns >= waiting.from_ns AND trade.ts_ns <= waiting.to_ns
           AND trade.source = waiting.source AND trade.price = waiting.price AND trade.size = waiting.size AND trade.void_at IS NULL
           AND CASE WHEN waiting.exchange = '' THEN true ELSE trade.exchange = waiting.exchange END
-          AND CASE WHEN waiting.trade_id = '' THEN trade.trade_id ~ '^(none|kafka):' ELSE trade.trade_id = waiting.trade_id END
+          AND CASE WHEN waiting.trade_id = '' THEN trade.trade_id LIKE 'kafka:%' ELSE trade.trade_id = waiting.trade_id END
           -- Not the trade that holds instead, where that one has the same id, price and size.
           AND (trade.ts_ns, trade.trade_id, waiting.price, waiting.size)
               IS DISTINCT FROM (waiting.corrected_ts_ns, waiting.corrected_trade_id, waiting.corrected_price, waiting.corrected_size)

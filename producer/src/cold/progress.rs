@@ -74,7 +74,7 @@ impl Progress {
         std::array::from_fn(|at| self.taken[at].newest_ns)
     }
 
-    /// Records that had left the window are on their way again, so what was about to be safe is not.
+    /// Some records have left the window and are to be sent again, so what was about to be safe is not.
     pub fn doubt(&mut self) {
         self.mark = None;
     }

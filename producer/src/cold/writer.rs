@@ -184,6 +184,9 @@ impl Writer {
             }
             Route::Hold { since } => self.end_of_spool(since),
         }
+        if !self.failed().is_empty() {
+            self.progress.doubt(); // they have left the window, and are neither with Kafka nor on disk
+        }
         let on_disk = self.is_on_disk();
         self.progress.settle(&self.deliveries.window(), on_disk, Instant::now());
         self.report();
@@ -340,7 +343,6 @@ impl Writer {
         if failed.is_empty() {
             return;
         }
-        self.progress.doubt();
         match self.route {
             Route::Kafka => self.divert(),
             Route::Hold { .. } => self.route = Route::Disk { copies_below: 0 },
@@ -395,8 +397,10 @@ impl Writer {
         if let Route::Hold { since } = self.route {
             self.end_of_spool(since);
         }
-        let on_disk = self.is_on_disk();
-        self.progress.finish(&self.deliveries.window(), on_disk);
+        if self.failed().is_empty() {
+            let on_disk = self.is_on_disk();
+            self.progress.finish(&self.deliveries.window(), on_disk);
+        }
         let left = self.deliveries.window().len();
         if left > 0 && self.route == Route::Kafka {
             self.divert();

@@ -72,8 +72,8 @@ impl Fanout {
         let mut counters = positions.lock();
         let step = decode(&mut |event| self.event(event, &mut counters));
         if !self.frame.is_empty() {
-            self.measure_lag();
             self.hot.publish(&self.frame);
+            self.measure_lag();
             self.frame.retain(|record| !record.stream.is_hot_only());
             self.cold.accept(&mut self.frame);
         }

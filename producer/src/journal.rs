@@ -133,7 +133,7 @@ impl Journal {
         self.change(|memory| std::mem::replace(&mut memory.wanted, wanted) != memory.wanted);
     }
 
-    /// The past of these symbols is on its way down the cold path.
+    /// The past of these symbols has been fetched, and is safe.
     pub fn note_past(&self, feed: Feed, symbols: &[Symbol]) {
         self.change(|memory| {
             let known = memory.feeds.entry(feed.name().to_owned()).or_default();

@@ -8,9 +8,9 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { freePort } from '../realtime-gateway/tests/js/port.mjs';
 
 const root = path.join(import.meta.dirname, '..');
 const target = process.env.CARGO_TARGET_DIR ?? path.join(root, 'target');
@@ -37,15 +37,6 @@ const rows = [
   ['memory, 5,000 idle', ['idle', '--clients', '5000']],
 ].filter(([name]) => name.includes(only));
 
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return `${port}`;
-}
-
 async function healthy(url) {
   for (let attempt = 0; attempt < 200; attempt += 1) {
     if ((await fetch(`${url}/health`).catch(() => null))?.ok) return;
@@ -61,7 +52,7 @@ async function stop(child) {
 }
 
 const folder = mkdtempSync(path.join(os.tmpdir(), 'bench-gateway-'));
-const redisPort = await freePort();
+const redisPort = `${await freePort()}`;
 const redis = spawn('redis-server', ['--port', redisPort, '--bind', '127.0.0.1', '--save', '', '--dir', folder], { stdio: 'ignore' });
 const common = { PATH: process.env.PATH, REDIS_HOST: '127.0.0.1', REDIS_PORT: redisPort, RUST_LOG: 'warn' };
 const gateways = {
@@ -75,7 +66,7 @@ const results = [];
 try {
   for (const [name, options] of rows) {
     for (const [gateway, start] of Object.entries(gateways)) {
-      const port = await freePort();
+      const port = `${await freePort()}`;
       const child = start(port);
       try {
         await healthy(`http://127.0.0.1:${port}`);

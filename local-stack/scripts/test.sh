@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every test there is, step by step; stops at the first failure, and says which step it was.
+# Every test there is, step by step; stops after the first step that failed, and says which it was.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -39,7 +39,7 @@ step 'dashboard: unit tests' npm --prefix dashboard test --silent
 step 'dashboard: build' npm --prefix dashboard run --silent build
 step 'dashboard: components in Chromium' npm --prefix dashboard run --silent test:component
 step 'build' cargo build --workspace --all-targets
-step 'unit and service tests, on real Kafka, Redis and PostgreSQL' "$stack" run -- cargo test --workspace
+step 'unit and service tests, on real Kafka, Redis and PostgreSQL' "$stack" run -- cargo test --workspace --no-fail-fast
 step 'the page in Chromium, on the whole pipeline' "$stack" demo --fresh -- npm --prefix dashboard run --silent test:page
 
 printf '\n== everything passed in %d min %d s\n' $((SECONDS / 60)) $((SECONDS % 60))

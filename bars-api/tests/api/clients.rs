@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
+use local_stack::port;
 use local_stack::testing::Database;
 use service::CancellationToken;
 use tokio::task::JoinHandle;
 
-use crate::common::{Stored, database, free_port, store, store_trades, until_healthy, with};
+use crate::common::{Stored, database, store, store_trades, until_healthy, with};
 
 fn skipped() -> bool {
     let skip = std::env::var("SKIP_CLIENT_TESTS").is_ok_and(|value| value == "1");
@@ -60,7 +61,7 @@ async fn service() -> (String, CancellationToken, JoinHandle<anyhow::Result<()>>
     bars.extend((0..5).map(|at| Stored::minute("MSFT", at)));
     store(&mut client, &bars).await;
     store_trades(&client, "AAPL", 25).await;
-    let port = free_port();
+    let port = port::free().unwrap();
     let config = with(&database, &[("API_PORT", &port.to_string()), ("API_HOST", "127.0.0.1")]);
     let stop = CancellationToken::new();
     let running = tokio::spawn(bars_api::run(config, stop.clone()));

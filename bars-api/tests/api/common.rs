@@ -109,11 +109,6 @@ pub(crate) async fn store_trades(client: &Client, symbol: &str, count: i64) {
     client.execute(sql, &[&symbol, &OPEN_MS, &count]).await.unwrap();
 }
 
-/// A port that nobody listens on.
-pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// Waits until `/health` says `status` with `part` in its body.
 pub(crate) async fn until_healthy(base: &str, status: u16, part: &str) {
     let until = Instant::now() + Duration::from_secs(20);

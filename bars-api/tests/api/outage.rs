@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use local_stack::testing;
+use local_stack::{port, testing};
 use service::CancellationToken;
 
-use crate::common::{Stored, api, assert_problem, database, free_port, get, migrate, on, store, until_healthy, with};
+use crate::common::{Stored, api, assert_problem, database, get, migrate, on, store, until_healthy, with};
 
 #[actix_web::test]
 async fn without_a_schema_routes_say_so_and_come_alive_with_it() {
@@ -25,7 +25,7 @@ async fn without_a_schema_routes_say_so_and_come_alive_with_it() {
 #[actix_web::test]
 async fn without_a_server_routes_answer_at_once() {
     let (database, _client) = database().await;
-    let port = free_port().to_string();
+    let port = port::free().unwrap().to_string();
     let api = api(with(&database, &[("POSTGRES_PORT", &port)])).await;
     let asked = Instant::now();
     assert_problem(&get(&api, "/bars/AAPL").await, 503, "");
@@ -89,7 +89,7 @@ async fn the_api_cannot_write() {
 async fn the_service_waits_for_its_tables_serves_and_stops() {
     let database = testing::database().await;
     let mut client = database.connect().await;
-    let port = free_port();
+    let port = port::free().unwrap();
     let config = with(&database, &[("API_PORT", &port.to_string()), ("API_HOST", "127.0.0.1")]);
     let stop = CancellationToken::new();
     let running = tokio::spawn(bars_api::run(config, stop.clone()));

@@ -2,22 +2,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { createClient } from 'redis';
+import { freePort } from './port.mjs';
+
+export { freePort };
 
 const GATEWAY = process.env.GATEWAY_BIN;
 if (!GATEWAY) throw new Error('GATEWAY_BIN is not set: run these tests with `cargo test -p realtime-gateway`');
-
-export async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** Polls until `look` gives something truthy; fails with a sentence otherwise. */
 export async function eventually(what, look, limit = 10_000) {

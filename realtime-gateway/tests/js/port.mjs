@@ -1,0 +1,38 @@
+// A port for a server, found the way local-stack/src/port.rs does and leased under the same name.
+import { once } from 'node:events';
+import net from 'node:net';
+
+// Below the ports that Linux gives to outgoing connections: a client that keeps trying to reach a
+// server that is away could else be given that very port, and connect to itself.
+const FIRST = 20_000;
+const COUNT = 12_000;
+
+// Held until this process ends: a server that is stopped may be started again.
+const leases = [];
+
+/** Listens where told; undefined where somebody else does. */
+async function listening(...where) {
+  const server = net.createServer().listen(...where).unref();
+  try {
+    await once(server, 'listening');
+    return server;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A port that is free, and that nobody else who asks here will get before this process ends. */
+export async function freePort() {
+  for (let attempt = 0; attempt < 1_000; attempt += 1) {
+    const port = FIRST + Math.floor(Math.random() * COUNT);
+    const lease = await listening(`\0${`tapeline-port-${port}`.padEnd(107, '.')}`);
+    if (!lease) continue;
+    leases.push(lease);
+    const server = await listening(port);
+    if (!server) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
+  throw new Error(`no free port between ${FIRST} and ${FIRST + COUNT}`);
+}

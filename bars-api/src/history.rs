@@ -1,10 +1,10 @@
 //! Pages of bars of any timeframe, from what is stored.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use deadpool_postgres::Transaction;
-use market::timeframe::Unit;
-use market::{NS_PER_MS, Timeframe};
+use market::{MS_PER_MINUTE, NS_PER_MS, Position, Source, Symbol, Timeframe};
 
 use crate::db::Order;
 use crate::db::bars::{self, BarRow, Edge, Series};
@@ -13,11 +13,11 @@ use crate::indicators::{Indicator, Line};
 use crate::problem::Problem;
 use crate::roll_up::{self, RollUp};
 
-/// Minute bars that are read for one answer at most. More than the 525,600 minutes of the longest bar, so that every page holds
-/// at least one bar and paging always gets on.
-const MINUTES_MAX: usize = 700_000;
-/// Minute bars in one statement.
-const CHUNK_MINUTES: usize = 50_000;
+/// Bars that are read for one answer at most. More than the longest bar has parts, so that every page holds at least one bar and
+/// paging always gets on.
+const READ_MAX: usize = 700_000;
+/// Bars in one statement.
+const CHUNK: usize = 50_000;
 
 /// One question for bars.
 #[derive(Clone, Debug)]
@@ -48,22 +48,69 @@ pub struct Page {
 /// Answers `question` from one snapshot. What does not depend on each other is asked at once, here and elsewhere: the database answers
 /// in turn, and a way to it and back is saved.
 ///
-/// Longer bars are made of minutes; a longer bar that is itself stored fills in where there are no minutes.
+/// Lengths that are not stored are made of those that are; where a feed sent such a bar itself, it fills in where there are no parts.
 ///
 /// # Errors
 /// 503 where the database cannot answer.
 pub async fn page(snapshot: &Transaction<'_>, question: &Question) -> Result<Page, Problem> {
+    let timeframe = question.series.timeframe;
     let minutes = Series { timeframe: Timeframe::MINUTE, ..question.series.clone() };
     let (edge, stored) = tokio::try_join!(bars::edge(snapshot, &minutes), stored(snapshot, question))?;
-    if question.series.timeframe == Timeframe::MINUTE {
+    let parts = Series { timeframe: roll_up::parts_of(timeframe), ..minutes };
+    if parts.timeframe == timeframe {
         return Ok(first_of(stored, false, question, edge));
     }
-    let Some(newest) = edge else {
-        return Ok(first_of(stored, false, question, edge));
+    let known_until_ms = match edge {
+        Some(newest) => end_of(newest),
+        None => bars::edge(snapshot, &parts).await?.map_or(i64::MIN, |newest| newest.newest_ms),
     };
-    let (rolled, cut) = rolled(snapshot, question, &minutes, newest.newest_ms).await?;
+    let (rolled, cut) = rolled(snapshot, question, &parts, known_until_ms).await?;
     let stored = if cut { within(stored, &rolled, question.order) } else { stored };
     Ok(first_of(roll_up::merge(rolled, stored, question.order), cut, question, edge))
+}
+
+/// Until when, in Unix milliseconds, the minutes are known.
+fn end_of(newest: Edge) -> i64 {
+    newest.newest_ms.saturating_add(MS_PER_MINUTE)
+}
+
+/// The newest bar of each of `symbols` that has one, and where its minutes end: a few statements, however many symbols there are.
+///
+/// # Errors
+/// 503 where the database cannot answer.
+pub async fn newest_of_each(
+    snapshot: &Transaction<'_>,
+    symbols: &[Symbol],
+    timeframe: Timeframe,
+    source: &Source,
+) -> Result<Vec<(Symbol, BarRow, Option<Edge>)>, Problem> {
+    let newest = async |timeframe| bars::latest(snapshot, symbols, timeframe, source).await;
+    let parts = roll_up::parts_of(timeframe);
+    let (minutes, stored) = tokio::try_join!(newest(Timeframe::MINUTE), newest(timeframe))?;
+    let edge = |(symbol, bar, position): &(Symbol, BarRow, Option<Position>)| {
+        (*symbol, Edge { newest_ms: bar.start_ms, position: *position })
+    };
+    let edges: HashMap<Symbol, Edge> = minutes.iter().map(edge).collect();
+    let mut found: HashMap<Symbol, BarRow> = stored.into_iter().map(|(symbol, bar, _)| (symbol, bar)).collect();
+    if parts != timeframe {
+        let begins =
+            newest(parts).await?.into_iter().map(|(symbol, part, _)| (symbol, timeframe.start_of(part.start_ms)));
+        let begins: Vec<(Symbol, i64)> = begins.collect();
+        let mut rolls: HashMap<Symbol, RollUp> = HashMap::with_capacity(begins.len());
+        for (symbol, part) in bars::since(snapshot, &begins, parts, source).await? {
+            let known_until_ms = edges.get(&symbol).map_or(i64::MIN, |newest| end_of(*newest));
+            let roll = rolls.entry(symbol);
+            roll.or_insert_with(|| RollUp::new(timeframe, Order::Ascending, 1, known_until_ms)).push(&part);
+        }
+        for (symbol, roll) in rolls {
+            let Some(rolled) = roll.finish().0.pop() else { continue };
+            if found.get(&symbol).is_none_or(|stored| stored.start_ms <= rolled.start_ms) {
+                found.insert(symbol, rolled);
+            }
+        }
+    }
+    let mut bar_of = |symbol: &Symbol| Some((*symbol, found.remove(symbol)?, edges.get(symbol).copied()));
+    Ok(symbols.iter().filter_map(&mut bar_of).collect())
 }
 
 /// The same, and whether no outage can have taken a bar of this page, or a part of one.
@@ -114,21 +161,21 @@ async fn stored(snapshot: &Transaction<'_>, question: &Question) -> Result<Vec<B
     bars::select(snapshot, &question.series, &question.range_ns, question.order, question.limit + 1).await
 }
 
-/// Bars made of minutes: up to one more than asked for, and whether the reading was cut before the range's end.
+/// Bars made of `parts`: up to one more than asked for, and whether the reading was cut before the range's end.
 async fn rolled(
     snapshot: &Transaction<'_>,
     question: &Question,
-    minutes: &Series,
-    newest_ms: i64,
+    parts: &Series,
+    known_until_ms: i64,
 ) -> Result<(Vec<BarRow>, bool), Problem> {
     let timeframe = question.series.timeframe;
-    let wanted = roll_up::minutes_of(timeframe, &to_ms(&question.range_ns));
+    let wanted = roll_up::whole_bars(timeframe, &to_ms(&question.range_ns));
     let mut left = wanted.start.saturating_mul(NS_PER_MS)..wanted.end.saturating_mul(NS_PER_MS);
-    let mut roll = RollUp::new(timeframe, question.order, question.limit + 1, newest_ms);
-    let chunk = minutes_in(timeframe).saturating_mul(question.limit + 2).min(CHUNK_MINUTES);
+    let mut roll = RollUp::new(timeframe, question.order, question.limit + 1, known_until_ms);
+    let chunk = roll_up::parts_in(timeframe).saturating_mul(question.limit + 2).min(CHUNK);
     let mut read = 0;
     loop {
-        let rows = bars::select(snapshot, minutes, &left, question.order, chunk).await?;
+        let rows = bars::select(snapshot, parts, &left, question.order, chunk).await?;
         if !rows.iter().all(|row| roll.push(row)) {
             return Ok((roll.finish().0, false));
         }
@@ -137,23 +184,10 @@ async fn rolled(
             Some(last) if rows.len() == chunk => left = after(left, last.start_ns(), question.order),
             _ => return Ok((roll.finish().0, false)),
         }
-        if read >= MINUTES_MAX && roll.finished() > 0 {
+        if read >= READ_MAX && roll.finished() > 0 {
             return Ok(roll.cut());
         }
     }
-}
-
-/// How many minutes a bar holds at most, give or take a clock change.
-fn minutes_in(timeframe: Timeframe) -> usize {
-    const DAY: usize = 24 * 60;
-    let unit = match timeframe.unit() {
-        Unit::Minute => 1,
-        Unit::Hour => 60,
-        Unit::Day => DAY,
-        Unit::Week => 7 * DAY,
-        Unit::Month => 31 * DAY,
-    };
-    unit * usize::from(timeframe.count())
 }
 
 /// What is left of a range after a record at `ts_ns`.
@@ -171,7 +205,7 @@ fn to_ms(range_ns: &Range<i64>) -> Range<i64> {
     up(range_ns.start)..up(range_ns.end)
 }
 
-/// Drops stored bars beyond the last one that the minutes reached.
+/// Drops stored bars beyond the last one that the parts reached.
 fn within(stored: Vec<BarRow>, rolled: &[BarRow], order: Order) -> Vec<BarRow> {
     let Some(last) = rolled.last().map(|bar| bar.start_ms) else { return stored };
     let reached = |bar: &BarRow| match order {
@@ -191,7 +225,7 @@ fn first_of(mut bars: Vec<BarRow>, cut: bool, question: &Question, edge: Option<
 /// From the start of the first bar that the page may hold to the end of the last; a range without a start begins with its first bar.
 fn span(question: &Question, bars: &[BarRow], more: bool) -> Range<i64> {
     let (timeframe, range_ns) = (question.series.timeframe, &question.range_ns);
-    let ms = roll_up::minutes_of(timeframe, &to_ms(range_ns));
+    let ms = roll_up::whole_bars(timeframe, &to_ms(range_ns));
     let mut span_ns = ms.start.saturating_mul(NS_PER_MS)..ms.end.saturating_mul(NS_PER_MS);
     if span_ns.is_empty() {
         return range_ns.clone();

@@ -50,6 +50,14 @@ pub struct ProblemBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub message: Option<String>,
+    /// `error`, on `/udf` only: how UDF says that an answer is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub s: Option<&'static str>,
+    /// The same as `detail`, on `/udf` only, where charts look for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub errmsg: Option<String>,
     /// Names this request in the server's log; also in the header `X-Request-Id`.
     pub request_id: String,
 }
@@ -158,6 +166,8 @@ impl Problem {
             detail: self.detail.clone(),
             parameter: self.parameter.clone(),
             message: path.starts_with("/v2/").then(|| self.detail.clone()),
+            s: path.starts_with("/udf/").then_some("error"),
+            errmsg: path.starts_with("/udf/").then(|| self.detail.clone()),
             request_id: request_id.to_owned(),
         };
         let mut response = HttpResponseBuilder::new(self.status);

@@ -1,20 +1,47 @@
-//! Minute bars to longer ones. Pure: no clock, no database.
+//! Short bars to longer ones. Pure: no clock, no database.
 //!
 //! A long bar starts where [`Timeframe::start_of`] says (days, weeks and months follow New York), takes its open from its first
-//! minute and its close from its last, sums volume and trades, and weighs its average price by volume.
+//! part and its close from its last, sums volume and trades, and weighs its average price by volume.
 
-use market::{MS_PER_MINUTE, Timeframe};
+use market::Timeframe;
+use market::timeframe::Unit;
 
 use crate::db::Order;
 use crate::db::bars::BarRow;
 
-/// Takes minute bars in order of time, either way, and gives long bars in the same order.
+/// The length that bars of `timeframe` are read in: its own where that is stored, else the longest stored one that fills it without
+/// a rest. 1Min, 5Min, 15Min, 1Hour and 1Day are stored, the longer ones in the transaction that stores their minutes (`sql/V6__roll_ups.sql`).
+#[must_use]
+pub fn parts_of(timeframe: Timeframe) -> Timeframe {
+    let (count, unit) = match (timeframe.unit(), timeframe.count()) {
+        (Unit::Minute, count) if count % 15 == 0 => (15, Unit::Minute),
+        (Unit::Minute, count) if count % 5 == 0 => (5, Unit::Minute),
+        (Unit::Minute, _) => (1, Unit::Minute),
+        (Unit::Hour, _) => (1, Unit::Hour),
+        (Unit::Day | Unit::Week | Unit::Month, _) => (1, Unit::Day),
+    };
+    Timeframe::new(count, unit).unwrap_or(Timeframe::MINUTE)
+}
+
+/// How many of [`parts_of`] a bar holds at most, give or take a clock change.
+#[must_use]
+pub fn parts_in(timeframe: Timeframe) -> usize {
+    let count = usize::from(timeframe.count());
+    match timeframe.unit() {
+        Unit::Minute => count / usize::from(parts_of(timeframe).count()),
+        Unit::Hour | Unit::Day => count,
+        Unit::Week => 7 * count,
+        Unit::Month => 31 * count,
+    }
+}
+
+/// Takes short bars in order of time, either way, and gives long bars in the same order.
 #[derive(Debug)]
 pub struct RollUp {
     timeframe: Timeframe,
     order: Order,
     limit: usize,
-    /// End of the newest minute that is stored: a long bar that ends later may still change.
+    /// A long bar that ends later may still change.
     known_until_ms: i64,
     done: Vec<BarRow>,
     forming: Option<Forming>,
@@ -26,32 +53,31 @@ pub struct RollUp {
 struct Forming {
     bar: BarRow,
     end_ms: i64,
-    /// Σ vwap × volume and Σ volume over the minutes that say their vwap.
+    /// Σ vwap × volume and Σ volume over the parts that say their vwap.
     value: f64,
     weighed: f64,
 }
 
 impl RollUp {
-    /// Makes at most `limit` bars of `timeframe`. `newest_ms` is the start of the newest minute bar that is stored.
+    /// Makes at most `limit` bars of `timeframe`. `known_until_ms` is the end of the newest minute bar that is stored.
     #[must_use]
-    pub fn new(timeframe: Timeframe, order: Order, limit: usize, newest_ms: i64) -> Self {
-        let known_until_ms = newest_ms.saturating_add(MS_PER_MINUTE);
+    pub fn new(timeframe: Timeframe, order: Order, limit: usize, known_until_ms: i64) -> Self {
         Self { timeframe, order, limit, known_until_ms, done: Vec::new(), forming: None, more: false }
     }
 
-    /// Adds the next minute; `false` once no further minute is needed.
-    pub fn push(&mut self, minute: &BarRow) -> bool {
+    /// Adds the next part; `false` once no further one is needed.
+    pub fn push(&mut self, part: &BarRow) -> bool {
         if let Some(forming) = &mut self.forming
-            && (forming.bar.start_ms..forming.end_ms).contains(&minute.start_ms)
+            && (forming.bar.start_ms..forming.end_ms).contains(&part.start_ms)
         {
-            forming.add(minute, self.order);
+            forming.add(part, self.order);
             return true;
         }
         self.close();
         self.more = self.done.len() >= self.limit;
         if !self.more {
-            let start_ms = self.timeframe.start_of(minute.start_ms);
-            self.forming = Some(Forming::new(minute, start_ms, self.timeframe.next_start(start_ms)));
+            let start_ms = self.timeframe.start_of(part.start_ms);
+            self.forming = Some(Forming::new(part, start_ms, self.timeframe.next_start(start_ms)));
         }
         !self.more
     }
@@ -62,14 +88,14 @@ impl RollUp {
         self.done.len()
     }
 
-    /// All bars, the last one included, after the last minute; and whether more minutes are known to follow.
+    /// All bars, the last one included, after the last part; and whether more parts are known to follow.
     #[must_use]
     pub fn finish(mut self) -> (Vec<BarRow>, bool) {
         self.close();
         (self.done, self.more)
     }
 
-    /// The finished bars only, where the minutes stop before their end: the half-done bar belongs to the next page.
+    /// The finished bars only, where the parts stop before their end: the half-done bar belongs to the next page.
     #[must_use]
     pub fn cut(self) -> (Vec<BarRow>, bool) {
         (self.done, true)
@@ -83,35 +109,35 @@ impl RollUp {
 }
 
 impl Forming {
-    fn new(minute: &BarRow, start_ms: i64, end_ms: i64) -> Self {
+    fn new(part: &BarRow, start_ms: i64, end_ms: i64) -> Self {
         let mut forming =
-            Self { bar: BarRow { start_ms, vwap: None, ..minute.clone() }, end_ms, value: 0.0, weighed: 0.0 };
-        forming.weigh(minute);
+            Self { bar: BarRow { start_ms, vwap: None, ..part.clone() }, end_ms, value: 0.0, weighed: 0.0 };
+        forming.weigh(part);
         forming
     }
 
-    fn add(&mut self, minute: &BarRow, order: Order) {
+    fn add(&mut self, part: &BarRow, order: Order) {
         let bar = &mut self.bar;
         match order {
-            Order::Ascending => bar.close = minute.close,
-            Order::Descending => bar.open = minute.open,
+            Order::Ascending => bar.close = part.close,
+            Order::Descending => bar.open = part.open,
         }
-        bar.high = bar.high.max(minute.high);
-        bar.low = bar.low.min(minute.low);
-        bar.volume += minute.volume;
-        bar.trade_count = match (bar.trade_count, minute.trade_count) {
+        bar.high = bar.high.max(part.high);
+        bar.low = bar.low.min(part.low);
+        bar.volume += part.volume;
+        bar.trade_count = match (bar.trade_count, part.trade_count) {
             (Some(sum), Some(count)) => Some(sum.saturating_add(count)),
             (sum, count) => sum.or(count),
         };
-        bar.is_final &= minute.is_final;
-        bar.revision = bar.revision.saturating_add(minute.revision);
-        self.weigh(minute);
+        bar.is_final &= part.is_final;
+        bar.revision = bar.revision.saturating_add(part.revision);
+        self.weigh(part);
     }
 
-    fn weigh(&mut self, minute: &BarRow) {
-        if let Some(vwap) = minute.vwap {
-            self.value += vwap * minute.volume;
-            self.weighed += minute.volume;
+    fn weigh(&mut self, part: &BarRow) {
+        if let Some(vwap) = part.vwap {
+            self.value += vwap * part.volume;
+            self.weighed += part.volume;
         }
     }
 
@@ -121,10 +147,10 @@ impl Forming {
     }
 }
 
-/// Minute bars that the bars of `timeframe` with a start in `range_ms` are made of: whole bars only, so that a bar is the same in
-/// every answer that holds it.
+/// From the start of the first to the end of the last bar of `timeframe` that starts in `range_ms`: whole bars only, so that a bar is
+/// the same in every answer that holds it.
 #[must_use]
-pub fn minutes_of(timeframe: Timeframe, range_ms: &std::ops::Range<i64>) -> std::ops::Range<i64> {
+pub fn whole_bars(timeframe: Timeframe, range_ms: &std::ops::Range<i64>) -> std::ops::Range<i64> {
     let aligned = |ms: i64| {
         let start = timeframe.start_of(ms);
         if start == ms { start } else { timeframe.next_start(start) }
@@ -151,6 +177,7 @@ pub fn merge(first: Vec<BarRow>, second: Vec<BarRow>, order: Order) -> Vec<BarRo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use market::MS_PER_MINUTE;
     use proptest::prelude::*;
 
     const DAY_MS: i64 = 1_717_387_200_000; // 2024-06-03, midnight in New York
@@ -172,7 +199,7 @@ mod tests {
 
     fn roll(minutes: &[BarRow], frame: &str, order: Order, limit: usize) -> (Vec<BarRow>, bool) {
         let newest = minutes.iter().map(|bar| bar.start_ms).max().unwrap_or_default();
-        let mut roll = RollUp::new(frame.parse().unwrap(), order, limit, newest);
+        let mut roll = RollUp::new(frame.parse().unwrap(), order, limit, newest + MS_PER_MINUTE);
         let mut minutes = minutes.to_vec();
         if order == Order::Descending {
             minutes.reverse();
@@ -204,12 +231,34 @@ mod tests {
     }
 
     #[test]
+    fn bars_are_read_in_the_longest_stored_length_that_fills_them() {
+        let parts = |frame: &str| parts_of(frame.parse().unwrap()).to_string();
+        for (frame, expected) in [
+            ("1Min", "1Min"),
+            ("7Min", "1Min"),
+            ("10Min", "5Min"),
+            ("45Min", "15Min"),
+            ("1Hour", "1Hour"),
+            ("5Hour", "1Hour"),
+            ("1Day", "1Day"),
+            ("1Week", "1Day"),
+            ("12Month", "1Day"),
+        ] {
+            assert_eq!(parts(frame), expected, "{frame}");
+        }
+        assert_eq!(
+            ["7Min", "45Min", "4Hour", "1Day", "3Month"].map(|frame| parts_in(frame.parse().unwrap())),
+            [7, 3, 4, 1, 93]
+        );
+    }
+
+    #[test]
     fn whole_bars_only_whatever_the_range_cuts() {
         let hour: Timeframe = "1Hour".parse().unwrap();
         let at = |minute: i64| DAY_MS + minute * MS_PER_MINUTE;
-        assert_eq!(minutes_of(hour, &(at(1)..at(61))), at(60)..at(120));
-        assert_eq!(minutes_of(hour, &(at(0)..at(60))), at(0)..at(60));
-        assert_eq!(minutes_of(Timeframe::MINUTE, &(at(1)..at(5))), at(1)..at(5));
+        assert_eq!(whole_bars(hour, &(at(1)..at(61))), at(60)..at(120));
+        assert_eq!(whole_bars(hour, &(at(0)..at(60))), at(0)..at(60));
+        assert_eq!(whole_bars(Timeframe::MINUTE, &(at(1)..at(5))), at(1)..at(5));
     }
 
     #[test]

@@ -67,8 +67,8 @@ impl Timeframe {
 
     /// Start of the bar that holds the moment `ms`, both in Unix milliseconds.
     ///
-    /// Minutes and hours count from midnight in New York, days, weeks and months follow New York's calendar; on the two
-    /// days a year when clocks change, hours of wall-clock time are what counts.
+    /// Minutes and hours count from midnight in New York by its clocks, days, weeks and months follow New York's calendar. Where clocks
+    /// change, the bar that is forming ends and another begins.
     #[must_use]
     pub fn start_of(self, ms: i64) -> i64 {
         if self == Self::MINUTE {
@@ -105,10 +105,11 @@ impl Timeframe {
         let count = i64::from(self.count);
         let next = match self.unit {
             Unit::Minute | Unit::Hour => {
-                // The day's last bar may be cut short by midnight (7Min, 5Hour), so look instead of adding.
-                let minutes = if self.unit == Unit::Hour { 60 * count } else { count };
-                let next = start_ms + minutes * MS_PER_MINUTE;
-                return self.start_of(next).max(start_ms + MS_PER_MINUTE);
+                let left = self.minutes() - minute_of_day(local.datetime()) % self.minutes();
+                let next = start_ms + left * MS_PER_MINUTE;
+                // Midnight cuts the day's last bar short (7Min, 5Hour), and a change of clocks the one that it comes upon.
+                let next = next.min(Self::DAY.next_start(start_ms));
+                return clock_change(start_ms, next).unwrap_or(next);
             }
             Unit::Day => local.date().saturating_add(1.day()),
             Unit::Week => local.date().saturating_add(1.week()),
@@ -118,14 +119,31 @@ impl Timeframe {
     }
 
     fn intraday_start(self, ms: i64, local: DateTime) -> i64 {
-        let minute_of_day = i64::from(local.hour()) * 60 + i64::from(local.minute());
-        let length = match self.unit {
-            Unit::Hour => 60 * i64::from(self.count),
-            _ => i64::from(self.count),
-        };
         let minute_start = ms.div_euclid(MS_PER_MINUTE) * MS_PER_MINUTE;
-        minute_start - (minute_of_day % length) * MS_PER_MINUTE
+        let start_ms = minute_start - (minute_of_day(local) % self.minutes()) * MS_PER_MINUTE;
+        clock_change(start_ms, ms).unwrap_or(start_ms)
     }
+
+    /// Minutes of an intraday bar.
+    fn minutes(self) -> i64 {
+        let count = i64::from(self.count);
+        if self.unit == Unit::Hour { 60 * count } else { count }
+    }
+}
+
+fn minute_of_day(local: DateTime) -> i64 {
+    i64::from(local.hour()) * 60 + i64::from(local.minute())
+}
+
+/// When New York's clocks change after `from_ms` and no later than `to_ms`, a few hours on; all in Unix milliseconds.
+fn clock_change(from_ms: i64, to_ms: i64) -> Option<i64> {
+    let from = Timestamp::from_millisecond(from_ms).ok()?;
+    let to = Timestamp::from_millisecond(to_ms).ok()?;
+    let zone = zone();
+    if zone.to_offset(from) == zone.to_offset(to) {
+        return None;
+    }
+    zone.following(from).next().map(|change| change.timestamp().as_millisecond())
 }
 
 fn to_ms(local: DateTime, otherwise: i64) -> i64 {
@@ -217,6 +235,22 @@ mod tests {
         let five: Timeframe = "5Hour".parse().unwrap();
         // 20:00 to 24:00 is the short last bar of the day
         assert_eq!(five.next_start(ms("2024-06-04T00:00:00Z")), ms("2024-06-04T04:00:00Z"));
+    }
+
+    #[test]
+    fn no_minute_has_two_bars_where_clocks_change() {
+        for evening in ["2024-03-10T00:00:00Z", "2024-11-03T00:00:00Z"].map(ms) {
+            for frame in ["2Min", "7Min", "45Min", "59Min", "1Hour", "2Hour", "3Hour", "5Hour", "23Hour", "1Day"] {
+                let frame: Timeframe = frame.parse().unwrap();
+                let mut start = frame.start_of(evening);
+                for at in (0..40 * 60).map(|minute| evening + minute * MS_PER_MINUTE) {
+                    if at == frame.next_start(start) {
+                        start = at;
+                    }
+                    assert_eq!(frame.start_of(at), start, "{frame} at {at}");
+                }
+            }
+        }
     }
 
     proptest! {

@@ -192,3 +192,28 @@ pub async fn latest(
         |row: &Row| Some((Symbol::new(row.get(0)).ok()?, BarRow::read(row, 1), position(row.get(11), row.get(12))));
     Ok(rows.iter().filter_map(read).collect())
 }
+
+const SINCE: &str = concat!(
+    "SELECT wanted.symbol, bar.* FROM unnest($1::text[], $2::bigint[]) AS wanted(symbol, begin_ns) CROSS JOIN LATERAL (SELECT ",
+    columns!(),
+    " FROM market_data_oltp.stock_bars_staging AS stored
+     WHERE stored.symbol = wanted.symbol AND timeframe = $3 AND source = $4 AND stored.ts_ns >= wanted.begin_ns
+     ORDER BY ts_ns) AS bar"
+);
+
+/// The stored bars of each symbol that start at its moment (Unix milliseconds) or later, those of a symbol oldest first.
+///
+/// # Errors
+/// 503 where the database cannot answer.
+pub async fn since(
+    client: &impl GenericClient,
+    begins: &[(Symbol, i64)],
+    timeframe: Timeframe,
+    source: &Source,
+) -> Result<Vec<(Symbol, BarRow)>, Problem> {
+    let statement = client.prepare_cached(SINCE).await?;
+    let names: Vec<&str> = begins.iter().map(|(symbol, _)| symbol.as_str()).collect();
+    let begins_ns: Vec<i64> = begins.iter().map(|(_, ms)| ms.saturating_mul(NS_PER_MS)).collect();
+    let rows = client.query(&statement, &[&names, &begins_ns, &timeframe.to_string(), &source.as_str()]).await?;
+    Ok(rows.iter().filter_map(|row| Some((Symbol::new(row.get(0)).ok()?, BarRow::read(row, 1)))).collect())
+}

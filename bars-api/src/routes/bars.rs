@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use deadpool_postgres::Transaction;
-use market::{Position, Symbol, Timeframe};
+use market::Symbol;
 
 use crate::answer::{self, Ask};
 use crate::db::Order;
-use crate::db::bars::{self, BarRow, Edge, Series};
+use crate::db::bars::{self, BarRow, Series};
 use crate::db::gaps::{self, GapQuestion};
 use crate::db::versions::Scope;
 use crate::dto;
@@ -124,7 +124,7 @@ pub async fn latest(state: web::Data<State>, request: HttpRequest) -> Result<Htt
             Some(symbols) => symbols,
             None => bars::symbols(snapshot, LATEST_SYMBOLS_MAX).await?,
         };
-        let newest = newest_of_each(snapshot, &symbols, timeframe, &source).await?;
+        let newest = history::newest_of_each(snapshot, &symbols, timeframe, &source).await?;
         let outages = gaps::unhealed(snapshot, &source).await?;
         let complete = newest.iter().all(|(symbol, bar, _)| outages.spare(symbol, &(bar.start_ns()..i64::MAX)));
         Ok(Answer::of_records(render::latest(&timeframe.to_string(), &newest), complete))
@@ -180,27 +180,6 @@ fn shown(
 ) -> Result<Answer, Problem> {
     let (bars, edge) = (&page.bars, page.edge.as_ref());
     format.page(&render::Bars { series, bars, lines, token, edge, complete })
-}
-
-async fn newest_of_each(
-    snapshot: &Transaction<'_>,
-    symbols: &[Symbol],
-    timeframe: Timeframe,
-    source: &market::Source,
-) -> Result<Vec<(Symbol, BarRow, Option<Edge>)>, Problem> {
-    if timeframe == Timeframe::MINUTE {
-        let rows = bars::latest(snapshot, symbols, timeframe, source).await?;
-        let edge = |row: &BarRow, position: Option<Position>| Some(Edge { newest_ms: row.start_ms, position });
-        return Ok(rows.into_iter().map(|(symbol, row, at)| (symbol, row.clone(), edge(&row, at))).collect());
-    }
-    let mut newest = Vec::new();
-    for &symbol in symbols {
-        let series = Series { symbol, timeframe, source: source.clone() };
-        let question = Question { series, range_ns: i64::MIN..i64::MAX, order: Order::Descending, limit: 1 };
-        let page = history::page(snapshot, &question).await?;
-        newest.extend(page.bars.into_iter().next().map(|bar| (symbol, bar, page.edge)));
-    }
-    Ok(newest)
 }
 
 fn series(state: &State, symbol: &str, params: &Params) -> Result<Series, Problem> {

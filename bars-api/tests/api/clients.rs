@@ -1,6 +1,6 @@
 //! Clients that other people wrote, unchanged, against the running service.
 //!
-//! They need Python and PyPI once; `SKIP_CLIENT_TESTS=1` leaves them out where there is neither.
+//! They need Python with PyPI and Node with npm once; `SKIP_CLIENT_TESTS=1` leaves them out where those are not.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -16,7 +16,7 @@ use crate::common::{Stored, database, store, store_trades, until_healthy, with};
 fn skipped() -> bool {
     let skip = std::env::var("SKIP_CLIENT_TESTS").is_ok_and(|value| value == "1");
     if skip {
-        eprintln!("SKIP_CLIENT_TESTS=1: clients from PyPI are not tested");
+        eprintln!("SKIP_CLIENT_TESTS=1: clients from PyPI and npm are not tested");
     }
     skip
 }
@@ -37,6 +37,17 @@ fn python() -> &'static Path {
         }
         python
     })
+}
+
+/// Installs the clients of `package.json` beside it, once for each lock file.
+fn install_from_npm() {
+    let locked = std::fs::read(clients().join("package-lock.json")).unwrap();
+    let done = clients().join("node_modules/.installed");
+    if std::fs::read(&done).ok().as_ref() != Some(&locked) {
+        let options = ["ci", "--no-audit", "--no-fund", "--ignore-scripts"];
+        succeed(Command::new("npm").args(options).current_dir(clients()));
+        std::fs::write(done, locked).unwrap();
+    }
 }
 
 fn clients() -> PathBuf {
@@ -80,6 +91,21 @@ async fn alpaca_py_reads_with_nothing_but_the_address_changed() {
     command.arg(clients().join("alpaca_py_reads.py")).arg(&base);
     let output = run(command).await;
     assert!(String::from_utf8_lossy(&output.stdout).contains("alpaca-py reads everything"));
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_charts_udf_datafeed_scrolls_through_every_bar() {
+    if skipped() {
+        return;
+    }
+    install_from_npm();
+    let (base, stop, running, _database) = service().await;
+    let mut command = Command::new("node");
+    command.arg(clients().join("udf_chart_reads.mjs")).arg(&base);
+    let output = run(command).await;
+    assert!(String::from_utf8_lossy(&output.stdout).contains("a UDF chart reads everything"));
     stop.cancel();
     running.await.unwrap().unwrap();
 }

@@ -73,7 +73,7 @@ impl Stored {
     }
 }
 
-/// Stores bars the way the sink does: rows and version in one transaction.
+/// Stores bars the way the sink does: rows, version and roll-ups in one transaction.
 pub(crate) async fn store(client: &mut Client, bars: &[Stored]) {
     let transaction = client.transaction().await.unwrap();
     for bar in bars {
@@ -94,6 +94,12 @@ pub(crate) async fn store(client: &mut Client, bars: &[Stored]) {
             ON CONFLICT (symbol, timeframe) DO UPDATE SET version = known.version + 1";
         transaction.execute(bump, &[&bar.symbol, &bar.timeframe]).await.unwrap();
     }
+    let minutes = || bars.iter().filter(|bar| bar.timeframe == "1Min");
+    let symbols: Vec<&str> = minutes().map(|bar| bar.symbol.as_str()).collect();
+    let sources: Vec<&str> = minutes().map(|bar| bar.source.as_str()).collect();
+    let starts_ns: Vec<i64> = minutes().map(|bar| bar.start_ms * 1_000_000).collect();
+    let roll_up = "SELECT market_data_oltp.roll_up_bars($1, $2, $3)";
+    transaction.execute(roll_up, &[&symbols, &sources, &starts_ns]).await.unwrap();
     transaction.commit().await.unwrap();
 }
 

@@ -1,5 +1,8 @@
 //! Bars longer than a minute.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use market::Timeframe;
 use serde_json::json;
 
 use crate::common::{OPEN_MS, Stored, api, database, get, on, store};
@@ -57,4 +60,84 @@ async fn a_correction_of_one_minute_reaches_the_hour() {
     let after = get(&api, "/bars/AAPL?timeframe=1Hour").await.json();
     assert_eq!((&after["bars"][0]["low"], &after["bars"][0]["revision"]), (&json!(19), &json!(1)));
     assert_eq!(after["as_of"]["seq"], json!(61), "the correction is newer than the newest bar");
+}
+
+/// Start, prices and volume of the bars that `timeframe` makes of minutes, put together without any of the code under test.
+fn made_of(minutes: &[Stored], timeframe: &str) -> Vec<(i64, [f64; 5])> {
+    let timeframe: Timeframe = timeframe.parse().unwrap();
+    let mut bars: BTreeMap<i64, [f64; 5]> = BTreeMap::new();
+    for minute in minutes {
+        let [open, high, low, close] = [0.0, 1.0, -1.0, 0.5].map(|step| minute.price + step);
+        let fresh = [open, high, low, close, 0.0];
+        let bar = bars.entry(timeframe.start_of(minute.start_ms)).or_insert(fresh);
+        *bar = [bar[0], bar[1].max(high), bar[2].min(low), close, bar[4] + minute.volume];
+    }
+    bars.into_iter().collect()
+}
+
+fn read(bar: &serde_json::Value) -> (i64, [f64; 5]) {
+    (
+        bar["timestamp"].as_i64().unwrap(),
+        ["open", "high", "low", "close", "volume"].map(|name| bar[name].as_f64().unwrap()),
+    )
+}
+
+#[actix_web::test]
+async fn every_length_is_what_its_minutes_say_in_pages_of_any_order_and_as_the_newest() {
+    let (database, mut client) = database().await;
+    // Ten weeks with holes of minutes, hours and days; a month, a quarter and a change of clocks lie in between.
+    let minutes = |symbol: &str, step: i64| -> Vec<Stored> {
+        let starts: BTreeSet<i64> = (0..400).map(|n| n * step + (n * n) % 17 * 31 + n / 50 * 2_000).collect();
+        let minute =
+            |at: i64| Stored { price: (100 + at * 7 % 83) as f64, ..Stored::minute(symbol, at - 110 * DAY_MINUTES) };
+        starts.into_iter().map(minute).collect()
+    };
+    let (apple, microsoft) = (minutes("AAPL", 211), minutes("MSFT", 3));
+    store(&mut client, &apple).await;
+    store(&mut client, &microsoft).await;
+    let api = api(on(&database)).await;
+    for timeframe in [
+        "1Min", "2Min", "5Min", "7Min", "10Min", "15Min", "30Min", "1Hour", "3Hour", "5Hour", "1Day", "1Week",
+        "1Month", "3Month", "12Month",
+    ] {
+        let (mut paged, mut token) = (Vec::new(), String::new());
+        loop {
+            let url = format!("/bars/AAPL/range?timeframe={timeframe}&limit=83&sort=desc{token}");
+            let json = get(&api, &url).await.json();
+            paged.extend(json["bars"].as_array().unwrap().iter().map(read));
+            let Some(next) = json["next_page_token"].as_str() else { break };
+            token = format!("&page_token={next}");
+        }
+        paged.reverse();
+        assert_eq!(paged, made_of(&apple, timeframe), "{timeframe}");
+
+        let latest = get(&api, &format!("/bars/latest?timeframe={timeframe}")).await.json();
+        for (symbol, minutes) in [("AAPL", &apple), ("MSFT", &microsoft)] {
+            assert_eq!(
+                Some(&read(&latest["bars"][symbol])),
+                made_of(minutes, timeframe).last(),
+                "{symbol} {timeframe}"
+            );
+        }
+    }
+}
+
+#[actix_web::test]
+async fn weeks_and_months_are_made_of_days_where_a_feed_sends_only_those() {
+    let (database, mut client) = database().await;
+    let midnight = OPEN_MS - (9 * 60 + 30) * 60_000; // Monday, 3 June 2024
+    let day = |days: i64| Stored {
+        timeframe: "1Day".to_owned(),
+        start_ms: midnight + days * DAY_MINUTES * 60_000,
+        price: 10.0 + days as f64,
+        ..Stored::minute("AAPL", 0)
+    };
+    store(&mut client, &[day(0), day(1), day(4), day(7), day(30)]).await;
+    let api = api(on(&database)).await;
+    let weeks = get(&api, "/bars/AAPL?timeframe=1Week").await.json();
+    let closes: Vec<_> = weeks["bars"].as_array().unwrap().iter().map(|bar| bar["close"].as_f64().unwrap()).collect();
+    assert_eq!(closes, [14.5, 17.5, 40.5]);
+    assert_eq!((&weeks["bars"][1]["final"], &weeks["bars"][2]["final"]), (&json!(true), &json!(false)));
+    let latest = get(&api, "/bars/latest?timeframe=1Month").await.json();
+    assert_eq!((&latest["bars"]["AAPL"]["open"], &latest["bars"]["AAPL"]["close"]), (&json!(40), &json!(40.5)));
 }

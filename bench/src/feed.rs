@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result, ensure};
+use futures_util::stream::SplitSink;
 use futures_util::{SinkExt as _, StreamExt as _};
 use market::Trade;
 use tokio::net::{TcpListener, TcpStream};
@@ -16,7 +17,7 @@ pub(crate) struct Feed {
 
 /// The producer, subscribed and waiting for frames.
 pub(crate) struct Subscribed {
-    socket: WebSocketStream<TcpStream>,
+    frames: SplitSink<WebSocketStream<TcpStream>, Message>,
 }
 
 impl Feed {
@@ -54,21 +55,24 @@ impl Feed {
             ensure!(heard.to_text()?.contains(wait_for), "expected {wait_for}, heard {heard}");
         }
         socket.send(Message::text(r#"[{"T":"subscription","trades":["*"]}]"#)).await?;
-        Ok(Subscribed { socket })
+        let (frames, mut heard) = socket.split();
+        // Whoever reads answers pings; a feed that answers none is left after twenty seconds.
+        tokio::spawn(async move { while heard.next().await.is_some_and(|heard| heard.is_ok()) {} });
+        Ok(Subscribed { frames })
     }
 }
 
 impl Subscribed {
     pub(crate) async fn send(&mut self, frame: Utf8Bytes) -> Result<()> {
-        Ok(self.socket.send(Message::Text(frame)).await?)
+        Ok(self.frames.send(Message::Text(frame)).await?)
     }
 
     /// Sends frames as fast as the producer takes them.
     pub(crate) async fn send_all(&mut self, frames: &[Utf8Bytes]) -> Result<()> {
         for frame in frames {
-            self.socket.feed(Message::Text(frame.clone())).await?;
+            self.frames.feed(Message::Text(frame.clone())).await?;
         }
-        Ok(self.socket.flush().await?)
+        Ok(self.frames.flush().await?)
     }
 }
 

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use futures_util::{SinkExt as _, StreamExt as _};
 use market::{Source, Symbol, Trade};
-use tokio::time::{sleep_until, timeout};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::feed::{Feed, frames};
+use crate::feed::{Feed, Subscribed, frames};
 use crate::report::{Report, number, percentile};
 use crate::stack::Stack;
 
@@ -16,8 +16,8 @@ const RATE: u64 = 1_000;
 const SYMBOL: &str = "SPY";
 /// How often the table is looked at: no more often, because each look takes time from what is measured.
 const WATCH_EVERY: Duration = Duration::from_millis(10);
-/// Trades at the start that are not counted.
-const WARM_UP: usize = 2_000;
+/// Trades at the start that are not counted, a minute of them: that long the compilers of Kafka's JVM take half a core.
+const WARM_UP: usize = 60_000;
 
 pub(crate) async fn measure(report: &mut Report, seconds: u64) -> Result<()> {
     println!("\nlatency: {RATE} trades/s for {seconds} s, open loop, one Socket.IO client, every part on this machine");
@@ -28,24 +28,19 @@ pub(crate) async fn measure(report: &mut Report, seconds: u64) -> Result<()> {
     let feed = Feed::listen().await?;
     let env = feed.env()?;
     let (producer, subscribed) = tokio::join!(stack.service("producer", "PRODUCER_PORT", &env), feed.accept());
-    let (producer, mut subscribed) = (producer?, subscribed?);
+    let (producer, subscribed) = (producer?, subscribed?);
 
-    let client = tokio::spawn(socket_io_client(gateway.port, count));
+    // Sender and client have a thread each: one that waits for the other's turn would be measured, too.
+    let port = gateway.port;
+    let client = std::thread::spawn(move || own_runtime()?.block_on(socket_io_client(port, count)));
     let database = stack.connect(stack.infra.var("POSTGRES_DB")).await?;
     let visible = tokio::spawn(watch(database, count));
     tokio::time::sleep(Duration::from_secs(1)).await;
 
-    let (mut sent, mut late) = (Vec::with_capacity(count), Vec::with_capacity(count));
-    let begin = tokio::time::Instant::now();
-    for at in 0..count {
-        let due = begin + Duration::from_micros(1_000_000 / RATE) * u32::try_from(at)?;
-        sleep_until(due).await;
-        let frame = frames(&[trade(at)?], 1).remove(0);
-        sent.push(Instant::now());
-        late.push((tokio::time::Instant::now() - due).as_secs_f64() * 1e3);
-        subscribed.send(frame).await?;
-    }
-    let received = client.await??;
+    let sender = tokio::task::spawn_blocking(move || send(subscribed, count));
+    let (sent, mut late) = sender.await??;
+    let received = tokio::task::spawn_blocking(move || client.join()).await?;
+    let received = received.map_err(|_| anyhow::anyhow!("the client panicked"))??;
     let stored = visible.await??;
 
     let section = "latency";
@@ -68,6 +63,27 @@ pub(crate) async fn measure(report: &mut Report, seconds: u64) -> Result<()> {
     producer.service.stop().await;
     stack.infra.stop().await;
     Ok(())
+}
+
+fn own_runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+/// Sends each trade at its time, whatever becomes of it; when each was sent, and by how many milliseconds too late.
+fn send(mut feed: Subscribed, count: usize) -> Result<(Vec<Instant>, Vec<f64>)> {
+    let runtime = tokio::runtime::Handle::current();
+    let (mut sent, mut late) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let begin = Instant::now();
+    for at in 0..count {
+        let due = begin + Duration::from_secs(1) / u32::try_from(RATE)? * u32::try_from(at)?;
+        std::thread::sleep(due.saturating_duration_since(Instant::now())); // tokio's timers know whole milliseconds only
+        let frame = frames(&[trade(at)?], 1).remove(0);
+        let now = Instant::now();
+        sent.push(now);
+        late.push(now.saturating_duration_since(due).as_secs_f64() * 1e3);
+        runtime.block_on(feed.send(frame))?;
+    }
+    Ok((sent, late))
 }
 
 fn trade(at: usize) -> Result<Trade> {

@@ -136,8 +136,10 @@ pub(crate) fn client_config(config: &SinkConfig) -> ClientConfig {
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "error") // positions come from PostgreSQL; one that is not there any more is for a person to judge
-        .set("fetch.wait.max.ms", "10")
-        .set("fetch.min.bytes", "1")
+        // Kafka answers after so many bytes or so long. Answers of a few records each cost both sides more than all their records,
+        // also while nothing is sent; a batch waits longer than that in any case.
+        .set("fetch.min.bytes", "65536")
+        .set("fetch.wait.max.ms", "50")
         .set("queued.max.messages.kbytes", "32768")
         .set("queued.min.messages", "50000")
         .set("fetch.queue.backoff.ms", "5") // the default is a second, in which a full queue is long empty again

@@ -169,9 +169,43 @@ pub fn number(out: &mut Vec<u8>, key: &str, value: f64) {
     } else if value.fract() == 0.0 && value.abs() < WHOLE_MAX {
         #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
         integer(out, key, value as i64);
+    } else if let Some(millionths) = millionths(value) {
+        decimal(out, key, value < 0.0, millionths);
     } else {
         out.extend_from_slice(key.as_bytes());
         out.extend_from_slice(ryu::Buffer::new().format_finite(value).as_bytes());
+    }
+}
+
+/// The millionths that `value` is nearest to, without its sign, where they read back as `value`: so it is with nearly all prices, which have few decimals.
+///
+/// Below 10^15 a decimal of six places and an `f64` belong to each other one to one, so no shorter form can be another one.
+fn millionths(value: f64) -> Option<u64> {
+    let nearest = (value.abs() * 1e6).round();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, positive and below 10^15")]
+    let whole = nearest as u64;
+    // Both sides of the division are exact, so its result is what reading the decimal gives.
+    #[expect(clippy::float_cmp, reason = "equal is what is asked")]
+    (nearest < 1e15 && nearest / 1e6 == value.abs()).then_some(whole)
+}
+
+/// `key` and so many millionths, without zeros at the end. There is a part below one.
+fn decimal(out: &mut Vec<u8>, key: &str, negative: bool, millionths: u64) {
+    out.extend_from_slice(key.as_bytes());
+    if negative {
+        out.push(b'-');
+    }
+    out.extend_from_slice(itoa::Buffer::new().format(millionths / 1_000_000).as_bytes());
+    let (mut rest, mut places) = (millionths % 1_000_000, 6);
+    while rest % 10 == 0 && places > 1 {
+        (rest, places) = (rest / 10, places - 1);
+    }
+    out.push(b'.');
+    let end = out.len() + places;
+    out.resize(end, b'0');
+    for place in out[end - places..].iter_mut().rev() {
+        *place = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+        rest /= 10;
     }
 }
 
@@ -212,7 +246,32 @@ mod tests {
         }
     }
 
+    fn written(value: f64) -> String {
+        let mut out = Vec::new();
+        number(&mut out, "", value);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_number_has_the_fewest_digits_that_read_back_equal() {
+        for text in ["0.5", "0.000001", "-0.25", "150.01", "150.1", "99999999.999999", "1.00001", "0.1", "-12.5"] {
+            assert_eq!(written(text.parse().unwrap()), text);
+        }
+        assert_eq!(written(0.1 + 0.2), "0.30000000000000004");
+        assert_eq!((written(100.0), written(-0.0), written(f64::NAN)), ("100".into(), "0".into(), "null".into()));
+    }
+
     proptest! {
+        #[test]
+        fn a_decimal_is_written_as_it_was(millionths in 1_i64..999_999_999_999_999, sign in prop::sample::select(vec![1.0, -1.0])) {
+            let value = sign * (millionths as f64 / 1e6);
+            let text = written(value);
+            prop_assert_eq!(text.parse::<f64>().unwrap(), value);
+            if value.fract() != 0.0 {
+                prop_assert!(text.len() <= ryu::Buffer::new().format_finite(value).len().max(9), "{}", text);
+            }
+        }
+
         #[test]
         fn what_is_written_reads_back_as_what_is_documented(
             price in 0.0001_f64..1e9, count: Option<i64>, vwap in prop::option::of(0.01_f64..1e6), start_ms: i64, name in "[ -~]{0,30}[A-Z]",

@@ -1,10 +1,9 @@
 //! Pages of bars of any timeframe, from what is stored.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use deadpool_postgres::Transaction;
-use market::{MS_PER_MINUTE, NS_PER_MS, Position, Source, Symbol, Timeframe};
+use market::{MS_PER_MINUTE, NS_PER_MS, Timeframe};
 
 use crate::db::Order;
 use crate::db::bars::{self, BarRow, Edge, Series};
@@ -61,56 +60,12 @@ pub async fn page(snapshot: &Transaction<'_>, question: &Question) -> Result<Pag
         return Ok(first_of(stored, false, question, edge));
     }
     let known_until_ms = match edge {
-        Some(newest) => end_of(newest),
+        Some(newest) => newest.newest_ms.saturating_add(MS_PER_MINUTE),
         None => bars::edge(snapshot, &parts).await?.map_or(i64::MIN, |newest| newest.newest_ms),
     };
     let (rolled, cut) = rolled(snapshot, question, &parts, known_until_ms).await?;
     let stored = if cut { within(stored, &rolled, question.order) } else { stored };
     Ok(first_of(roll_up::merge(rolled, stored, question.order), cut, question, edge))
-}
-
-/// Until when, in Unix milliseconds, the minutes are known.
-fn end_of(newest: Edge) -> i64 {
-    newest.newest_ms.saturating_add(MS_PER_MINUTE)
-}
-
-/// The newest bar of each of `symbols` that has one, and where its minutes end: a few statements, however many symbols there are.
-///
-/// # Errors
-/// 503 where the database cannot answer.
-pub async fn newest_of_each(
-    snapshot: &Transaction<'_>,
-    symbols: &[Symbol],
-    timeframe: Timeframe,
-    source: &Source,
-) -> Result<Vec<(Symbol, BarRow, Option<Edge>)>, Problem> {
-    let newest = async |timeframe| bars::latest(snapshot, symbols, timeframe, source).await;
-    let parts = roll_up::parts_of(timeframe);
-    let (minutes, stored) = tokio::try_join!(newest(Timeframe::MINUTE), newest(timeframe))?;
-    let edge = |(symbol, bar, position): &(Symbol, BarRow, Option<Position>)| {
-        (*symbol, Edge { newest_ms: bar.start_ms, position: *position })
-    };
-    let edges: HashMap<Symbol, Edge> = minutes.iter().map(edge).collect();
-    let mut found: HashMap<Symbol, BarRow> = stored.into_iter().map(|(symbol, bar, _)| (symbol, bar)).collect();
-    if parts != timeframe {
-        let begins =
-            newest(parts).await?.into_iter().map(|(symbol, part, _)| (symbol, timeframe.start_of(part.start_ms)));
-        let begins: Vec<(Symbol, i64)> = begins.collect();
-        let mut rolls: HashMap<Symbol, RollUp> = HashMap::with_capacity(begins.len());
-        for (symbol, part) in bars::since(snapshot, &begins, parts, source).await? {
-            let known_until_ms = edges.get(&symbol).map_or(i64::MIN, |newest| end_of(*newest));
-            let roll = rolls.entry(symbol);
-            roll.or_insert_with(|| RollUp::new(timeframe, Order::Ascending, 1, known_until_ms)).push(&part);
-        }
-        for (symbol, roll) in rolls {
-            let Some(rolled) = roll.finish().0.pop() else { continue };
-            if found.get(&symbol).is_none_or(|stored| stored.start_ms <= rolled.start_ms) {
-                found.insert(symbol, rolled);
-            }
-        }
-    }
-    let mut bar_of = |symbol: &Symbol| Some((*symbol, found.remove(symbol)?, edges.get(symbol).copied()));
-    Ok(symbols.iter().filter_map(&mut bar_of).collect())
 }
 
 /// The same, and whether no outage can have taken a bar of this page, or a part of one.

@@ -15,6 +15,7 @@ pub mod history;
 pub mod indicators;
 pub mod many;
 pub mod middleware;
+pub mod newest;
 pub mod openapi;
 pub mod params;
 pub mod problem;

@@ -15,6 +15,7 @@ use crate::dto;
 use crate::format::Format;
 use crate::history::{self, Page, Question};
 use crate::indicators::Line;
+use crate::newest;
 use crate::openapi::params::{self, SymbolPath};
 use crate::openapi::refusals::{Refused, Unchanged, Unknown};
 use crate::params::{Cursor, Params, symbol as read_symbol};
@@ -124,7 +125,7 @@ pub async fn latest(state: web::Data<State>, request: HttpRequest) -> Result<Htt
             Some(symbols) => symbols,
             None => bars::symbols(snapshot, LATEST_SYMBOLS_MAX).await?,
         };
-        let newest = history::newest_of_each(snapshot, &symbols, timeframe, &source).await?;
+        let newest = newest::of_each(snapshot, &symbols, timeframe, &source).await?;
         let outages = gaps::unhealed(snapshot, &source).await?;
         let complete = newest.iter().all(|(symbol, bar, _)| outages.spare(symbol, &(bar.start_ns()..i64::MAX)));
         Ok(Answer::of_records(render::latest(&timeframe.to_string(), &newest), complete))

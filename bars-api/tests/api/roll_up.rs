@@ -141,3 +141,17 @@ async fn weeks_and_months_are_made_of_days_where_a_feed_sends_only_those() {
     let latest = get(&api, "/bars/latest?timeframe=1Month").await.json();
     assert_eq!((&latest["bars"]["AAPL"]["open"], &latest["bars"]["AAPL"]["close"]), (&json!(40), &json!(40.5)));
 }
+
+#[actix_web::test]
+async fn the_newest_year_of_more_symbols_than_one_statement_reads_has_them_all() {
+    let (database, mut client) = database().await;
+    let names: Vec<String> = (0..300).map(|number| format!("S{number:03}")).collect();
+    let minutes = |at: i64| names.iter().map(move |name| Stored::minute(name, at)).collect::<Vec<_>>();
+    store(&mut client, &minutes(0)).await;
+    store(&mut client, &minutes(DAY_MINUTES)).await;
+    let api = api(on(&database)).await;
+    let latest = get(&api, "/bars/latest?timeframe=12Month").await.json();
+    let bars = latest["bars"].as_object().unwrap();
+    assert!(names.iter().eq(bars.keys()), "{:?}", bars.keys());
+    assert!(bars.values().all(|bar| (&bar["open"], &bar["volume"]) == (&json!(100), &json!(20))));
+}

@@ -70,13 +70,14 @@ fn own_runtime() -> Result<tokio::runtime::Runtime> {
 }
 
 /// Sends each trade at its time, whatever becomes of it; when each was sent, and by how many milliseconds too late.
+#[expect(clippy::disallowed_methods, reason = "a thread of its own: tokio's timers know whole milliseconds only")]
 fn send(mut feed: Subscribed, count: usize) -> Result<(Vec<Instant>, Vec<f64>)> {
     let runtime = tokio::runtime::Handle::current();
     let (mut sent, mut late) = (Vec::with_capacity(count), Vec::with_capacity(count));
     let begin = Instant::now();
     for at in 0..count {
         let due = begin + Duration::from_secs(1) / u32::try_from(RATE)? * u32::try_from(at)?;
-        std::thread::sleep(due.saturating_duration_since(Instant::now())); // tokio's timers know whole milliseconds only
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
         let frame = frames(&[trade(at)?], 1).remove(0);
         let now = Instant::now();
         sent.push(now);

@@ -15,8 +15,6 @@ use crate::roll_up::{self, RollUp};
 /// Bars that are read for one answer at most. More than the longest bar has parts, so that every page holds at least one bar and
 /// paging always gets on.
 const READ_MAX: usize = 700_000;
-/// Bars in one statement.
-const CHUNK: usize = 50_000;
 
 /// One question for bars.
 #[derive(Clone, Debug)]
@@ -127,7 +125,7 @@ async fn rolled(
     let wanted = roll_up::whole_bars(timeframe, &to_ms(&question.range_ns));
     let mut left = wanted.start.saturating_mul(NS_PER_MS)..wanted.end.saturating_mul(NS_PER_MS);
     let mut roll = RollUp::new(timeframe, question.order, question.limit + 1, known_until_ms);
-    let chunk = roll_up::parts_in(timeframe).saturating_mul(question.limit + 2).min(CHUNK);
+    let chunk = roll_up::parts_in(timeframe).saturating_mul(question.limit + 2).min(bars::CHUNK);
     let mut read = 0;
     loop {
         let rows = bars::select(snapshot, parts, &left, question.order, chunk).await?;

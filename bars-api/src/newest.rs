@@ -10,9 +10,6 @@ use crate::db::bars::{self, BarRow, Edge};
 use crate::problem::Problem;
 use crate::roll_up::{self, RollUp};
 
-/// Bars that one statement reads, about: what is read for all symbols would not fit in memory where they are many and the bars long.
-const CHUNK_PARTS: usize = 50_000;
-
 /// A symbol, its newest bar, and where its minutes end.
 pub type Newest = (Symbol, BarRow, Option<Edge>);
 
@@ -41,7 +38,7 @@ pub async fn of_each(
         let last_parts = stored(parts).await?;
         let begins = last_parts.iter().map(|(symbol, part, _)| (*symbol, timeframe.start_of(part.start_ms)));
         let begins: Vec<_> = begins.collect();
-        for some in begins.chunks(CHUNK_PARTS.div_ceil(roll_up::parts_in(timeframe))) {
+        for some in begins.chunks(bars::CHUNK.div_ceil(roll_up::parts_in(timeframe))) {
             let parts = bars::since(snapshot, some, parts, source).await?;
             for (symbol, rolled) in rolled(parts, timeframe, &edges) {
                 // A bar that the feed sent itself stands where there are no parts of a later one.

@@ -9,6 +9,9 @@ use tokio_postgres::Row;
 use super::Order;
 use crate::problem::Problem;
 
+/// Bars that one statement should read at most: more of them go in several, so that memory stays bounded.
+pub const CHUNK: usize = 50_000;
+
 /// One bar as it is stored; its symbol, timeframe and source are known to whoever asked for it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BarRow {

@@ -189,7 +189,7 @@ fn millionths(value: f64) -> Option<u64> {
     (nearest < 1e15 && nearest / 1e6 == value.abs()).then_some(whole)
 }
 
-/// `key` and so many millionths, without zeros at the end. There is a part below one.
+/// `key` and so many millionths, without zeros at the end; whole numbers are for [`integer`].
 fn decimal(out: &mut Vec<u8>, key: &str, negative: bool, millionths: u64) {
     out.extend_from_slice(key.as_bytes());
     if negative {

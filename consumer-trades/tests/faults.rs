@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use local_stack::{Kafka, Postgres};
 use support::{PATIENCE, Place, Sums, eventually, rows_stored, send_trades};
+use tokio::time::sleep;
 
 const CONSUMER: &str = env!("CARGO_BIN_EXE_consumer-trades");
 
@@ -16,6 +17,17 @@ async fn assert_stored_once(place: &Place, trades: u32) {
     rows_stored(&place.database, i64::from(trades)).await;
     assert_eq!(Sums::stored(&place.database).await, Sums::of_trades(0..trades));
     assert_eq!(place.letters().await, []);
+}
+
+/// A statement like this waits for a lock that the test holds.
+async fn someone_waits_at_the_gate(place: &Place, statement: &str) {
+    let watch = place.database.connect().await;
+    eventually("a statement that waits at the gate", async || {
+        let sql = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE $1";
+        (watch.query_one(sql, &[&statement]).await.unwrap().get::<_, i64>(0) > 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,13 +61,7 @@ async fn a_consumer_that_sleeps_through_losing_its_partitions_cannot_write_one_r
     let gate = place.database.connect().await;
     gate.batch_execute("BEGIN; SELECT FROM market_data_oltp.kafka_offsets FOR UPDATE").await.unwrap();
     send_trades(&place, 1_000..TRADES).await;
-    let watch = place.database.connect().await;
-    eventually("a transaction that waits at the gate", async || {
-        let sql =
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        (watch.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) > 0).then_some(())
-    })
-    .await;
+    someone_waits_at_the_gate(&place, "%").await;
     sleeper.freeze();
     gate.batch_execute("COMMIT").await.unwrap();
 
@@ -70,6 +76,32 @@ async fn a_consumer_that_sleeps_through_losing_its_partitions_cannot_write_one_r
     assert_stored_once(&place, TRADES).await;
     assert_eq!(successor.stop().await, Some(0));
     assert_eq!(sleeper.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_is_stopped_while_the_group_waits_for_it_leaves() {
+    let mut place = Place::new().await;
+    place.extra = vec![("SINK_CONNECTIONS", "1".to_owned())];
+    place.make_topics().await;
+    let first = place.start(CONSUMER);
+    send_trades(&place, 0..1_000).await;
+    rows_stored(&place.database, 1_000).await;
+
+    // It is asked to give partitions back and must not do so, because a batch of theirs still waits to be stored.
+    let gate = place.database.connect().await;
+    gate.batch_execute("BEGIN; SELECT FROM market_data_oltp.kafka_offsets FOR UPDATE").await.unwrap();
+    send_trades(&place, 1_000..2_000).await;
+    someone_waits_at_the_gate(&place, "%").await;
+    let second = place.start(CONSUMER);
+    eventually("a group of two", async || (place.members_of_the_group().await == 2).then_some(())).await;
+    sleep(Duration::from_millis(500)).await; // the request to give back is on its way
+    let stopping = tokio::spawn(first.stop());
+    sleep(Duration::from_millis(500)).await;
+    gate.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(stopping.await.unwrap(), Some(0));
+
+    assert_stored_once(&place, 2_000).await;
+    assert_eq!(second.stop().await, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,6 +254,30 @@ async fn it_stops_in_time_while_postgresql_is_away_and_goes_on_later() {
     assert_eq!(code, Some(0));
     postgres.restart().await.unwrap();
     let consumer = place.start(CONSUMER);
+    assert_stored_once(&place, 2_000).await;
+    assert_eq!(consumer.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_stops_in_time_while_kafka_is_away_and_goes_on_later() {
+    let mut kafka = Kafka::start_temporary().await.unwrap();
+    let mut place = Place::new().await;
+    place.kafka = kafka.bootstrap();
+    place.extra = vec![("KAFKA_SESSION_TIMEOUT_MS", "20000".to_owned())]; // longer than a stop may take
+    place.make_topics().await;
+    let consumer = place.start(CONSUMER);
+    send_trades(&place, 0..1_000).await;
+    rows_stored(&place.database, 1_000).await;
+    kafka.kill().await;
+    eventually("the reason in /health", async || {
+        consumer.page("/health").await.filter(|page| page.contains(r#""kafka":{"status":"down""#)).map(drop)
+    })
+    .await;
+    let code = tokio::time::timeout(Duration::from_secs(20), consumer.stop()).await.expect("it stops in time");
+    assert_eq!(code, Some(0));
+    kafka.restart().await.unwrap();
+    let consumer = place.start(CONSUMER);
+    send_trades(&place, 1_000..2_000).await;
     assert_stored_once(&place, 2_000).await;
     assert_eq!(consumer.stop().await, Some(0));
 }

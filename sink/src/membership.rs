@@ -60,9 +60,31 @@ impl Membership {
         lock(&self.log_ends).clone()
     }
 
-    /// From now on every request is granted at once: the process is about to leave the group.
-    pub(crate) fn leave(&self) {
+    /// The process is about to leave the group: grants the request that the reader has begun to answer, any that it has not yet looked
+    /// at, and from now on every one at once. The client library does not end as long as one is without an answer.
+    pub(crate) fn leave(&self, consumer: &BaseConsumer<Self>, begun: Option<Change>) {
         self.leaving.store(true, Ordering::Relaxed);
+        let waiting = std::mem::take(&mut *lock(&self.changes));
+        for change in begun.into_iter().chain(waiting) {
+            self.grant(consumer, &change);
+        }
+    }
+
+    /// Answers without reading what is given, nor storing what is taken.
+    fn grant(&self, consumer: &BaseConsumer<Self>, change: &Change) {
+        let mut list = TopicPartitionList::new();
+        let answered = match change {
+            Change::Assigned(_) => consumer.incremental_assign(&list), // none of them: nothing is to be fetched any more
+            Change::Revoked(partitions) => {
+                for partition in partitions {
+                    list.add_partition(&self.topic, *partition);
+                }
+                consumer.incremental_unassign(&list)
+            }
+        };
+        if let Err(error) = answered {
+            tracing::debug!(%error, ?change, "while leaving the group");
+        }
     }
 }
 
@@ -100,14 +122,11 @@ impl ConsumerContext for Membership {
         let partitions: Vec<i32> =
             list.elements().iter().map(rdkafka::topic_partition_list::TopicPartitionListElem::partition).collect();
         let assigned = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        let change = if assigned { Change::Assigned(partitions) } else { Change::Revoked(partitions) };
         if self.leaving.load(Ordering::Relaxed) {
-            let answer = if assigned { consumer.incremental_assign(list) } else { consumer.incremental_unassign(list) };
-            if let Err(error) = answer {
-                tracing::debug!(%error, "while leaving the group");
-            }
+            self.grant(consumer, &change);
             return;
         }
-        let change = if assigned { Change::Assigned(partitions) } else { Change::Revoked(partitions) };
         tracing::info!(?change, "the group changes");
         lock(&self.changes).push_back(change);
     }
@@ -145,4 +164,73 @@ pub(crate) fn client_config(config: &SinkConfig) -> ClientConfig {
         .set("fetch.queue.backoff.ms", "5") // the default is a second, in which a full queue is long empty again
         .set("statistics.interval.ms", "1000");
     client
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::{Duration, Instant};
+
+    use local_stack::testing;
+    use service::Health;
+    use service::kafka::KafkaConfig;
+
+    use super::*;
+
+    /// A member of `group` that notes requests and does not answer.
+    fn member(kafka: &str, group: &str, topic: &str) -> BaseConsumer<Membership> {
+        let member: BaseConsumer<Membership> = ClientConfig::new()
+            .set("bootstrap.servers", kafka)
+            .set("group.id", group)
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("enable.auto.commit", "false")
+            .create_with_context(Membership::new(Health::new("test").part("kafka"), topic))
+            .unwrap();
+        member.subscribe(&[topic]).unwrap();
+        member
+    }
+
+    /// Polls until the group asks for something.
+    fn asked(member: &BaseConsumer<Membership>) {
+        let give_up = Instant::now() + Duration::from_secs(60);
+        while lock(&member.context().changes).is_empty() {
+            assert!(Instant::now() < give_up, "the group asks for nothing");
+            drop(member.poll(Duration::from_millis(20)));
+        }
+    }
+
+    /// Leaves, on a thread of its own because a member that cannot leave blocks for ever; says when it has left.
+    fn leave(member: BaseConsumer<Membership>, begun: Option<Change>) -> mpsc::Receiver<()> {
+        let (left, end) = mpsc::channel();
+        std::thread::spawn(move || {
+            member.context().leave(&member, begun);
+            drop(member);
+            left.send(())
+        });
+        end
+    }
+
+    /// A topic with one partition, so that of two members one gets nothing.
+    async fn topic(kafka: &str) -> String {
+        let topic = testing::unique("left");
+        let vars = [("KAFKA_BOOTSTRAP_SERVERS", kafka), ("TOPIC_TRADES", &topic), ("TOPIC_PARTITIONS", "1")];
+        let config = service::Vars::from_pairs(&vars).load(KafkaConfig::from_vars).unwrap();
+        config.ensure_topics().await.unwrap();
+        topic
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_request_that_came_in_the_last_moment_does_not_keep_a_member_from_leaving() {
+        let kafka = testing::kafka().await;
+        let (topic, group) = (topic(&kafka).await, testing::unique("group"));
+        let (one, other) = (member(&kafka, &group, &topic), member(&kafka, &group, &topic));
+        std::thread::scope(|both| {
+            both.spawn(|| asked(&one));
+            both.spawn(|| asked(&other));
+        });
+        let begun = other.context().next_change();
+        for left in [leave(one, None), leave(other, begun)] {
+            left.recv_timeout(Duration::from_secs(30)).expect("the member leaves");
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! The thread that polls Kafka: fills the lanes' batches, answers the group, and never waits long enough to be thrown out of it.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -35,6 +37,8 @@ const PAUSE_AFTER: Duration = Duration::from_secs(1);
 const GIVE_BACK_MAX: Duration = Duration::from_secs(10);
 /// The same at the end of the process.
 const DRAIN_MAX: Duration = Duration::from_secs(8);
+/// How long leaving the group may take.
+const LEAVE_MAX: Duration = Duration::from_secs(4);
 /// How long a question to the broker may take.
 const ASK_MAX: Duration = Duration::from_secs(2);
 /// Between two looks at lag, commits and questions that failed.
@@ -78,6 +82,16 @@ enum Answer {
     Take(Vec<i32>, Option<Load>),
     /// The last records are being stored, up to these batches of each lane.
     GiveBack { partitions: Vec<i32>, up_to: Option<Vec<u64>>, deadline: Instant },
+}
+
+impl Answer {
+    /// The request itself.
+    fn into_change(self) -> Change {
+        match self {
+            Self::Take(partitions, _) => Change::Assigned(partitions),
+            Self::GiveBack { partitions, .. } => Change::Revoked(partitions),
+        }
+    }
 }
 
 /// Positions that are being read from PostgreSQL.
@@ -445,15 +459,27 @@ impl Reader {
         }
         self.shared.abandon.cancel();
         self.lanes.clear(); // the lanes see that nothing more will come
-        self.commit(CommitMode::Sync);
-        self.consumer.context().leave();
-        if matches!(self.answer, Some(Answer::Take(..)))
-            && let Err(error) = self.consumer.unassign()
-        {
-            tracing::debug!(%error, "while leaving the group");
+        self.leave_group();
+    }
+
+    /// Tells Kafka how far PostgreSQL is and leaves the group; both only where Kafka answers, and nothing depends on them: positions are
+    /// in PostgreSQL, and a member that is silent is taken out of the group after its session time-out.
+    fn leave_group(mut self) {
+        let (left, end) = std::sync::mpsc::channel::<Infallible>();
+        let leave = move || {
+            self.commit(CommitMode::Sync);
+            self.consumer.context().leave(&self.consumer, self.answer.take().map(Answer::into_change));
+            drop(self.consumer); // waits for the broker's answer
+            drop(left);
+        };
+        // A thread of its own, because the client library cannot be told how long to wait; it ends with the process.
+        if let Err(error) = std::thread::Builder::new().name("leaving".to_owned()).spawn(leave) {
+            tracing::warn!(%error, "cannot leave the group");
+        } else if end.recv_timeout(LEAVE_MAX) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!("Kafka does not answer: the group finds out by itself that this member is gone");
+        } else {
+            tracing::info!("left the group");
         }
-        drop(self.consumer); // leaves the group
-        tracing::info!("left the group");
     }
 
     fn list(&self, partitions: impl IntoIterator<Item = (i32, Option<i64>)>) -> TopicPartitionList {

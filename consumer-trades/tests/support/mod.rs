@@ -119,6 +119,18 @@ impl Place {
         eventually("topics", async || kafka.ensure_topics().await.ok()).await;
     }
 
+    /// How many consumers the group of the topic has, once Kafka has agreed with them on who reads what.
+    pub(crate) async fn members_of_the_group(&self) -> usize {
+        let (kafka, group) = (self.kafka.clone(), self.group.clone());
+        let ask = move || {
+            let client: BaseConsumer = ClientConfig::new().set("bootstrap.servers", kafka).create().unwrap();
+            let groups = client.fetch_group_list(Some(&group), Duration::from_secs(10)).unwrap();
+            let agreed = groups.groups().iter().find(|found| found.name() == group && found.state() == "Stable");
+            agreed.map_or(0, |found| found.members().len())
+        };
+        tokio::task::spawn_blocking(ask).await.unwrap()
+    }
+
     /// Starts the program `path` with this place's variables.
     pub(crate) fn start(&self, path: &str) -> Program {
         let env = self.env();

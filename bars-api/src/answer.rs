@@ -2,8 +2,8 @@
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
-use deadpool_postgres::Transaction;
 
+use crate::db::Snapshot;
 use crate::db::versions::{self, Scope, Version};
 use crate::params::page::fingerprint;
 use crate::problem::Problem;
@@ -33,7 +33,7 @@ pub async fn versioned<A: Into<Answer>>(
     state: &State,
     request: &HttpRequest,
     ask: Ask,
-    make: impl AsyncFnOnce(&Transaction<'_>) -> Result<A, Problem>,
+    make: impl AsyncFnOnce(&Snapshot<'_>) -> Result<A, Problem>,
 ) -> Result<HttpResponse, Problem> {
     let answering = answer(state, request, &ask, make);
     tokio::time::timeout(state.answer_time_max, answering).await.unwrap_or_else(|_| Err(Problem::too_slow()))
@@ -45,14 +45,10 @@ pub async fn versioned<A: Into<Answer>>(
 /// As in [`versioned`].
 pub async fn fresh<A: Into<Answer>>(
     state: &State,
-    make: impl AsyncFnOnce(&Transaction<'_>) -> Result<A, Problem>,
+    make: impl AsyncFnOnce(&Snapshot<'_>) -> Result<A, Problem>,
 ) -> Result<HttpResponse, Problem> {
     let answering = async {
-        let mut connection = state.database.connect().await?;
-        let snapshot = connection.snapshot().await?;
-        let answer = make(&snapshot).await?;
-        snapshot.commit().await?;
-        connection.release();
+        let answer = state.database.connect().await?.snapshot(make).await?;
         Ok(respond(None, JSON, answer.into()))
     };
     tokio::time::timeout(state.answer_time_max, answering).await.unwrap_or_else(|_| Err(Problem::too_slow()))
@@ -62,10 +58,10 @@ async fn answer<A: Into<Answer>>(
     state: &State,
     request: &HttpRequest,
     ask: &Ask,
-    make: impl AsyncFnOnce(&Transaction<'_>) -> Result<A, Problem>,
+    make: impl AsyncFnOnce(&Snapshot<'_>) -> Result<A, Problem>,
 ) -> Result<HttpResponse, Problem> {
-    let mut connection = state.database.connect().await?;
-    if let Some(version) = versions::version(&*connection, &ask.scope).await? {
+    let connection = state.database.connect().await?;
+    if let Some(version) = versions::version(&connection, &ask.scope).await? {
         let etag = etag(version, &ask.key);
         if is_held(request, &etag) {
             connection.release();
@@ -77,14 +73,14 @@ async fn answer<A: Into<Answer>>(
             return Ok(respond(Some(&etag), ask.content_type, answer));
         }
     }
-    let snapshot = connection.snapshot().await?;
-    let (version, answer) = tokio::try_join!(versions::version(&snapshot, &ask.scope), make(&snapshot))?;
+    let read =
+        connection.snapshot(async |snapshot| tokio::try_join!(versions::version(snapshot, &ask.scope), make(snapshot)));
+    let (version, answer) = read.await?;
     let answer: Answer = answer.into();
-    snapshot.commit().await?;
-    connection.release();
     metrics::counter!("bars_api_answers_total", "from" => "database").increment(1);
     let etag = version.map(|version| {
-        state.remembered.put(&ask.key, version, answer.clone());
+        let bytes = state.remembered.put(&ask.key, version, answer.clone());
+        metrics::gauge!("bars_api_remembered_bytes").set(f64::from(u32::try_from(bytes).unwrap_or(u32::MAX)));
         etag(version, &ask.key)
     });
     Ok(respond(etag.as_deref(), ask.content_type, answer))

@@ -2,12 +2,11 @@
 
 use std::ops::Range;
 
-use deadpool_postgres::Transaction;
 use market::{MS_PER_MINUTE, NS_PER_MS, Timeframe};
 
-use crate::db::Order;
 use crate::db::bars::{self, BarRow, Edge, Series};
-use crate::db::gaps;
+use crate::db::{Order, Snapshot};
+use crate::db::{gaps, minutes};
 use crate::indicators::{Indicator, Line};
 use crate::problem::Problem;
 use crate::roll_up::{self, RollUp};
@@ -49,7 +48,7 @@ pub struct Page {
 ///
 /// # Errors
 /// 503 where the database cannot answer.
-pub async fn page(snapshot: &Transaction<'_>, question: &Question) -> Result<Page, Problem> {
+pub async fn page(snapshot: &Snapshot<'_>, question: &Question) -> Result<Page, Problem> {
     let timeframe = question.series.timeframe;
     let minutes = Series { timeframe: Timeframe::MINUTE, ..question.series.clone() };
     let (edge, stored) = tokio::try_join!(bars::edge(snapshot, &minutes), stored(snapshot, question))?;
@@ -70,7 +69,7 @@ pub async fn page(snapshot: &Transaction<'_>, question: &Question) -> Result<Pag
 ///
 /// # Errors
 /// 503 where the database cannot answer.
-pub async fn page_and_completeness(snapshot: &Transaction<'_>, question: &Question) -> Result<(Page, bool), Problem> {
+pub async fn page_and_completeness(snapshot: &Snapshot<'_>, question: &Question) -> Result<(Page, bool), Problem> {
     let series = &question.series;
     let (page, outages) = tokio::try_join!(page(snapshot, question), gaps::unhealed(snapshot, &series.source))?;
     let complete = outages.spare(&series.symbol, &page.span_ns);
@@ -82,7 +81,7 @@ pub async fn page_and_completeness(snapshot: &Transaction<'_>, question: &Questi
 /// # Errors
 /// 503 where the database cannot answer.
 pub async fn indicators(
-    snapshot: &Transaction<'_>,
+    snapshot: &Snapshot<'_>,
     question: &Question,
     bars: &[BarRow],
     indicators: &[Indicator],
@@ -110,13 +109,18 @@ pub async fn indicators(
 }
 
 /// Stored bars of the very timeframe: one more than asked for, to know whether more follow.
-async fn stored(snapshot: &Transaction<'_>, question: &Question) -> Result<Vec<BarRow>, Problem> {
-    bars::select(snapshot, &question.series, &question.range_ns, question.order, question.limit + 1).await
+async fn stored(snapshot: &Snapshot<'_>, question: &Question) -> Result<Vec<BarRow>, Problem> {
+    let Question { series, range_ns, order, limit } = question;
+    if series.timeframe == Timeframe::MINUTE {
+        minutes::select(snapshot, series, range_ns, *order, limit + 1).await
+    } else {
+        bars::select(snapshot, series, range_ns, *order, limit + 1).await
+    }
 }
 
 /// Bars made of `parts`: up to one more than asked for, and whether the reading was cut before the range's end.
 async fn rolled(
-    snapshot: &Transaction<'_>,
+    snapshot: &Snapshot<'_>,
     question: &Question,
     parts: &Series,
     known_until_ms: i64,

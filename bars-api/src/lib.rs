@@ -60,7 +60,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         service::ops::upkeep(metrics, upkeep).await;
         Ok(())
     });
-    let probes = Database::new(&config, "bars-api-health", 1)?;
+    let probes = Database::new(&config, "bars-api-health", 1, Arc::default())?;
     tasks.spawn("health", watch::watch(probes, part, tasks.stop_token()));
     let handle = server.handle();
     let stopping = tasks.stop_token();

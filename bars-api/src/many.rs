@@ -2,13 +2,12 @@
 
 use std::ops::Range;
 
-use deadpool_postgres::Transaction;
 use market::{Position, Source, Symbol, Timeframe};
 
-use crate::db::Order;
 use crate::db::bars::{BarRow, Edge, Series};
 use crate::db::gaps::{self, Outages};
 use crate::db::trades::{self, Place, TradeRow};
+use crate::db::{Order, Snapshot};
 use crate::history::{self, Question};
 use crate::params::Cursor;
 use crate::problem::Problem;
@@ -77,7 +76,7 @@ struct Read<T> {
 /// # Errors
 /// 503 where the database cannot answer.
 pub async fn bars(
-    snapshot: &Transaction<'_>,
+    snapshot: &Snapshot<'_>,
     ask: &Ask,
     timeframe: Timeframe,
     cursor: Option<&Cursor>,
@@ -100,7 +99,7 @@ pub async fn bars(
 ///
 /// # Errors
 /// 503 where the database cannot answer.
-pub async fn trades(snapshot: &Transaction<'_>, ask: &Ask, cursor: Option<&Cursor>) -> Result<Page<TradeRow>, Problem> {
+pub async fn trades(snapshot: &Snapshot<'_>, ask: &Ask, cursor: Option<&Cursor>) -> Result<Page<TradeRow>, Problem> {
     let read = async |symbol: Symbol, limit: usize, cursor: Option<&Cursor>| {
         let edge = trades::edge(snapshot, &symbol, &ask.source).await?;
         let after = cursor.map(place_of);

@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
-use deadpool_postgres::Transaction;
 use market::{MS_PER_MINUTE, Source, Symbol, Timeframe};
 
-use crate::db::Order;
 use crate::db::bars::{self, BarRow, Edge};
+use crate::db::{Order, Snapshot};
 use crate::problem::Problem;
 use crate::roll_up::{self, RollUp};
 
@@ -18,7 +17,7 @@ pub type Newest = (Symbol, BarRow, Option<Edge>);
 /// # Errors
 /// 503 where the database cannot answer.
 pub async fn of_each(
-    snapshot: &Transaction<'_>,
+    snapshot: &Snapshot<'_>,
     symbols: &[Symbol],
     timeframe: Timeframe,
     source: &Source,

@@ -1,93 +1,108 @@
-//! Answers that were given before, each with the version of the bars it was made of. Nothing here expires: an answer is used again
+//! What was made or read before, each thing with the version of the bars it was made of. Nothing here expires: a thing is used again
 //! only where the database has just said that its version still stands.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::db::versions::Version;
-use crate::reply::Answer;
-
-/// Counted for each answer beside its own bytes: keys, map entry, queue entry.
+/// Counted for each thing beside its own bytes: keys, map entry, queue entry.
 const OVERHEAD_BYTES: usize = 256;
 
-/// A bounded memory of answers; the one that was put in first is forgotten first, unless it was used since.
-#[derive(Debug)]
-pub struct Remembered {
-    bytes_max: usize,
-    inner: Mutex<Inner>,
+/// Something that takes memory.
+pub trait Weighed {
+    /// How much, in bytes.
+    fn bytes(&self) -> usize;
 }
 
-#[derive(Debug, Default)]
-struct Inner {
-    answers: HashMap<Arc<str>, Kept>,
+/// A bounded memory of things `T` of versions `V`; the one that was put in first is forgotten first, unless it was used since.
+#[derive(Debug)]
+pub struct Remembered<V, T> {
+    bytes_max: usize,
+    inner: Mutex<Inner<V, T>>,
+}
+
+#[derive(Debug)]
+struct Inner<V, T> {
+    things: HashMap<Arc<str>, Kept<V, T>>,
     queue: VecDeque<Arc<str>>,
     bytes: usize,
 }
 
 #[derive(Debug)]
-struct Kept {
-    version: Version,
-    answer: Answer,
+struct Kept<V, T> {
+    version: V,
+    thing: T,
     used: bool,
 }
 
-impl Remembered {
+impl<V: Copy + PartialOrd, T: Clone + Weighed> Remembered<V, T> {
     /// A memory of at most `bytes_max` bytes; with 0 it keeps nothing.
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, inner: Mutex::default() }
+        let inner = Inner { things: HashMap::new(), queue: VecDeque::new(), bytes: 0 };
+        Self { bytes_max, inner: Mutex::new(inner) }
     }
 
-    /// The answer to `key` if it was made of exactly `version`.
+    /// What is kept under `key` if it was made of exactly `version`.
     #[must_use]
-    pub fn get(&self, key: &str, version: Version) -> Option<Answer> {
-        let mut inner = self.lock();
-        let kept = inner.answers.get_mut(key).filter(|kept| kept.version == version)?;
-        kept.used = true;
-        Some(kept.answer.clone())
+    pub fn get(&self, key: &str, version: V) -> Option<T> {
+        self.used(key, |held| held == version).map(|(_, thing)| thing)
     }
 
-    /// Keeps an answer, and forgets others where that is too much. An answer never
-    /// replaces one of later bars.
-    pub fn put(&self, key: &str, version: Version, answer: Answer) {
-        let size = cost(key, &answer);
-        if size > self.bytes_max / 8 {
-            return; // one answer must not drive out all others
-        }
+    /// What is kept under `key`, and of which version it was made.
+    #[must_use]
+    pub fn newest(&self, key: &str) -> Option<(V, T)> {
+        self.used(key, |_| true)
+    }
+
+    fn used(&self, key: &str, fits: impl FnOnce(V) -> bool) -> Option<(V, T)> {
         let mut inner = self.lock();
-        if let Some(kept) = inner.answers.get_mut(key) {
-            if kept.version != version && kept.version.bars <= version.bars {
-                let before = cost(key, &kept.answer);
-                *kept = Kept { version, answer, used: true };
+        let kept = inner.things.get_mut(key).filter(|kept| fits(kept.version))?;
+        kept.used = true;
+        Some((kept.version, kept.thing.clone()))
+    }
+
+    /// Keeps a thing, and forgets others where that is too much; returns how many bytes are kept now. What is kept is never replaced
+    /// by something of the same version or an older one.
+    pub fn put(&self, key: &str, version: V, thing: T) -> usize {
+        let size = cost(key, &thing);
+        let mut inner = self.lock();
+        if size > self.bytes_max / 8 {
+            return inner.bytes; // one must not drive out all others
+        }
+        if let Some(kept) = inner.things.get_mut(key) {
+            if !matches!(version.partial_cmp(&kept.version), Some(Ordering::Less | Ordering::Equal)) {
+                let before = cost(key, &kept.thing);
+                *kept = Kept { version, thing, used: true };
                 inner.bytes = inner.bytes + size - before;
             }
         } else {
             let key: Arc<str> = key.into();
-            inner.answers.insert(Arc::clone(&key), Kept { version, answer, used: false });
+            inner.things.insert(Arc::clone(&key), Kept { version, thing, used: false });
             inner.queue.push_back(key);
             inner.bytes += size;
         }
         inner.shrink(self.bytes_max);
-        metrics::gauge!("bars_api_remembered_bytes").set(f64::from(u32::try_from(inner.bytes).unwrap_or(u32::MAX)));
+        inner.bytes
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, Inner<V, T>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner) // nothing in here can be half-done
     }
 }
 
-impl Inner {
+impl<V, T: Weighed> Inner<V, T> {
     fn shrink(&mut self, bytes_max: usize) {
         while self.bytes > bytes_max {
             let Some(key) = self.queue.pop_front() else { return };
-            match self.answers.get_mut(&key) {
+            match self.things.get_mut(&key) {
                 Some(kept) if kept.used => {
                     kept.used = false;
                     self.queue.push_back(key);
                 }
                 _ => {
-                    if let Some(kept) = self.answers.remove(&key) {
-                        self.bytes -= cost(&key, &kept.answer);
+                    if let Some(kept) = self.things.remove(&key) {
+                        self.bytes -= cost(&key, &kept.thing);
                     }
                 }
             }
@@ -95,14 +110,15 @@ impl Inner {
     }
 }
 
-fn cost(key: &str, answer: &Answer) -> usize {
-    let headers: usize = answer.headers.iter().map(|(_, value)| value.len() + OVERHEAD_BYTES).sum();
-    key.len() + answer.body.len() + headers + OVERHEAD_BYTES
+fn cost(key: &str, thing: &impl Weighed) -> usize {
+    key.len() + thing.bytes() + OVERHEAD_BYTES
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::versions::Version;
+    use crate::reply::Answer;
 
     fn body(size: usize) -> Answer {
         vec![b'x'; size].into()
@@ -151,8 +167,8 @@ mod tests {
             assert!(remembered.lock().bytes <= 100_000);
         }
         let inner = remembered.lock();
-        assert_eq!(inner.queue.len(), inner.answers.len());
-        assert_eq!(inner.bytes, inner.answers.iter().map(|(key, kept)| cost(key, &kept.answer)).sum::<usize>());
+        assert_eq!(inner.queue.len(), inner.things.len());
+        assert_eq!(inner.bytes, inner.things.iter().map(|(key, kept)| cost(key, &kept.thing)).sum::<usize>());
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::remembered::Weighed;
+
 /// JSON.
 pub const JSON: &str = "application/json";
 /// Says `false` where the answer touches an outage whose records have not been fetched, else `true`.
@@ -34,6 +36,13 @@ impl Answer {
     ) -> Self {
         let complete = (COMPLETE, complete.to_string());
         Self { body: body.into(), headers: [complete].into_iter().chain(headers).collect() }
+    }
+}
+
+impl Weighed for Answer {
+    fn bytes(&self) -> usize {
+        const HEADER_BYTES: usize = 256;
+        self.body.len() + self.headers.iter().map(|(_, value)| value.len() + HEADER_BYTES).sum::<usize>()
     }
 }
 

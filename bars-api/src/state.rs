@@ -10,7 +10,10 @@ use service::telemetry::Metrics;
 use crate::access::Door;
 use crate::config::Config;
 use crate::db::Database;
+use crate::db::minutes::Minutes;
+use crate::db::versions::Version;
 use crate::remembered::Remembered;
+use crate::reply::Answer;
 
 /// All HTTP threads share everything but, where they are made with [`per_thread`](State::per_thread), the connections.
 #[derive(Clone)]
@@ -18,7 +21,9 @@ pub struct State {
     /// The way to PostgreSQL.
     pub database: Database,
     /// Answers given before.
-    pub remembered: Arc<Remembered>,
+    pub remembered: Arc<Remembered<Version, Answer>>,
+    /// Bars read before.
+    pub minutes: Arc<Minutes>,
     /// Who may ask, and how often.
     pub door: Arc<Door>,
     /// Whose records readers get unless they ask for another source.
@@ -37,9 +42,13 @@ impl State {
     /// # Errors
     /// Where the settings do not make a pool.
     pub fn new(config: &Config, health: Health) -> anyhow::Result<Self> {
+        // Answers are what is asked for most; their bars are less, and needed less often.
+        let for_minutes = config.remembered_bytes_max / 4;
+        let minutes = Arc::new(Minutes::new(for_minutes));
         Ok(Self {
-            database: Database::new(config, "bars-api", config.connections_max)?,
-            remembered: Arc::new(Remembered::new(config.remembered_bytes_max)),
+            database: Database::new(config, "bars-api", config.connections_max, Arc::clone(&minutes))?,
+            remembered: Arc::new(Remembered::new(config.remembered_bytes_max - for_minutes)),
+            minutes,
             door: Arc::new(Door::new(config.access.clone())),
             source: config.sources.first().cloned().unwrap_or_else(Source::alpaca),
             health,
@@ -54,7 +63,10 @@ impl State {
     /// # Errors
     /// Where the settings do not make a pool.
     pub fn per_thread(&self, config: &Config) -> anyhow::Result<Vec<Self>> {
-        let own = |connections| Ok(Self { database: Database::new(config, "bars-api", connections)?, ..self.clone() });
+        let own = |connections| {
+            let database = Database::new(config, "bars-api", connections, Arc::clone(&self.minutes))?;
+            Ok(Self { database, ..self.clone() })
+        };
         shares(config.connections_max, config.workers).map(own).collect()
     }
 }

@@ -105,10 +105,11 @@ impl Writer {
                 client
                     .batch_execute(&format!(
                         "BEGIN;
-                         UPDATE market_data_oltp.stock_bar_versions SET version = version + 1 WHERE symbol = '{name}';
                          UPDATE market_data_oltp.stock_bars_staging SET close = close + 0.01, revision = revision + 1
                          WHERE symbol = '{name}' AND timeframe = '1Min' AND ts_ns = (
                              SELECT max(ts_ns) FROM market_data_oltp.stock_bars_staging WHERE symbol = '{name}' AND timeframe = '1Min');
+                         SELECT market_data_oltp.bars_changed('{name}', '1Min', max(ts_ns))
+                         FROM market_data_oltp.stock_bars_staging WHERE symbol = '{name}' AND timeframe = '1Min';
                          COMMIT"
                     ))
                     .await?;

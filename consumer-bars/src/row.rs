@@ -70,13 +70,11 @@ impl Row for BarRow {
                = (excluded.ts, excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume, excluded.vwap,
                   excluded.trade_count, excluded.revision, excluded.epoch, excluded.seq, excluded.is_final)
              WHERE NOT bar.rolled AND ", rank!("excluded"), " > ", rank!("bar"), "
-             RETURNING symbol, timeframe
-         ), bumped AS (
-             INSERT INTO market_data_oltp.stock_bar_versions AS known (symbol, timeframe)
-             SELECT DISTINCT symbol, timeframe FROM stored ORDER BY symbol, timeframe
-             ON CONFLICT (symbol, timeframe) DO UPDATE SET version = known.version + 1
+             RETURNING symbol, timeframe, ts_ns
+         ), changed AS (
+             SELECT symbol, timeframe, min(ts_ns) AS from_ns FROM stored GROUP BY 1, 2 ORDER BY 1, 2
          )
-         SELECT count(*) FROM stored"
+         SELECT (SELECT count(*) FROM stored), (SELECT max(market_data_oltp.bars_changed(symbol, timeframe, from_ns)) FROM changed)"
     ));
     const FOLLOW_UP: Option<&'static str> = Some(
         "SELECT market_data_oltp.roll_up_bars(array_agg(symbol), array_agg(source), array_agg(ts_ns))

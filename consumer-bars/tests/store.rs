@@ -85,6 +85,47 @@ async fn the_version_grows_with_every_change_and_with_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_version_says_how_far_back_changes_went() {
+    const MINUTE: i64 = 60_000_000_000;
+    let place = Place::for_bars().await;
+    place.make_topics().await;
+    let consumer = Running::start(&place);
+    settle(&place, &Sender::new(&place), "MSFT", 0).await;
+    consumer.stop().await;
+    let client = place.database.connect().await;
+    let known = async || {
+        let sql = "SELECT version, CASE WHEN steady_until = version THEN version - steady_since END, changed_from_ns / 60000000000
+                   FROM market_data_oltp.stock_bar_versions WHERE symbol = 'MSFT' AND timeframe = '1Min'";
+        let row = client.query_one(sql, &[]).await.unwrap();
+        (row.get::<_, i64>(0), row.get::<_, Option<i64>>(1), row.get::<_, i64>(2))
+    };
+    let changed = async |minute: i64| {
+        let sql = "SELECT market_data_oltp.bars_changed('MSFT', '1Min', $1)";
+        client.query_one(sql, &[&(minute * MINUTE)]).await.unwrap().get::<_, i64>(0)
+    };
+    let (first, back, _) = known().await;
+    assert_eq!(back, None, "of what was before the first bar nothing is known");
+
+    // How many versions back something is known, and from which minute on they differ.
+    for (step, (minute, expected)) in (1..).zip([
+        (100, (1, 100)),
+        (100, (2, 100)),
+        (130, (3, 100)),
+        (131, (1, 131)),
+        (130, (1, 130)),
+        (131, (2, 130)),
+    ]) {
+        assert_eq!(changed(minute).await, first + step);
+        let (version, back, from) = known().await;
+        assert_eq!((version, back, from), (first + step, Some(expected.0), expected.1), "step {step}");
+    }
+    client.execute("UPDATE market_data_oltp.stock_bar_versions SET version = version + 1", &[]).await.unwrap();
+    assert_eq!(known().await.1, None, "who only raises the version says nothing");
+    changed(131).await;
+    assert_eq!(known().await.1, Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn any_records_repeated_three_times_and_shuffled_leave_the_table_as_it_was() {
     let place = Place::for_bars().await;
     place.make_topics().await;

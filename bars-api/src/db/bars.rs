@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
-use deadpool_postgres::GenericClient;
+use deadpool_postgres::Client;
+use futures_util::TryStreamExt as _;
 use market::{NS_PER_MS, Position, Source, Symbol, Timeframe};
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use super::Order;
 use crate::problem::Problem;
@@ -87,7 +89,7 @@ const NEWEST_FIRST: &str = concat!(
 /// # Errors
 /// 503 where the database cannot answer.
 pub async fn select(
-    client: &impl GenericClient,
+    client: &Client,
     series: &Series,
     range_ns: &Range<i64>,
     order: Order,
@@ -97,9 +99,10 @@ pub async fn select(
     let statement = client.prepare_cached(sql).await?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let (symbol, timeframe, source) = (series.symbol.as_str(), series.timeframe.to_string(), series.source.as_str());
-    let rows =
-        client.query(&statement, &[&symbol, &timeframe, &source, &range_ns.start, &range_ns.end, &limit]).await?;
-    Ok(rows.iter().map(|row| BarRow::read(row, 0)).collect())
+    let params: [&(dyn ToSql + Sync); 6] = [&symbol, &timeframe, &source, &range_ns.start, &range_ns.end, &limit];
+    let rows = client.query_raw(&statement, params).await?;
+    // Read as they come: the server finds the next ones meanwhile.
+    Ok(rows.map_ok(|row| BarRow::read(&row, 0)).try_collect().await?)
 }
 
 /// The bars of one symbol and length from one feed.
@@ -132,7 +135,7 @@ const EDGE: &str = "SELECT ts_ns, epoch, seq FROM market_data_oltp.stock_bars_st
 ///
 /// # Errors
 /// 503 where the database cannot answer.
-pub async fn edge(client: &impl GenericClient, series: &Series) -> Result<Option<Edge>, Problem> {
+pub async fn edge(client: &Client, series: &Series) -> Result<Option<Edge>, Problem> {
     let statement = client.prepare_cached(EDGE).await?;
     let timeframe = series.timeframe.to_string();
     let rows = client.query(&statement, &[&series.symbol.as_str(), &timeframe, &series.source.as_str()]).await?;
@@ -150,7 +153,7 @@ pub(crate) fn position(epoch: i64, seq: i64) -> Option<Position> {
 ///
 /// # Errors
 /// 503 where the database cannot answer.
-pub async fn is_known(client: &impl GenericClient, symbol: &Symbol) -> Result<bool, Problem> {
+pub async fn is_known(client: &Client, symbol: &Symbol) -> Result<bool, Problem> {
     let sql = "SELECT EXISTS (SELECT 1 FROM market_data_oltp.stock_bars_staging WHERE symbol = $1)";
     let statement = client.prepare_cached(sql).await?;
     Ok(client.query_one(&statement, &[&symbol.as_str()]).await?.get(0))
@@ -163,7 +166,7 @@ const SYMBOLS: &str = "SELECT DISTINCT symbol FROM market_data_oltp.stock_bar_ve
 ///
 /// # Errors
 /// 503 where the database cannot answer.
-pub async fn symbols(client: &impl GenericClient, limit: usize) -> Result<Vec<Symbol>, Problem> {
+pub async fn symbols(client: &Client, limit: usize) -> Result<Vec<Symbol>, Problem> {
     let statement = client.prepare_cached(SYMBOLS).await?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = client.query(&statement, &[&limit]).await?;
@@ -183,7 +186,7 @@ const LATEST: &str = concat!(
 /// # Errors
 /// 503 where the database cannot answer.
 pub async fn latest(
-    client: &impl GenericClient,
+    client: &Client,
     symbols: &[Symbol],
     timeframe: Timeframe,
     source: &Source,
@@ -209,7 +212,7 @@ const SINCE: &str = concat!(
 /// # Errors
 /// 503 where the database cannot answer.
 pub async fn since(
-    client: &impl GenericClient,
+    client: &Client,
     begins: &[(Symbol, i64)],
     timeframe: Timeframe,
     source: &Source,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use deadpool_postgres::GenericClient;
+use deadpool_postgres::Client;
 use market::{NS_PER_MS, Source, Symbol};
 use tokio_postgres::Row;
 
@@ -66,7 +66,7 @@ const SELECT: &str = "SELECT symbol, market_data_oltp.ns(started_at), market_dat
 ///
 /// # Errors
 /// 503 where the database cannot answer.
-pub async fn select(client: &impl GenericClient, question: &GapQuestion) -> Result<Vec<GapRow>, Problem> {
+pub async fn select(client: &Client, question: &GapQuestion) -> Result<Vec<GapRow>, Problem> {
     let statement = client.prepare_cached(SELECT).await?;
     let (after_ns, after_symbol) = question.after.clone().unzip();
     let limit = i64::try_from(question.limit).unwrap_or(i64::MAX);
@@ -97,7 +97,7 @@ const UNHEALED: &str = "SELECT symbol, market_data_oltp.ns(started_at), market_d
 ///
 /// # Errors
 /// 503 where the database cannot answer.
-pub async fn unhealed(client: &impl GenericClient, source: &Source) -> Result<Outages, Problem> {
+pub async fn unhealed(client: &Client, source: &Source) -> Result<Outages, Problem> {
     let statement = client.prepare_cached(UNHEALED).await?;
     let rows = client.query(&statement, &[&source.as_str()]).await?;
     let range = |row: &Row| row.get(1)..row.get::<_, Option<i64>>(2).unwrap_or(i64::MAX);

@@ -2,15 +2,17 @@
 
 pub mod bars;
 pub mod gaps;
+pub mod minutes;
 pub mod trades;
 pub mod versions;
 
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Object, Pool, Transaction};
-use tokio_postgres::IsolationLevel;
+use deadpool_postgres::{Client, Pool};
 
+use self::minutes::Minutes;
 use crate::config::Config;
 use crate::problem::Problem;
 
@@ -27,17 +29,23 @@ pub enum Order {
 #[derive(Clone)]
 pub struct Database {
     pool: Pool,
+    minutes: Arc<Minutes>,
 }
 
 impl Database {
-    /// A pool that connects when it is first asked to.
+    /// A pool that connects when it is first asked to. Pools that share `minutes` spare each other reading them.
     ///
     /// # Errors
     /// Where the settings do not make a pool.
-    pub fn new(config: &Config, application: &str, connections_max: usize) -> anyhow::Result<Self> {
+    pub fn new(
+        config: &Config,
+        application: &str,
+        connections_max: usize,
+        minutes: Arc<Minutes>,
+    ) -> anyhow::Result<Self> {
         let options = server_settings(config.statement_time_max);
         let pool = config.postgres.pool(application, connections_max, config.pool_wait_max, &options)?;
-        Ok(Self { pool })
+        Ok(Self { pool, minutes })
     }
 
     /// A connection.
@@ -45,7 +53,8 @@ impl Database {
     /// # Errors
     /// 503 where none is free in time, or the database cannot be reached.
     pub async fn connect(&self) -> Result<Connection, Problem> {
-        Ok(Connection { object: Some(self.pool.get().await?), reuse: false })
+        let client = self.pool.get().await?;
+        Ok(Connection { client: Some(client), minutes: Arc::clone(&self.minutes), reuse: false })
     }
 }
 
@@ -61,19 +70,28 @@ fn server_settings(statement_time_max: Duration) -> String {
 /// A borrowed connection. It goes back to the pool only after [`release`](Self::release): one that was left in the middle of
 /// something (an error, a caller who hung up, a deadline) is closed instead, so that nobody waits behind its leftovers.
 pub struct Connection {
-    object: Option<Object>,
+    client: Option<Client>,
+    minutes: Arc<Minutes>,
     reuse: bool,
 }
 
 impl Connection {
-    /// Opens a snapshot: all reads in it see the same committed state.
+    /// What `read` finds in one snapshot: all that it reads is the same committed state. Costs no way to the server of its own: the
+    /// beginning goes ahead of the first question, and nobody waits for the end.
     ///
     /// # Errors
-    /// 503 where the database does not answer.
-    pub async fn snapshot(&mut self) -> Result<Transaction<'_>, Problem> {
-        let object = self.object.as_mut().ok_or_else(Problem::internal)?;
-        let builder = object.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
-        Ok(builder.start().await?)
+    /// What `read` says, or 503 where the database does not answer.
+    pub async fn snapshot<T>(self, read: impl AsyncFnOnce(&Snapshot<'_>) -> Result<T, Problem>) -> Result<T, Problem> {
+        let snapshot = Snapshot(&self);
+        let begin =
+            async { Ok(snapshot.batch_execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?) };
+        let ((), found) = tokio::try_join!(biased; begin, read(&snapshot))?; // in this order they are sent
+        tokio::spawn(async move {
+            if self.batch_execute("COMMIT").await.is_ok() {
+                self.release();
+            }
+        });
+        Ok(found)
     }
 
     /// Gives the connection back for reuse.
@@ -83,16 +101,33 @@ impl Connection {
 }
 
 impl Deref for Connection {
-    type Target = Object;
-    fn deref(&self) -> &Object {
-        self.object.as_ref().expect("only taken when dropped")
+    type Target = Client;
+    fn deref(&self) -> &Client {
+        self.client.as_ref().expect("only taken when dropped")
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if let (Some(object), false) = (self.object.take(), self.reuse) {
-            drop(Object::take(object));
+        if let (Some(client), false) = (self.client.take(), self.reuse) {
+            drop(Client::take(client));
         }
+    }
+}
+
+/// A connection within a read-only transaction. Made by [`Connection::snapshot`].
+pub struct Snapshot<'a>(&'a Connection);
+
+impl Snapshot<'_> {
+    /// The minutes that were read before.
+    fn minutes(&self) -> &Minutes {
+        &self.0.minutes
+    }
+}
+
+impl Deref for Snapshot<'_> {
+    type Target = Client;
+    fn deref(&self) -> &Client {
+        self.0
     }
 }

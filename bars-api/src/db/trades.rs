@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use deadpool_postgres::GenericClient;
+use deadpool_postgres::Client;
 use market::{Position, Source, Symbol};
 use tokio_postgres::Row;
 
@@ -84,7 +84,7 @@ const NEWEST_BEFORE: &str =
 /// # Errors
 /// 503 where the database cannot answer.
 pub async fn select(
-    client: &impl GenericClient,
+    client: &Client,
     symbol: &Symbol,
     source: &Source,
     range_ns: &Range<i64>,
@@ -123,7 +123,7 @@ const EDGE: &str = "SELECT ts_ns, epoch, seq FROM market_data_oltp.stock_trades_
 /// # Errors
 /// 503 where the database cannot answer.
 pub async fn edge(
-    client: &impl GenericClient,
+    client: &Client,
     symbol: &Symbol,
     source: &Source,
 ) -> Result<Option<(i64, Option<Position>)>, Problem> {

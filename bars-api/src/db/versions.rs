@@ -1,7 +1,9 @@
 //! Of what an answer was made: `stock_bar_versions` has a number per symbol and timeframe that every commit of its bars raises, in the
 //! same transaction; the outages that are not healed are few enough to be compared as they are.
 
-use deadpool_postgres::GenericClient;
+use std::cmp::Ordering;
+
+use deadpool_postgres::Client;
 use market::Symbol;
 
 use crate::problem::Problem;
@@ -24,6 +26,17 @@ pub struct Version {
     pub gaps: i64,
 }
 
+/// Of more bars is later; the same bars with other outages are neither earlier nor later.
+impl PartialOrd for Version {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        if self == other {
+            Some(Ordering::Equal)
+        } else {
+            Some(self.bars.cmp(&other.bars)).filter(|order| order.is_ne())
+        }
+    }
+}
+
 /// Versions start from a clock (microseconds); without its first decades the sum of any number of symbols fits 64 bits. No writer can
 /// forget to raise the second number: it is made of the outages themselves.
 macro_rules! version {
@@ -43,7 +56,7 @@ const OF_ALL: &str = version!();
 ///
 /// # Errors
 /// 503 where the database cannot answer.
-pub async fn version(client: &impl GenericClient, scope: &Scope) -> Result<Option<Version>, Problem> {
+pub async fn version(client: &Client, scope: &Scope) -> Result<Option<Version>, Problem> {
     let row = match scope {
         Scope::Symbols(symbols) if symbols.len() == 1 => {
             let statement = client.prepare_cached(OF_ONE).await?;
@@ -60,4 +73,60 @@ pub async fn version(client: &impl GenericClient, scope: &Scope) -> Result<Optio
         }
     };
     Ok(row.get::<_, Option<i64>>(0).map(|bars| Version { bars, gaps: row.get(1) }))
+}
+
+/// What the writers of a symbol's minutes said last about how far back their changes went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// Version of the minutes.
+    pub version: i64,
+    /// Of which earlier version something is known, if any is.
+    since: Option<i64>,
+    /// Start of the oldest minute that has changed since, in Unix nanoseconds.
+    from_ns: i64,
+}
+
+impl Changed {
+    /// The moment (Unix nanoseconds) before which every minute is as it was in `version`; `None` where nobody knows.
+    #[must_use]
+    pub fn steady_before(&self, version: i64) -> Option<i64> {
+        if version == self.version {
+            return Some(i64::MAX);
+        }
+        self.since.filter(|since| (*since..self.version).contains(&version)).map(|_| self.from_ns)
+    }
+}
+
+const CHANGED: &str = "SELECT version, CASE WHEN steady_until = version THEN steady_since END, changed_from_ns
+     FROM market_data_oltp.stock_bar_versions WHERE symbol = $1 AND timeframe = '1Min'";
+
+/// What has changed of a symbol's minutes; `None` where it never had one.
+///
+/// # Errors
+/// 503 where the database cannot answer.
+pub async fn changed(client: &Client, symbol: &Symbol) -> Result<Option<Changed>, Problem> {
+    let statement = client.prepare_cached(CHANGED).await?;
+    let row = client.query_opt(&statement, &[&symbol.as_str()]).await?;
+    Ok(row.map(|row| Changed { version: row.get(0), since: row.get(1), from_ns: row.get(2) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_writers_speak_of_is_known_to_be_steady() {
+        let changed = Changed { version: 20, since: Some(15), from_ns: 700 };
+        let known = [14, 15, 19, 20, 21].map(|version| changed.steady_before(version));
+        assert_eq!(known, [None, Some(700), Some(700), Some(i64::MAX), None]);
+        assert_eq!(Changed { since: None, ..changed }.steady_before(19), None);
+    }
+
+    #[test]
+    fn versions_of_other_outages_have_no_order() {
+        let version = |bars, gaps| Version { bars, gaps };
+        assert!(version(2, 1) > version(1, 9));
+        assert_eq!(version(2, 1).partial_cmp(&version(2, 3)), None);
+        assert_eq!(version(2, 1).partial_cmp(&version(2, 1)), Some(Ordering::Equal));
+    }
 }

@@ -3,14 +3,13 @@
 use std::ops::Range;
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use deadpool_postgres::Transaction;
 use market::Symbol;
 
 use crate::answer::{self, Ask};
-use crate::db::Order;
 use crate::db::bars::{self, BarRow, Series};
 use crate::db::gaps::{self, GapQuestion};
 use crate::db::versions::Scope;
+use crate::db::{Order, Snapshot};
 use crate::dto;
 use crate::format::Format;
 use crate::history::{self, Page, Question};
@@ -208,7 +207,7 @@ fn rest_of(range_ns: Range<i64>, cursor: Option<&Cursor>, order: Order) -> Range
 }
 
 /// An empty answer is only right for a symbol that has bars somewhere.
-async fn refuse_unknown(snapshot: &Transaction<'_>, symbol: &Symbol, found: &[BarRow]) -> Result<(), Problem> {
+async fn refuse_unknown(snapshot: &Snapshot<'_>, symbol: &Symbol, found: &[BarRow]) -> Result<(), Problem> {
     if found.is_empty() && !bars::is_known(snapshot, symbol).await? {
         return Err(Problem::unknown_symbol(symbol.as_str(), "bars"));
     }

@@ -90,9 +90,8 @@ pub(crate) async fn store(client: &mut Client, bars: &[Stored]) {
             )
             .await
             .unwrap();
-        let bump = "INSERT INTO market_data_oltp.stock_bar_versions AS known (symbol, timeframe) VALUES ($1, $2)
-            ON CONFLICT (symbol, timeframe) DO UPDATE SET version = known.version + 1";
-        transaction.execute(bump, &[&bar.symbol, &bar.timeframe]).await.unwrap();
+        let changed = "SELECT market_data_oltp.bars_changed($1, $2, $3)";
+        transaction.execute(changed, &[&bar.symbol, &bar.timeframe, &ts_ns]).await.unwrap();
     }
     let minutes = || bars.iter().filter(|bar| bar.timeframe == "1Min");
     let symbols: Vec<&str> = minutes().map(|bar| bar.symbol.as_str()).collect();

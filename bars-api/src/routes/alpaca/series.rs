@@ -5,8 +5,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::{ask, one, read, wanted};
 use crate::answer;
-use crate::db::Order;
 use crate::db::versions::Scope;
+use crate::db::{Order, Snapshot};
 use crate::many::{self, Ask, Page};
 use crate::openapi::params::{BarLength, BetweenIncluded, Limit, Page as PageToken, Sorted, SymbolList, SymbolPath};
 use crate::openapi::refusals::{Refused, Unchanged};
@@ -252,10 +252,7 @@ async fn latest_bar(
     .await
 }
 
-async fn newest_trades(
-    snapshot: &deadpool_postgres::Transaction<'_>,
-    ask: &Ask,
-) -> Result<Page<crate::db::trades::TradeRow>, Problem> {
+async fn newest_trades(snapshot: &Snapshot<'_>, ask: &Ask) -> Result<Page<crate::db::trades::TradeRow>, Problem> {
     let mut page = Page::default();
     for &symbol in &ask.symbols {
         let one = Ask { symbols: vec![symbol], ..ask.clone() };

@@ -2,12 +2,11 @@
 
 use ::market::{Source, Symbol, Timeframe};
 use actix_web::{HttpRequest, HttpResponse, web};
-use deadpool_postgres::Transaction;
 
 use super::{one, read, wanted};
 use crate::answer;
-use crate::db::Order;
 use crate::db::bars::{BarRow, Series};
+use crate::db::{Order, Snapshot};
 use crate::db::{gaps, trades};
 use crate::history::{self, Page, Question};
 use crate::openapi::params::{SymbolList, SymbolPath};
@@ -73,7 +72,7 @@ pub async fn snapshot(
 /// # Errors
 /// 503 where the database cannot answer.
 pub async fn of(
-    snapshot: &Transaction<'_>,
+    snapshot: &Snapshot<'_>,
     symbol: &Symbol,
     source: &Source,
 ) -> Result<Option<alpaca::Snapshot>, Problem> {
@@ -91,7 +90,7 @@ pub async fn of(
 }
 
 async fn newest(
-    snapshot: &Transaction<'_>,
+    snapshot: &Snapshot<'_>,
     symbol: &Symbol,
     source: &Source,
     timeframe: Timeframe,

@@ -25,7 +25,8 @@ demo: deps dashboard ## Start the whole pipeline on a simulated market; Ctrl-C s
 test: ## Run every test there is: formatting, lints, docs, dashboard, services on real servers, the page in Chromium
 	@exec local-stack/scripts/test.sh
 
-bench: deps ## Measure the pipeline beside its peers (SECTIONS="cold ingest latency gateway api")
+bench: ## Measure the pipeline beside its peers (SECTIONS="cold ingest latency gateway api")
+	@local-stack/scripts/deps.sh --bench
 	@echo "== building everything for production"
 	@cargo build --release --workspace --bins --examples
 	@exec target/release/bench $(SECTIONS)

@@ -2,6 +2,7 @@
 # Installs what the project needs and this machine lacks. Does nothing, and asks for nothing, when all is there.
 #
 #   deps.sh          what the demo needs
+#   deps.sh --bench  that, and Python for a peer that is written in it
 #   deps.sh --test   that, and a Chromium for the test of the page
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -31,13 +32,16 @@ node_version() {
     { node --version 2>/dev/null || true; } | awk -F '[v.]' '/^v/ { print $2; found = 1 } END { if (!found) print 0 }'
 }
 
+has_python() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
+
 has_chromium() { [[ -n $(local-stack/scripts/chromium.sh) ]]; }
 
 # The first package of a list that this distribution has.
 first_available() {
     local package
     for package in "$@"; do
-        if apt-cache show "$package" 2>/dev/null | grep -q '^Version:'; then
+        # Not grep -q: it stops reading, and what it then does to the writer would look like "not found".
+        if apt-cache show "$package" 2>/dev/null | grep '^Version:' >/dev/null; then
             printf '%s\n' "$package"
             return
         fi
@@ -54,6 +58,7 @@ missing() {
     has mvn || echo maven
     (($(node_version) >= node_min)) || echo node
     has npm || echo npm
+    if [[ ${1:-} == --bench || ${1:-} == --test ]] && ! has_python; then echo python; fi
     if [[ ${1:-} == --test ]] && ! has_chromium; then echo chromium; fi
 }
 
@@ -67,6 +72,7 @@ debian_package() {
     node) echo nodejs ;;
     npm) echo npm ;;
     chromium) first_available chromium chromium-browser ;;
+    python) echo python3-venv ;;
     esac
 }
 
@@ -80,6 +86,7 @@ in_words() {
     node) echo "Node.js $node_min or newer" ;;
     npm) echo "npm" ;;
     chromium) echo "Chromium or Chrome (or CHROMIUM, which names one)" ;;
+    python) echo "Python 3 with venv and pip" ;;
     esac
 }
 

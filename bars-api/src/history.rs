@@ -207,19 +207,7 @@ mod tests {
     use market::{Source, Symbol};
 
     fn minutes(starts: &[i64]) -> Vec<BarRow> {
-        let bar = |minute: &i64| BarRow {
-            start_ms: minute * 60_000,
-            open: 1.0,
-            high: 1.0,
-            low: 1.0,
-            close: 1.0,
-            volume: 1.0,
-            trade_count: None,
-            vwap: None,
-            is_final: true,
-            revision: 0,
-        };
-        starts.iter().map(bar).collect()
+        starts.iter().map(|minute| BarRow::any(minute * 60_000, 0)).collect()
     }
 
     #[test]

@@ -7,8 +7,9 @@ mod support;
 use std::time::Duration;
 
 use local_stack::{Kafka, Postgres};
-use support::{PATIENCE, Place, Sums, eventually, rows_stored, send_trades};
+use support::{PATIENCE, Place, Program, Sums, eventually, rows_stored, send_trades};
 use tokio::time::sleep;
+use tokio_postgres::Client;
 
 const CONSUMER: &str = env!("CARGO_BIN_EXE_consumer-trades");
 
@@ -19,15 +20,24 @@ async fn assert_stored_once(place: &Place, trades: u32) {
     assert_eq!(place.letters().await, []);
 }
 
-/// A statement like this waits for a lock that the test holds.
-async fn someone_waits_at_the_gate(place: &Place, statement: &str) {
+/// A consumer that has stored a thousand trades, whose next transaction is on its way and waits for a lock; and who holds that.
+async fn held_at_the_gate(place: &mut Place, trades: u32) -> (Program, Client) {
+    place.extra = vec![("SINK_CONNECTIONS", "1".to_owned())];
+    place.make_topics().await;
+    let consumer = place.start(CONSUMER);
+    send_trades(place, 0..1_000).await;
+    rows_stored(&place.database, 1_000).await;
+    let gate = place.database.connect().await;
+    gate.batch_execute("BEGIN; SELECT FROM market_data_oltp.kafka_offsets FOR UPDATE").await.unwrap();
+    send_trades(place, 1_000..trades).await;
     let watch = place.database.connect().await;
-    eventually("a statement that waits at the gate", async || {
-        let sql = "SELECT count(*) FROM pg_stat_activity
-                   WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE $1";
-        (watch.query_one(sql, &[&statement]).await.unwrap().get::<_, i64>(0) > 0).then_some(())
+    eventually("a transaction that waits at the gate", async || {
+        let sql =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        (watch.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) > 0).then_some(())
     })
     .await;
+    (consumer, gate)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,17 +61,7 @@ async fn killed_again_and_again_in_the_middle_it_loses_and_doubles_nothing() {
 async fn a_consumer_that_sleeps_through_losing_its_partitions_cannot_write_one_row() {
     const TRADES: u32 = 20_000;
     let mut place = Place::new().await;
-    place.extra = vec![("SINK_CONNECTIONS", "1".to_owned())];
-    place.make_topics().await;
-    let sleeper = place.start(CONSUMER);
-    send_trades(&place, 0..1_000).await;
-    rows_stored(&place.database, 1_000).await;
-
-    // The sleeper's next transaction is on its way, waits for a lock that the test holds, and then its client sleeps.
-    let gate = place.database.connect().await;
-    gate.batch_execute("BEGIN; SELECT FROM market_data_oltp.kafka_offsets FOR UPDATE").await.unwrap();
-    send_trades(&place, 1_000..TRADES).await;
-    someone_waits_at_the_gate(&place, "%").await;
+    let (sleeper, gate) = held_at_the_gate(&mut place, TRADES).await;
     sleeper.freeze();
     gate.batch_execute("COMMIT").await.unwrap();
 
@@ -81,17 +81,9 @@ async fn a_consumer_that_sleeps_through_losing_its_partitions_cannot_write_one_r
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_that_is_stopped_while_the_group_waits_for_it_leaves() {
     let mut place = Place::new().await;
-    place.extra = vec![("SINK_CONNECTIONS", "1".to_owned())];
-    place.make_topics().await;
-    let first = place.start(CONSUMER);
-    send_trades(&place, 0..1_000).await;
-    rows_stored(&place.database, 1_000).await;
+    let (first, gate) = held_at_the_gate(&mut place, 2_000).await;
 
     // It is asked to give partitions back and must not do so, because a batch of theirs still waits to be stored.
-    let gate = place.database.connect().await;
-    gate.batch_execute("BEGIN; SELECT FROM market_data_oltp.kafka_offsets FOR UPDATE").await.unwrap();
-    send_trades(&place, 1_000..2_000).await;
-    someone_waits_at_the_gate(&place, "%").await;
     let second = place.start(CONSUMER);
     eventually("a group of two", async || (place.members_of_the_group().await == 2).then_some(())).await;
     sleep(Duration::from_millis(500)).await; // the request to give back is on its way

@@ -38,7 +38,7 @@ const GIVE_BACK_MAX: Duration = Duration::from_secs(10);
 /// The same at the end of the process.
 const DRAIN_MAX: Duration = Duration::from_secs(8);
 /// How long leaving the group may take.
-const LEAVE_MAX: Duration = Duration::from_secs(4);
+const LEAVE_MAX: Duration = Duration::from_secs(5);
 /// How long a question to the broker may take.
 const ASK_MAX: Duration = Duration::from_secs(2);
 /// Between two looks at lag, commits and questions that failed.

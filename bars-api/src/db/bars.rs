@@ -46,6 +46,24 @@ impl BarRow {
         self.start_ms.saturating_mul(NS_PER_MS)
     }
 
+    /// A final minute, of no interest but for its start and revision.
+    #[cfg(test)]
+    pub(crate) fn any(start_ms: i64, revision: i64) -> Self {
+        let (trade_count, vwap, is_final) = (None, None, true);
+        Self {
+            start_ms,
+            open: 1.0,
+            high: 1.0,
+            low: 1.0,
+            close: 1.0,
+            volume: 1.0,
+            trade_count,
+            vwap,
+            is_final,
+            revision,
+        }
+    }
+
     fn read(row: &Row, first: usize) -> Self {
         Self {
             start_ms: row.get::<_, i64>(first).div_euclid(NS_PER_MS),

@@ -6,12 +6,13 @@
 //! bind and takes back when that process ends, however it ends.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use anyhow::{Result, bail};
+use tokio::net::TcpSocket;
 
 /// Free ports are taken from here: below the range that Linux gives to outgoing connections, so
 /// that a server which is stopped and started again still finds its port free.
@@ -24,8 +25,16 @@ static LEASES: LazyLock<Mutex<HashMap<u16, UnixListener>>> = LazyLock::new(Mutex
 /// True when a server could listen on `port` now, on whichever address.
 #[must_use]
 pub fn is_free(port: u16) -> bool {
-    // Connections of a server that has just ended linger; SO_REUSEADDR, which std sets, allows for them.
-    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
+    probe(port).is_ok()
+}
+
+/// Takes the address of `port` without listening. A process that is being started at this moment by another thread holds a copy of
+/// every socket until it becomes its program: the copy of one that listens would be a server that nobody can find.
+fn probe(port: u16) -> std::io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?; // connections of a server that has just ended linger
+    socket.bind((Ipv4Addr::UNSPECIFIED, port).into())?;
+    Ok(socket)
 }
 
 /// A port that is free, and that nobody else who asks here will get before this process ends.
@@ -85,6 +94,8 @@ pub fn require_free(port: u16, what: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -96,6 +107,15 @@ mod tests {
 
         let address = SocketAddr::from_abstract_name(name(given)).unwrap();
         assert!(UnixListener::bind_addr(&address).is_err(), "another process");
+    }
+
+    #[test]
+    fn a_server_can_listen_though_the_copy_of_a_probe_is_still_around() {
+        let port = free().unwrap();
+        let _copy = probe(port).unwrap();
+        assert!(is_free(port));
+        let _server = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+        assert!(!is_free(port));
     }
 
     #[test]

@@ -21,13 +21,21 @@ async function listening(...where) {
   }
 }
 
+/** True when nobody had leased `port`; now this process has. */
+async function lease(port) {
+  const held = await listening(`\0${`tapeline-port-${port}`.padEnd(107, '.')}`);
+  if (held) leases.push(held);
+  return held !== undefined;
+}
+
+// Node before 20 knows no names of this kind: it can then only ask whether a port is free.
+const CAN_LEASE = await lease(`of-${process.pid}`);
+
 /** A port that is free, and that nobody else who asks here will get before this process ends. */
 export async function freePort() {
   for (let attempt = 0; attempt < 1_000; attempt += 1) {
     const port = FIRST + Math.floor(Math.random() * COUNT);
-    const lease = await listening(`\0${`tapeline-port-${port}`.padEnd(107, '.')}`);
-    if (!lease) continue;
-    leases.push(lease);
+    if (CAN_LEASE && !(await lease(port))) continue;
     const server = await listening(port);
     if (!server) continue;
     server.close();

@@ -28,8 +28,8 @@ async function lease(port) {
   return held !== undefined;
 }
 
-// Node before 20 knows no names of this kind: it can then only ask whether a port is free.
-const CAN_LEASE = await lease(`of-${process.pid}`);
+// To a Node before 20 all names of this kind are one: it can then only ask whether a port is free.
+const CAN_LEASE = (await lease(`one-of-${process.pid}`)) && (await lease(`other-of-${process.pid}`));
 
 /** A port that is free, and that nobody else who asks here will get before this process ends. */
 export async function freePort() {

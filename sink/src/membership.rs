@@ -206,7 +206,15 @@ mod tests {
     fn holds(holder: &BaseConsumer<Membership>) {
         drop(holder.poll(Duration::from_millis(20)));
         while let Some(change) = holder.context().next_change() {
-            holder.context().grant(holder, &change);
+            let mut list = TopicPartitionList::new();
+            let (Change::Assigned(partitions) | Change::Revoked(partitions)) = &change;
+            for partition in partitions {
+                list.add_partition(&holder.context().topic, *partition);
+            }
+            match change {
+                Change::Assigned(_) => holder.incremental_assign(&list).unwrap(),
+                Change::Revoked(_) => holder.incremental_unassign(&list).unwrap(),
+            }
         }
     }
 
@@ -227,6 +235,9 @@ mod tests {
         // A thread of its own, because a member that cannot leave blocks for ever.
         std::thread::spawn(move || {
             let holder = member(&kafka, &group, &topic);
+            while holder.assignment().unwrap().count() == 0 {
+                holds(&holder);
+            }
             for has_begun in [false, true] {
                 let member = member(&kafka, &group, &topic);
                 asked(&member, &holder);

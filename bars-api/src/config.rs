@@ -32,7 +32,7 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// Who may ask, and how often.
     pub access: Rules,
-    /// How much memory remembered answers may take, in bytes; 0 remembers nothing.
+    /// How much memory remembered answers and the bars they are made of may take, in bytes; 0 remembers nothing.
     pub remembered_bytes_max: usize,
 }
 

@@ -51,7 +51,7 @@ impl<V: Copy + PartialOrd, T: Clone + Weighed> Remembered<V, T> {
 
     /// What is kept under `key`, and of which version it was made.
     #[must_use]
-    pub fn newest(&self, key: &str) -> Option<(V, T)> {
+    pub fn held(&self, key: &str) -> Option<(V, T)> {
         self.used(key, |_| true)
     }
 

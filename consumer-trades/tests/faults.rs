@@ -20,6 +20,16 @@ async fn assert_stored_once(place: &Place, trades: u32) {
     assert_eq!(place.letters().await, []);
 }
 
+/// `/health` is unwell and names the part that is away.
+async fn says_down(consumer: &Program, part: &str) {
+    let named = format!(r#""{part}":{{"status":"down""#);
+    eventually(&named, async || {
+        let page = consumer.page("/health").await?;
+        (page.starts_with("HTTP/1.1 503") && page.contains(&named)).then_some(())
+    })
+    .await;
+}
+
 /// A consumer that has stored a thousand trades, whose next transaction is on its way and waits for a lock; and who holds that.
 async fn held_at_the_gate(place: &mut Place, trades: u32) -> (Program, Client) {
     place.extra = vec![("SINK_CONNECTIONS", "1".to_owned())];
@@ -169,26 +179,19 @@ async fn while_postgresql_or_kafka_is_away_it_waits_and_says_so() {
 
     postgres.stop().await; // away at the start
     let consumer = place.start(CONSUMER);
-    let says = async |part: &str| {
-        eventually(part, async || {
-            let page = consumer.page("/health").await?;
-            (page.starts_with("HTTP/1.1 503") && page.contains(part)).then_some(())
-        })
-        .await;
-    };
-    says(r#""postgres":{"status":"down""#).await;
+    says_down(&consumer, "postgres").await;
     postgres.restart().await.unwrap();
     send_trades(&place, 0..TRADES / 3).await;
     rows_stored(&place.database, 1_000).await;
 
     postgres.kill().await; // away in the middle
     send_trades(&place, TRADES / 3..TRADES / 2).await;
-    says(r#""postgres":{"status":"down""#).await;
+    says_down(&consumer, "postgres").await;
     postgres.restart().await.unwrap();
     rows_stored(&place.database, i64::from(TRADES / 2)).await;
 
     kafka.kill().await;
-    says(r#""kafka":{"status":"down""#).await;
+    says_down(&consumer, "kafka").await;
     kafka.restart().await.unwrap();
     send_trades(&place, TRADES / 2..TRADES).await;
     assert_stored_once(&place, TRADES).await;
@@ -238,10 +241,7 @@ async fn it_stops_in_time_while_postgresql_is_away_and_goes_on_later() {
     rows_stored(&place.database, 1_000).await;
     postgres.stop().await;
     send_trades(&place, 1_000..2_000).await;
-    eventually("the reason in /health", async || {
-        consumer.page("/health").await.filter(|page| page.contains(r#""postgres":{"status":"down""#)).map(drop)
-    })
-    .await;
+    says_down(&consumer, "postgres").await;
     let code = tokio::time::timeout(Duration::from_secs(20), consumer.stop()).await.expect("it stops in time");
     assert_eq!(code, Some(0));
     postgres.restart().await.unwrap();
@@ -261,10 +261,7 @@ async fn it_stops_in_time_while_kafka_is_away_and_goes_on_later() {
     send_trades(&place, 0..1_000).await;
     rows_stored(&place.database, 1_000).await;
     kafka.kill().await;
-    eventually("the reason in /health", async || {
-        consumer.page("/health").await.filter(|page| page.contains(r#""kafka":{"status":"down""#)).map(drop)
-    })
-    .await;
+    says_down(&consumer, "kafka").await;
     let code = tokio::time::timeout(Duration::from_secs(20), consumer.stop()).await.expect("it stops in time");
     assert_eq!(code, Some(0));
     kafka.restart().await.unwrap();

@@ -62,7 +62,9 @@ pub async fn select(
         Ok::<_, Problem>(read)
     };
     let key = format!("{}|{}|{range_ns:?}|{order:?}|{limit}", series.symbol, series.source);
-    let known = memory.newest(&key).and_then(|(version, read)| Known::of(&changed, version, &read, limit));
+    let held = memory.held(&key);
+    let held_version = held.as_ref().map(|(version, _)| *version);
+    let known = held.and_then(|(version, read)| Known::of(&changed, version, &read, limit));
     let put_together = match known {
         Some(known) => {
             let rest_ns = range_ns.start.max(known.before_ns)..range_ns.end;
@@ -76,7 +78,9 @@ pub async fn select(
         Some(read) => read,
         None => stored(range_ns.clone()).await?,
     };
-    memory.put(&key, changed.version, read.as_slice().into());
+    if held_version != Some(changed.version) {
+        memory.put(&key, changed.version, read.as_slice().into());
+    }
     Ok(read)
 }
 

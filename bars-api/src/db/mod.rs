@@ -86,6 +86,7 @@ impl Connection {
         let begin =
             async { Ok(snapshot.batch_execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?) };
         let ((), found) = tokio::try_join!(biased; begin, read(&snapshot))?; // in this order they are sent
+        // Bounded by the pool and the time of a statement; a connection whose transaction does not end is closed.
         tokio::spawn(async move {
             if self.batch_execute("COMMIT").await.is_ok() {
                 self.release();

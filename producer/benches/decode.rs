@@ -12,11 +12,11 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use market::{Position, wire};
-use producer::alpaca::Encoding;
-use producer::alpaca::element::Element;
-use producer::alpaca::frame::decode_frame;
-use producer::event::Event;
-use producer::feed::Frame;
+use producer::feeds::alpaca::Encoding;
+use producer::feeds::alpaca::element::Element;
+use producer::feeds::alpaca::frame::decode_frame;
+use producer::feeds::event::Event;
+use producer::feeds::protocol::Frame;
 use serde::Deserialize;
 
 /// Decodes all frames once; gives the number of trades.

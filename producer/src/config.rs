@@ -9,13 +9,13 @@ use service::Vars;
 use service::kafka::KafkaConfig;
 use service::redis::RedisConfig;
 
-use crate::alpaca::{AlpacaSettings, Authentication, Encoding};
-use crate::backfill::BackfillSettings;
-use crate::dial::{Internet, MESSAGE_BYTES_MAX};
-use crate::feed::Feed;
+use crate::connection::dial::{Internet, MESSAGE_BYTES_MAX};
 use crate::feeds::FeedSettings;
-use crate::finnhub::FinnhubSettings;
-use crate::massive::MassiveSettings;
+use crate::feeds::alpaca::{AlpacaSettings, Authentication, Encoding};
+use crate::feeds::finnhub::FinnhubSettings;
+use crate::feeds::massive::MassiveSettings;
+use crate::feeds::protocol::Feed;
+use crate::gaps::healing::BackfillSettings;
 
 /// Everything that the producer reads from its environment.
 #[derive(Clone, Debug)]

@@ -1,5 +1,9 @@
 //! Owns the socket and the clock: keeps one feed connected and hands its frames to the [`Protocol`] and the [`Outlet`].
 
+pub mod dial;
+pub mod outlet;
+pub mod pulse;
+
 use std::time::{Duration, SystemTime};
 
 use anyhow::bail;
@@ -11,12 +15,12 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::Utf8Bytes};
 use tokio_tungstenite::tungstenite::{self, Message};
 
+use crate::connection::dial::{Dial, Socket};
+use crate::connection::outlet::Outlet;
+use crate::connection::pulse::Pulse;
 use crate::demand::Watched;
-use crate::dial::{Dial, Socket};
-use crate::event::Event;
-use crate::feed::{Awaited, Endpoint, Frame, Next, Outgoing, Protocol, Step};
-use crate::outlet::Outlet;
-use crate::pulse::Pulse;
+use crate::feeds::event::Event;
+use crate::feeds::protocol::{Awaited, Endpoint, Frame, Next, Outgoing, Protocol, Step};
 
 /// First and longest wait between two attempts to connect.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));

@@ -4,6 +4,7 @@
 //! that nobody wants any more is kept, and who comes first where a plan does not carry all. What one connection makes of it is in [`roster`].
 
 pub mod listener;
+pub mod past;
 pub mod roster;
 
 use std::cmp::Reverse;

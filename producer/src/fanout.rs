@@ -1,19 +1,25 @@
 //! Gives each record its position, encodes it once, and hands the same bytes to both paths.
 
+pub mod cold;
+pub mod hot;
+pub mod lag;
+pub mod positions;
+pub mod record;
+
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use market::{Availability, NS_PER_MS, Outcome, Position, Symbol, wire};
 use metrics::Counter;
 
-use crate::cold::Cold;
-use crate::event::Event;
-use crate::feed::{Feed, Step};
-use crate::hot::Hot;
-use crate::lag::Lag;
-use crate::occurrences::Occurrences;
-use crate::positions::{Counters, Positions};
-use crate::record::{Encoded, Stream};
+use crate::fanout::cold::Cold;
+use crate::fanout::hot::Hot;
+use crate::fanout::lag::Lag;
+use crate::fanout::positions::{Counters, Positions};
+use crate::fanout::record::{Encoded, Stream};
+use crate::feeds::event::Event;
+use crate::feeds::occurrences::Occurrences;
+use crate::feeds::protocol::{Feed, Step};
 
 /// The point where the two paths part. Each feed has its own; the positions are shared.
 pub struct Fanout {
@@ -247,7 +253,8 @@ mod tests {
         fanout.connected();
         send(&mut fanout, vec![unnamed()]);
         let mut occurrences = Occurrences::default();
-        let history = [unnamed(), unnamed()].map(|event| crate::backfill::encode(event, &mut occurrences).unwrap());
+        let history =
+            [unnamed(), unnamed()].map(|event| crate::gaps::healing::encode(event, &mut occurrences).unwrap());
         let ids: Vec<_> = taken(&cold)
             .iter()
             .chain(&history)

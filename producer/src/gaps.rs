@@ -1,15 +1,17 @@
 //! Admits outages: opens a gap when a feed is lost, closes it when records come again, and hands it on to be healed.
 
+pub mod healing;
+
 use bytes::Bytes;
 use market::{Gap, NS_PER_MS, Symbol};
 use tokio::sync::mpsc;
 
-use crate::cold::Cold;
 use crate::fanout::FeedClock;
-use crate::feed::Feed;
-use crate::hot::Hot;
+use crate::fanout::cold::Cold;
+use crate::fanout::hot::Hot;
+use crate::fanout::record::{Encoded, Stream};
+use crate::feeds::protocol::Feed;
 use crate::journal::Journal;
-use crate::record::{Encoded, Stream};
 
 /// Tells everybody about a gap: clients through Redis, the database through Kafka, the next run through the journal.
 #[derive(Clone)]

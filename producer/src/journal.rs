@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use market::{Gap, Symbol};
 use serde::{Deserialize, Serialize};
 
-use crate::feed::Feed;
+use crate::feeds::protocol::Feed;
 
 /// The file. Clones share it; the last one to go waits until all is written.
 #[derive(Clone, Debug)]

@@ -1,41 +1,19 @@
 //! Feeds in, normalised records out.
 //!
-//! One record's way: [`connection`] reads a frame from the socket, the feed's [`feed::Protocol`] ([`alpaca`], [`finnhub`], [`massive`])
-//! takes it apart ([`raw`]) and makes [`event::Event`]s of it, [`fanout`] gives each record its place ([`positions`]), encodes it once
-//! ([`record`]) and hands the same bytes to [`hot`] (Redis) and [`cold`] (Kafka). An outage, also one that only a silence betrays
-//! ([`pulse`]), becomes a gap ([`gaps`]), which [`backfill`] heals from the REST history ([`archive`]); [`journal`] is what survives a
-//! crash. What clients of the gateways want, [`demand`] brings to the connections. [`tools`] are the subcommands for people.
+//! One record's way: [`connection`] reads a frame from the socket, the feed's [`feeds::protocol::Protocol`] takes it apart and makes
+//! [`feeds::event::Event`]s of it, [`fanout`] gives each record its position, encodes it once and hands the same bytes to
+//! [`fanout::hot`] (Redis) and [`fanout::cold`] (Kafka). An outage, also one that only a silence betrays, becomes a gap ([`gaps`]),
+//! which [`gaps::healing`] fills from the REST history; [`journal`] is what survives a crash. What clients of the gateways want,
+//! [`demand`] brings to the connections. [`pipeline`] connects the stages; [`tools`] are the subcommands for people.
 
-pub mod alpaca;
-pub mod archive;
-pub mod backfill;
-pub mod bars;
-pub mod cold;
 pub mod config;
 pub mod connection;
 pub mod demand;
-pub mod dial;
-pub mod event;
 pub mod fanout;
-pub mod feed;
 pub mod feeds;
-pub mod fields;
-pub mod finnhub;
 pub mod gaps;
-pub mod history;
-pub mod hot;
 pub mod journal;
-pub mod lag;
-pub mod massive;
-pub mod occurrences;
-pub mod outlet;
-pub mod positions;
-pub mod pulse;
-pub mod raw;
-pub mod record;
-pub mod rest;
-pub mod revisions;
-pub mod time;
+pub mod pipeline;
 pub mod tools;
 
 use std::collections::HashMap;
@@ -51,18 +29,19 @@ use tokio::sync::{mpsc, watch};
 
 pub use config::Config;
 
-use crate::backfill::Backfill;
-use crate::cold::Cold;
-use crate::cold::spool::Spool;
-use crate::cold::writer::Writer;
 use crate::demand::listener::Listener;
+use crate::demand::past::PastBars;
 use crate::demand::{Demand, Watched};
-use crate::feeds::{FeedSettings, Paths};
+use crate::fanout::cold::Cold;
+use crate::fanout::cold::spool::Spool;
+use crate::fanout::cold::writer::Writer;
+use crate::fanout::hot::Hot;
+use crate::fanout::positions::Positions;
+use crate::feeds::FeedSettings;
 use crate::gaps::Herald;
-use crate::history::PastBars;
-use crate::hot::Hot;
+use crate::gaps::healing::Backfill;
 use crate::journal::Journal;
-use crate::positions::Positions;
+use crate::pipeline::Paths;
 
 /// How long a graceful stop may take; the cold path needs most of it.
 const DRAIN_MAX: Duration = Duration::from_secs(15);
@@ -131,7 +110,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         wanted: wanted.clone(),
         heal,
     };
-    feeds::spawn(&config.feeds, config.internet, &paths, &health, &mut tasks, &stopping);
+    pipeline::spawn(&config.feeds, config.internet, &paths, &health, &mut tasks, &stopping);
     for (settings, gaps) in gaps_to_heal {
         let (feed, archive) = (settings.feed(), settings.archive()?);
         if feed.keeps_trades() {

@@ -4,9 +4,9 @@
 
 use market::Symbol;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use producer::event::Event;
-use producer::rest::Kind;
-use producer::{alpaca, archive::Archive, finnhub, massive};
+use producer::feeds::event::Event;
+use producer::feeds::rest::Kind;
+use producer::feeds::{alpaca, archive::Archive, finnhub, massive};
 use service::Secret;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;

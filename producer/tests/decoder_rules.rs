@@ -3,13 +3,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use producer::alpaca::control::Control;
-use producer::alpaca::{self, Encoding};
-use producer::event::{Element, Event, Skip};
-use producer::feed::Frame;
-use producer::finnhub;
-use producer::massive;
-use producer::occurrences::Occurrences;
+use producer::feeds::alpaca::control::Control;
+use producer::feeds::alpaca::{self, Encoding};
+use producer::feeds::event::{Element, Event, Skip};
+use producer::feeds::finnhub;
+use producer::feeds::massive;
+use producer::feeds::occurrences::Occurrences;
+use producer::feeds::protocol::Frame;
 use serde_json::{Value, json};
 
 fn events(frame: Frame<'_>, encoding: Encoding) -> Vec<Event> {

@@ -1,12 +1,12 @@
 //! What must hold for any bytes: the fuzz target and the test that runs its corpus share this.
 
 use market::wire;
-use producer::alpaca::{self, Encoding};
-use producer::event::{Element, Event};
-use producer::feed::Frame;
-use producer::finnhub;
-use producer::massive;
-use producer::occurrences::Occurrences;
+use producer::feeds::alpaca::{self, Encoding};
+use producer::feeds::event::{Element, Event};
+use producer::feeds::finnhub;
+use producer::feeds::massive;
+use producer::feeds::occurrences::Occurrences;
+use producer::feeds::protocol::Frame;
 
 /// The first byte picks the decoder, the rest is the frame. No frame may panic or overflow the stack, and every record that comes out
 /// must read back from its own wire format.

@@ -12,20 +12,20 @@ use tokio_tungstenite::tungstenite::http::Response;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::*;
-use crate::alpaca::{AlpacaSettings, Authentication, Encoding};
-use crate::cold::Cold;
+use crate::connection::dial::MESSAGE_BYTES_MAX;
 use crate::demand::{Watched, Wish, Wishes, always};
-use crate::dial::MESSAGE_BYTES_MAX;
 use crate::fanout::Fanout;
-use crate::feed::Endpoint;
+use crate::fanout::cold::Cold;
+use crate::fanout::hot::Hot;
+use crate::fanout::positions::Positions;
 use crate::feeds::FeedSettings;
-use crate::finnhub::FinnhubSettings;
+use crate::feeds::alpaca::{AlpacaSettings, Authentication, Encoding};
+use crate::feeds::finnhub::FinnhubSettings;
+use crate::feeds::massive::MassiveSettings;
+use crate::feeds::protocol::Endpoint;
 use crate::gaps::{Gaps, Herald};
-use crate::hot::Hot;
 use crate::journal::Journal;
-use crate::massive::MassiveSettings;
-use crate::outlet::Pipeline;
-use crate::positions::Positions;
+use crate::pipeline::Pipeline;
 
 mod counts;
 mod demand;
@@ -59,7 +59,12 @@ impl Dial for Script {
         let (near, far) = tokio::io::duplex(1 << 16);
         let peer = WebSocketStream::from_raw_socket(far, Role::Server, None).await;
         self.peers.send((Instant::now(), peer)).await.unwrap();
-        Ok(WebSocketStream::from_raw_socket(near, Role::Client, Some(crate::dial::limits(MESSAGE_BYTES_MAX))).await)
+        Ok(WebSocketStream::from_raw_socket(
+            near,
+            Role::Client,
+            Some(crate::connection::dial::limits(MESSAGE_BYTES_MAX)),
+        )
+        .await)
     }
 }
 

@@ -9,13 +9,13 @@ use anyhow::bail;
 use market::NS_PER_MS;
 use service::{CancellationToken, Health};
 
+use crate::connection::dial::{Dial, Internet};
 use crate::connection::keep_connected;
+use crate::connection::outlet::Outlet;
 use crate::demand::Watched;
-use crate::dial::{Dial, Internet};
-use crate::event::Event;
-use crate::feed::{Frame, Step};
+use crate::feeds::event::Event;
+use crate::feeds::protocol::{Frame, Step};
 use crate::feeds::{FeedSettings, part_name};
-use crate::outlet::Outlet;
 
 /// Connects to one feed after the other, listens to each for `time`, and prints what came.
 ///

@@ -7,12 +7,12 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::alpaca::{self, Encoding, control::Control};
-use crate::event::{Element, Event, Skip};
-use crate::feed::{Feed, Frame};
-use crate::finnhub;
-use crate::massive;
-use crate::occurrences::Occurrences;
+use crate::feeds::alpaca::{self, Encoding, control::Control};
+use crate::feeds::event::{Element, Event, Skip};
+use crate::feeds::finnhub;
+use crate::feeds::massive;
+use crate::feeds::occurrences::Occurrences;
+use crate::feeds::protocol::{Feed, Frame};
 
 use super::print;
 

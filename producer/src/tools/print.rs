@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use market::wire;
 use serde_json::json;
 
-use crate::event::Event;
+use crate::feeds::event::Event;
 
 /// Writes one event as one line: a record as it travels, without a position; `{"skipped":…,"detail":…}` for an element that became none;
 /// `{"other":…}` for one that carries nothing this system stores. `frame` counts from 1.

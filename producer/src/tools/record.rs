@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail, ensure};
 use service::{CancellationToken, Health};
 
+use crate::connection::dial::Internet;
 use crate::connection::keep_connected;
+use crate::connection::outlet::Outlet;
 use crate::demand::Watched;
-use crate::dial::Internet;
-use crate::event::Event;
-use crate::feed::{Frame, Step};
+use crate::feeds::event::Event;
+use crate::feeds::protocol::{Frame, Step};
 use crate::feeds::{FeedSettings, part_name};
-use crate::outlet::Outlet;
 
 /// Records one feed until `stop`.
 ///

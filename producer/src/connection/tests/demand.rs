@@ -13,7 +13,8 @@ impl Running {
 
     /// What clients were told so far.
     fn told(&self) -> Vec<Availability> {
-        let status = self.hot.queued().into_iter().filter(|record| record.stream == crate::record::Stream::Status);
+        let status =
+            self.hot.queued().into_iter().filter(|record| record.stream == crate::fanout::record::Stream::Status);
         status.map(|record| serde_json::from_slice(&record.json).unwrap()).collect()
     }
 }

@@ -38,7 +38,7 @@ async fn no_address_that_fails_shows_the_key_in_it() {
         let protocol = FeedSettings::Finnhub(FinnhubSettings { url: address.to_owned(), ..settings }).protocol();
         let endpoint = protocol.endpoint();
         assert!(endpoint.url.expose().contains("swordfish"));
-        let dialled = crate::dial::Internet { message_bytes_max: MESSAGE_BYTES_MAX }.dial(&endpoint).await;
+        let dialled = crate::connection::dial::Internet { message_bytes_max: MESSAGE_BYTES_MAX }.dial(&endpoint).await;
         let (Ended::Lost(said) | Ended::Fatal(said)) = refused(&dialled.unwrap_err(), &endpoint) else {
             panic!("{address} is refused")
         };

@@ -1,0 +1,62 @@
+//! A record as both paths see it: encoded once, with what they need to know to pass it on.
+
+use bytes::Bytes;
+use market::Symbol;
+
+use crate::feeds::protocol::Feed;
+
+/// The streams that records travel in; each has its channel, and all but quotes their topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// Trades.
+    Trades,
+    /// Bars.
+    Bars,
+    /// Quotes, hot only.
+    Quotes,
+    /// Outages; their key is the feed's name.
+    Gaps,
+    /// Trades that do not hold as they were reported.
+    Corrections,
+    /// What a feed does not carry, or carries again; hot only.
+    Status,
+}
+
+impl Stream {
+    /// All of them, in the order of their numbers, which are also written to disk.
+    pub const ALL: [Self; 6] = [Self::Trades, Self::Bars, Self::Quotes, Self::Gaps, Self::Corrections, Self::Status];
+
+    /// Its name, for metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Trades => "trades",
+            Self::Bars => "bars",
+            Self::Quotes => "quotes",
+            Self::Gaps => "gaps",
+            Self::Corrections => "corrections",
+            Self::Status => "status",
+        }
+    }
+
+    /// Whether its records go to Redis only: they are of no use later.
+    #[must_use]
+    pub fn is_hot_only(self) -> bool {
+        matches!(self, Self::Quotes | Self::Status)
+    }
+}
+
+/// One encoded record. Cloning it copies no data.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    /// Where it belongs.
+    pub stream: Stream,
+    /// Who reported it; `None` where it comes from disk, where that is no matter any more.
+    pub feed: Option<Feed>,
+    /// Its Kafka key.
+    pub symbol: Symbol,
+    /// Feed time in Unix nanoseconds; 0 where it says nothing about how far the feed is known.
+    pub ts_ns: i64,
+    /// JSON.
+    pub json: Bytes,
+}

@@ -1,0 +1,10 @@
+//! Finnhub's trade stream: no welcome, no acknowledgements, no ids, no bars.
+//!
+//! [`protocol`] is the conversation; [`frame`] takes a frame apart; [`occurrences`](crate::feeds::occurrences) gives trades the ids that the feed does not;
+//! [`rest`] reads candles.
+
+pub mod frame;
+pub mod protocol;
+pub mod rest;
+
+pub use protocol::{Finnhub, FinnhubSettings};

@@ -51,7 +51,7 @@ impl Row for GapRow {
     fn encode(payload: &[u8], _at: Coordinates, row: StartRow<'_>) -> Result<Place, Refusal> {
         let gap = Gap::decode(payload).map_err(Refusal)?;
         if gap.symbol != "*" {
-            Symbol::new(&gap.symbol).map_err(Refusal::from_error)?;
+            Symbol::stored(&gap.symbol).map_err(Refusal::from_error)?;
         }
         if gap.healed_at.is_some() && gap.to.is_none() {
             return Err(Refusal("a gap that is healed must have a `to`".to_owned()));

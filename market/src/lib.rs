@@ -5,7 +5,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`symbol`] | [`Symbol`], [`Source`]: names of instruments and of feeds |
+//! | [`symbol`] | [`Symbol`], [`Source`]: names of instruments and of feeds, and the one door for them |
 //! | [`record`] | [`Trade`], [`Bar`], [`Quote`], [`Position`] and the limits they keep |
 //! | [`reject`] | [`Reject`]: why a value is refused |
 //! | [`wire`] | records to and from the JSON that Redis, Kafka and the browser see |

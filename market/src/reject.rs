@@ -4,8 +4,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reject {
-    /// Symbol empty, blank, too long or not printable ASCII.
-    #[error("symbol must be 1 to 32 printable ASCII characters")]
+    /// Symbol empty, too long or more than one token.
+    #[error("symbol must be 1 to 32 letters and digits, with single `.`, `/`, `-` or `:` between them")]
     Symbol,
     /// Source empty, too long or not lower case.
     #[error("source must be 1 to 32 characters of a-z, 0-9, _ and -")]

@@ -9,29 +9,65 @@ use crate::reject::Reject;
 /// Longest symbol in bytes.
 pub const SYMBOL_BYTES_MAX: usize = 32;
 
-/// An instrument's name as its feed writes it: `AAPL`, `BRK.B`, `BTC/USD`.
+/// An instrument's name: one token of upper-case letters, digits and the separators `.`, `/`, `-` and `:`. Examples: `AAPL`, `BRK.B`,
+/// `BAC.PRB` (preferred share), `BTC/USD`, `BINANCE:BTCUSDT`, `O:SPY251219C00650000` (option).
 ///
-/// 1 to 32 bytes of printable ASCII, not blank. Stored inline and `Copy`, so that carrying one costs no allocation.
+/// 1 to 32 bytes. It begins and ends with a letter or a digit, and no two separators stand side by side, so a symbol is safe in every list
+/// that is joined by commas or spaces and is never a path of its own. Stored inline and `Copy`: carrying one costs no allocation.
 #[derive(Clone, Copy, Eq)]
 pub struct Symbol {
     length: u8,
     bytes: [u8; SYMBOL_BYTES_MAX],
 }
 
+/// What [`Symbol::parse`] made of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parsed {
+    /// The symbol.
+    pub symbol: Symbol,
+    /// Whether the text had to be changed (white space trimmed, letters raised): who asked should be told.
+    pub changed: bool,
+}
+
 impl Symbol {
-    /// Checks and keeps a symbol; case and dots stay as given.
+    /// Keeps a symbol that is written exactly as symbols are. For what a feed reports.
+    ///
+    /// # Errors
+    /// [`Reject::Symbol`] when it is anything but such a token.
+    pub fn new(text: &str) -> Result<Self, Reject> {
+        is_token(text.as_bytes()).then(|| Self::copy_of(text)).ok_or(Reject::Symbol)
+    }
+
+    /// Reads a symbol that a person or a client wrote: surrounding white space is trimmed and letters are raised to upper case. The only
+    /// door for what is wanted, subscribed or asked of a history.
+    ///
+    /// # Errors
+    /// [`Reject::Symbol`] when what remains is not a token.
+    pub fn parse(text: &str) -> Result<Parsed, Reject> {
+        let trimmed = text.trim();
+        if trimmed.len() > SYMBOL_BYTES_MAX {
+            return Err(Reject::Symbol);
+        }
+        let symbol = Self::new(&trimmed.to_ascii_uppercase())?;
+        Ok(Parsed { symbol, changed: symbol.as_str() != text })
+    }
+
+    /// Keeps a symbol of a record that exists already, in a topic, a table or a file: earlier versions let any printable ASCII pass.
+    /// Never for what somebody asks for.
     ///
     /// # Errors
     /// [`Reject::Symbol`] when it is empty, blank, longer than 32 bytes or not printable ASCII.
-    pub fn new(text: &str) -> Result<Self, Reject> {
-        let length = text.len();
+    pub fn stored(text: &str) -> Result<Self, Reject> {
         let printable = text.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
-        if length == 0 || length > SYMBOL_BYTES_MAX || !printable || text.trim().is_empty() {
-            return Err(Reject::Symbol);
-        }
+        let fits = (1..=SYMBOL_BYTES_MAX).contains(&text.len());
+        (fits && printable && !text.trim().is_empty()).then(|| Self::copy_of(text)).ok_or(Reject::Symbol)
+    }
+
+    /// `text` has 1 to 32 ASCII bytes.
+    fn copy_of(text: &str) -> Self {
         let mut bytes = [0; SYMBOL_BYTES_MAX];
-        bytes[..length].copy_from_slice(text.as_bytes());
-        Ok(Self { length: u8::try_from(length).map_err(|_| Reject::Symbol)?, bytes })
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        Self { length: u8::try_from(text.len()).unwrap_or_default(), bytes }
     }
 
     /// The symbol as text.
@@ -63,8 +99,28 @@ impl fmt::Debug for Symbol {
 impl std::str::FromStr for Symbol {
     type Err = Reject;
     fn from_str(text: &str) -> Result<Self, Reject> {
-        Self::new(text)
+        Ok(Self::parse(text)?.symbol)
     }
+}
+
+/// Whether a text is a symbol: see [`Symbol`].
+fn is_token(text: &[u8]) -> bool {
+    if text.len() > SYMBOL_BYTES_MAX {
+        return false;
+    }
+    let mut after_separator = true; // so that none comes first
+    for byte in text {
+        let separates = match byte {
+            b'A'..=b'Z' | b'0'..=b'9' => false,
+            b'.' | b'/' | b'-' | b':' => true,
+            _ => return false,
+        };
+        if separates && after_separator {
+            return false;
+        }
+        after_separator = separates;
+    }
+    !after_separator
 }
 
 impl PartialEq for Symbol {
@@ -151,23 +207,88 @@ impl fmt::Display for Source {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use std::collections::HashMap;
 
     #[test]
-    fn a_symbol_keeps_case_dots_and_slashes() {
-        for text in ["AAPL", "BRK.B", "BTC/USD", "IC MARKETS:1", "a"] {
+    fn a_symbol_is_kept_as_the_feeds_write_it() {
+        for text in ["AAPL", "BRK.B", "BAC.PRB", "BTC/USD", "BINANCE:BTCUSDT", "O:SPY251219C00650000", "0700.HK", "A"] {
             assert_eq!(Symbol::new(text).unwrap().as_str(), text);
+        }
+        assert!(Symbol::new(&"A".repeat(32)).is_ok());
+    }
+
+    #[test]
+    fn what_is_not_one_token_is_rejected() {
+        let long = "A".repeat(33);
+        for text in [
+            "",
+            " ",
+            "*",
+            "!!!",
+            "$$$",
+            "A B",
+            "A,B",
+            "X,T.*",
+            "A\0",
+            "A\nB",
+            "É",
+            "ſ",
+            "A_B",
+            "A%2F",
+            "A\\B",
+            "..",
+            ".",
+            "../A",
+            "A..B",
+            "A/",
+            ".A",
+            "A:-B",
+            "^GSPC",
+            long.as_str(),
+        ] {
+            assert_eq!(Symbol::parse(text), Err(Reject::Symbol), "{text:?}");
+            assert_eq!(Symbol::new(text), Err(Reject::Symbol), "{text:?}");
+        }
+        for text in ["aapl", " AAPL", "AAPL "] {
+            assert_eq!(Symbol::new(text), Err(Reject::Symbol), "{text:?} has to be parsed");
         }
     }
 
     #[test]
-    fn a_symbol_that_could_not_be_stored_is_refused() {
-        let long = "A".repeat(33);
-        for text in ["", " ", "   ", "A\0", "É", "A\n", long.as_str()] {
-            assert_eq!(Symbol::new(text), Err(Reject::Symbol), "{text:?}");
+    fn parsing_raises_letters_and_trims_and_says_so() {
+        for (text, symbol, changed) in [
+            ("AAPL", "AAPL", false),
+            ("aapl", "AAPL", true),
+            ("\t brk.b ", "BRK.B", true),
+            ("btc/usd", "BTC/USD", true),
+        ] {
+            assert_eq!(Symbol::parse(text), Ok(Parsed { symbol: Symbol::new(symbol).unwrap(), changed }));
         }
-        assert!(Symbol::new(&"A".repeat(32)).is_ok());
+    }
+
+    #[test]
+    fn a_stored_symbol_of_an_earlier_version_still_reads() {
+        for text in ["aapl", "IC MARKETS:1", "OANDA:EUR_USD", "!!!"] {
+            assert_eq!(Symbol::stored(text).unwrap().as_str(), text);
+        }
+        let long = "A".repeat(33);
+        for text in ["", "  ", "A\0", "É", long.as_str()] {
+            assert_eq!(Symbol::stored(text), Err(Reject::Symbol), "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_parsed_is_one_token_and_parses_to_itself(text in "[ -~é\\n]{0,40}") {
+            if let Ok(Parsed { symbol, changed }) = Symbol::parse(&text) {
+                prop_assert_eq!(changed, symbol.as_str() != text);
+                prop_assert_eq!(Symbol::parse(symbol.as_str()), Ok(Parsed { symbol, changed: false }));
+                prop_assert!(!symbol.as_str().contains([',', ' ', '*', '\\', '%', '\n']) && !symbol.as_str().contains(".."));
+            }
+        }
     }
 
     #[test]

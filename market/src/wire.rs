@@ -193,7 +193,7 @@ fn conditions<'de, D: Deserializer<'de>>(list: D) -> Result<Conditions, D::Error
 pub fn decode_trade(bytes: &[u8]) -> Result<(Trade, Option<Position>), WireError> {
     let wire = scan::trade(bytes).map_or_else(|| serde_json::from_slice(bytes), Ok)?;
     let trade = Trade {
-        symbol: Symbol::new(&wire.symbol)?,
+        symbol: Symbol::stored(&wire.symbol)?,
         price: wire.price,
         size: wire.size,
         ts_ns: time_ns(wire.timestamp_ns.as_deref(), wire.timestamp)?,
@@ -241,7 +241,7 @@ fn yes() -> bool {
 pub fn decode_bar(bytes: &[u8]) -> Result<(Bar, Option<Position>), WireError> {
     let wire: WireBar<'_> = serde_json::from_slice(bytes)?;
     let bar = Bar {
-        symbol: Symbol::new(&wire.symbol)?,
+        symbol: Symbol::stored(&wire.symbol)?,
         timeframe: wire.timeframe.parse()?,
         open: wire.open,
         high: wire.high,
@@ -333,7 +333,7 @@ mod tests {
             conditions in prop::collection::vec("[^\0]{1,3}", 0..6), tape in prop::option::of("[A-C]"),
         ) -> Trade {
             Trade {
-                symbol: Symbol::new(&symbol).unwrap(), price, size, ts_ns,
+                symbol: Symbol::stored(&symbol).unwrap(), price, size, ts_ns,
                 trade_id: trade_id.map(Into::into), exchange: exchange.map(Into::into),
                 conditions: conditions.into_iter().map(Into::into).collect(), tape: tape.map(Into::into),
                 source: Source::alpaca(),

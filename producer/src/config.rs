@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
-use market::Symbol;
+use market::{Reject, Symbol};
 use service::Vars;
 use service::kafka::KafkaConfig;
 use service::redis::RedisConfig;
@@ -144,9 +145,30 @@ fn symbols_max(vars: &mut Vars, name: &str) -> Option<usize> {
 
 /// `SUBSCRIBED_SYMBOLS`; `None` where it is `*`.
 fn symbols(vars: &mut Vars) -> Option<Vec<Symbol>> {
-    let symbols = vars.read_list::<Symbol>("SUBSCRIBED_SYMBOLS", "AAPL,MSFT,GOOGL", "symbols, comma-separated, or *");
-    let all = symbols.iter().any(|symbol| symbol.as_str() == "*");
-    (!all).then_some(symbols)
+    let named = vars.read_list::<Named>("SUBSCRIBED_SYMBOLS", "AAPL,MSFT,GOOGL", "symbols, comma-separated, or *");
+    let mut symbols = Vec::with_capacity(named.len());
+    for named in named {
+        match named {
+            Named::All => return None,
+            Named::One(symbol) if symbols.contains(&symbol) => {}
+            Named::One(symbol) => symbols.push(symbol),
+        }
+    }
+    Some(symbols)
+}
+
+/// One element of `SUBSCRIBED_SYMBOLS`.
+enum Named {
+    All,
+    One(Symbol),
+}
+
+impl FromStr for Named {
+    type Err = Reject;
+
+    fn from_str(text: &str) -> Result<Self, Reject> {
+        if text == "*" { Ok(Self::All) } else { Ok(Self::One(Symbol::parse(text)?.symbol)) }
+    }
 }
 
 #[cfg(test)]
@@ -165,6 +187,16 @@ mod tests {
         assert_eq!(chosen(&several).unwrap(), [Feed::Massive, Feed::Finnhub]);
         let error = chosen(&[]).unwrap_err().to_string();
         assert!(error.contains("ALPACA_API_KEY") && error.contains("ALPACA_API_SECRET") && !error.contains("FINNHUB"));
+    }
+
+    #[test]
+    fn subscribed_symbols_go_through_the_door_once_each() {
+        let read = |text: &str| Vars::from_pairs(&[("SUBSCRIBED_SYMBOLS", text)]).load(symbols);
+        let names = |text| read(text).unwrap().unwrap().iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(names("aapl, BRK.B,AAPL"), ["AAPL", "BRK.B"]);
+        assert_eq!(read("AAPL,*"), Ok(None));
+        let error = read("AAPL,!!!,A B").unwrap_err().to_string();
+        assert!(error.contains("`!!!`: symbol must be") && error.contains("`A B`"), "{error}");
     }
 
     #[test]

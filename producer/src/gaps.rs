@@ -61,7 +61,7 @@ fn send_to(heal: &mpsc::Sender<Gap>, gap: Gap) {
 }
 
 fn encode(gap: &Gap) -> Option<Encoded> {
-    let key = Symbol::new(&gap.source).ok()?;
+    let key = Symbol::stored(&gap.source).ok()?;
     Some(Encoded { stream: Stream::Gaps, feed: None, symbol: key, ts_ns: 0, json: Bytes::from(gap.encode()) })
 }
 

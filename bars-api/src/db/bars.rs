@@ -188,7 +188,7 @@ pub async fn symbols(client: &Client, limit: usize) -> Result<Vec<Symbol>, Probl
     let statement = client.prepare_cached(SYMBOLS).await?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = client.query(&statement, &[&limit]).await?;
-    Ok(rows.iter().filter_map(|row| Symbol::new(row.get(0)).ok()).collect())
+    Ok(rows.iter().filter_map(|row| Symbol::stored(row.get(0)).ok()).collect())
 }
 
 const LATEST: &str = concat!(
@@ -213,7 +213,7 @@ pub async fn latest(
     let names: Vec<&str> = symbols.iter().map(Symbol::as_str).collect();
     let rows = client.query(&statement, &[&names, &timeframe.to_string(), &source.as_str()]).await?;
     let read =
-        |row: &Row| Some((Symbol::new(row.get(0)).ok()?, BarRow::read(row, 1), position(row.get(11), row.get(12))));
+        |row: &Row| Some((Symbol::stored(row.get(0)).ok()?, BarRow::read(row, 1), position(row.get(11), row.get(12))));
     Ok(rows.iter().filter_map(read).collect())
 }
 
@@ -239,5 +239,5 @@ pub async fn since(
     let names: Vec<&str> = begins.iter().map(|(symbol, _)| symbol.as_str()).collect();
     let begins_ns: Vec<i64> = begins.iter().map(|(_, ms)| ms.saturating_mul(NS_PER_MS)).collect();
     let rows = client.query(&statement, &[&names, &begins_ns, &timeframe.to_string(), &source.as_str()]).await?;
-    Ok(rows.iter().filter_map(|row| Some((Symbol::new(row.get(0)).ok()?, BarRow::read(row, 1)))).collect())
+    Ok(rows.iter().filter_map(|row| Some((Symbol::stored(row.get(0)).ok()?, BarRow::read(row, 1)))).collect())
 }

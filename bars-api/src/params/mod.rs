@@ -189,7 +189,7 @@ impl Params {
 /// # Errors
 /// 400 that names the parameter.
 pub fn symbol(name: &str, text: &str) -> Result<Symbol, Problem> {
-    Symbol::new(text).map_err(|_| Problem::parameter(name, text, "a symbol of 1 to 32 printable ASCII characters"))
+    Symbol::stored(text).map_err(|_| Problem::parameter(name, text, "a symbol of 1 to 32 printable ASCII characters"))
 }
 
 #[cfg(test)]

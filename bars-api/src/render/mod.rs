@@ -276,7 +276,7 @@ mod tests {
         fn what_is_written_reads_back_as_what_is_documented(
             price in 0.0001_f64..1e9, count: Option<i64>, vwap in prop::option::of(0.01_f64..1e6), start_ms: i64, name in "[ -~]{0,30}[A-Z]",
         ) {
-            let symbol = Symbol::new(&name).unwrap();
+            let symbol = Symbol::stored(&name).unwrap();
             let row = row(start_ms, price, count, vwap);
             let edge = Edge { newest_ms: start_ms, position: Some(Position { epoch: 1, seq: 2 }) };
             let series = Series { symbol, timeframe: Timeframe::MINUTE, source: Source::alpaca() };

@@ -111,7 +111,7 @@ impl Files {
         };
         let needed = |name: &str| number(name)?.with_context(|| format!("{name} is missing"));
         let symbol = match field("symbol") {
-            Some(text) => Symbol::new(text)?,
+            Some(text) => Symbol::parse(text)?.symbol,
             None => self.symbol.context("no column `symbol`: name it with --symbol")?,
         };
         let bar = Bar {

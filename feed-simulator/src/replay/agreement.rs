@@ -100,7 +100,7 @@ pub fn measure(folder: &Path) -> Result<Vec<(DayFile, Agreement)>, ReadError> {
 
 /// What the pipeline itself would build of these trades.
 fn built_bars(day: &RecordedDay, symbol: &str, tape: Tape) -> Minutes {
-    let Ok(symbol) = Symbol::new(symbol) else { return Minutes::new() };
+    let Ok(symbol) = Symbol::stored(symbol) else { return Minutes::new() };
     let mut builders = BTreeMap::<i64, BarBuilder>::new();
     for recorded in &day.trades {
         let trade = Trade {

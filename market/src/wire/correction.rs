@@ -73,7 +73,7 @@ pub fn decode_correction(bytes: &[u8]) -> Result<(Correction, Option<Position>),
         _ => return Err(Reject::Correction.into()),
     };
     let void = VoidTrade {
-        symbol: Symbol::new(&wire.symbol)?,
+        symbol: Symbol::stored(&wire.symbol)?,
         price: wire.price,
         size: wire.size,
         ts_ns: time_ns(wire.timestamp_ns.as_deref(), wire.timestamp)?,

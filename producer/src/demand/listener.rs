@@ -122,7 +122,7 @@ fn understand(payload: &[u8]) -> anyhow::Result<(String, BTreeSet<Symbol>)> {
     let Saying { gateway, symbols } = serde_json::from_slice(payload)?;
     ensure!(!gateway.is_empty() && gateway.len() <= 128, "`gateway` must be a name of 1 to 128 bytes");
     let count = symbols.len();
-    let named = symbols.iter().filter(|name| name.as_str() != "*").filter_map(|name| Symbol::new(name).ok());
+    let named = symbols.iter().filter_map(|name| Some(Symbol::parse(name).ok()?.symbol));
     let symbols: BTreeSet<Symbol> = named.take(SYMBOLS_MAX).collect();
     if symbols.len() < count {
         metrics::counter!("producer_demand_refused_total").increment((count - symbols.len()) as u64);

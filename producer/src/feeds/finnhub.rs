@@ -1,10 +1,11 @@
 //! Finnhub's trade stream: no welcome, no acknowledgements, no ids, no bars.
 //!
 //! [`protocol`] is the conversation; [`frame`] takes a frame apart; [`occurrences`](crate::feeds::occurrences) gives trades the ids that the feed does not;
-//! [`rest`] reads candles.
+//! [`symbol`] maps names; [`rest`] reads candles.
 
 pub mod frame;
 pub mod protocol;
 pub mod rest;
+pub mod symbol;
 
 pub use protocol::{Finnhub, FinnhubSettings};

@@ -83,9 +83,9 @@ impl<'de> Visitor<'de> for Fields {
 fn symbol(raw: &RawValue) -> Option<Symbol> {
     let inner = raw.get().strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {
-        return Symbol::new(&serde_json::from_str::<String>(raw.get()).ok()?).ok();
+        return Symbol::stored(&serde_json::from_str::<String>(raw.get()).ok()?).ok();
     }
-    Symbol::new(inner).ok()
+    Symbol::stored(inner).ok()
 }
 
 enum Key {

@@ -106,18 +106,18 @@ async fn a_symbol_that_the_feed_does_not_know_harms_no_other() {
     let mut running = start(&[]);
     let mut peer = running.peer().await;
     greet(&mut peer).await;
-    running.want(&["AAPL", "N O", "NVDA"]);
+    running.want(&["AAPL", "N.O", "NVDA"]);
     let invalid = r#"[{"T":"error","code":400,"msg":"invalid syntax"}]"#;
-    assert_eq!(request(&mut peer).await, subscribe(&["N O", "NVDA"]));
+    assert_eq!(request(&mut peer).await, subscribe(&["N.O", "NVDA"]));
     say(&mut peer, invalid).await;
-    assert_eq!(request(&mut peer).await, subscribe(&["N O"]));
+    assert_eq!(request(&mut peer).await, subscribe(&["N.O"]));
     say(&mut peer, invalid).await;
     assert_eq!(request(&mut peer).await, subscribe(&["NVDA"]));
     acknowledge(&mut peer, &["AAPL", "NVDA"]).await;
     feed_for(&mut peer, Duration::from_secs(2)).await;
     let told = running.told();
     assert!(
-        matches!(told.as_slice(), [Availability::Unavailable { symbol, reason, .. }] if symbol == "N O" && reason.contains("invalid syntax")),
+        matches!(told.as_slice(), [Availability::Unavailable { symbol, reason, .. }] if symbol == "N.O" && reason.contains("invalid syntax")),
         "{told:?}"
     );
 }

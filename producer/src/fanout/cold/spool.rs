@@ -243,7 +243,7 @@ fn parse_body(body: &[u8]) -> Option<Encoded> {
     let (&[stream, symbol_length], rest) = body.split_first_chunk::<2>()?;
     let (symbol, json) = rest.split_at_checked(usize::from(symbol_length))?;
     let stream = Stream::ALL.into_iter().find(|known| *known as u8 == stream)?;
-    let symbol = Symbol::new(std::str::from_utf8(symbol).ok()?).ok()?;
+    let symbol = Symbol::stored(std::str::from_utf8(symbol).ok()?).ok()?;
     Some(Encoded { stream, feed: None, symbol, ts_ns: 0, json: bytes::Bytes::copy_from_slice(json) })
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use market::{Source, Symbol, Trade};
+use market::{Source, Trade};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -12,6 +12,8 @@ use crate::feeds::occurrences::Occurrences;
 use crate::feeds::protocol::Frame;
 use crate::feeds::raw::json::nested_too_deep;
 use crate::feeds::raw::{Json, Raw as _};
+
+use super::symbol::from_wire;
 
 /// Part of the conversation.
 #[derive(Debug, PartialEq)]
@@ -97,7 +99,7 @@ fn trade(raw: Json<'_>, occurrences: &mut Occurrences) -> Result<Event, Skip> {
         return Ok(Event::Other("price_update"));
     }
     let trade = Trade {
-        symbol: Symbol::new(&wire.symbol)?,
+        symbol: from_wire(&wire.symbol)?,
         price: wire.price,
         size: wire.size,
         ts_ns: wire.time.ns(),

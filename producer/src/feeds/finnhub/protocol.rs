@@ -14,6 +14,7 @@ use crate::feeds::occurrences::Occurrences;
 use crate::feeds::protocol::{Awaited, Endpoint, Feed, Frame, Next, Outgoing, Protocol, Step};
 
 use super::frame::{Control, Element, decode_frame};
+use super::symbol::to_wire;
 
 /// Finnhub sends a ping about once a minute; two and a half minutes without one are a dead connection.
 const SILENCE_MAX: Duration = Duration::from_secs(150);
@@ -73,7 +74,7 @@ impl Finnhub {
                 Change::Unsubscribe(symbols) => ("unsubscribe", symbols),
             };
             let message =
-                |symbol: &Symbol| Outgoing::Text(json!({"type": kind, "symbol": symbol.as_str()}).to_string());
+                |symbol: &Symbol| Outgoing::Text(json!({"type": kind, "symbol": to_wire(symbol)}).to_string());
             step.send.extend(symbols.iter().map(message));
             self.roster.acknowledged(|_| true);
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use compact_str::{CompactString, format_compact};
 use market::record::TRADE_ID_BYTES_MAX;
-use market::{Bar, NS_PER_MS, Quote, Reject, Side, Source, Symbol, Timeframe, Trade};
+use market::{Bar, NS_PER_MS, Quote, Reject, Side, Source, Timeframe, Trade};
 use serde::Deserialize;
 
 use crate::feeds::event::{self, Event, Skip};
@@ -12,6 +12,7 @@ use crate::feeds::fields::{Codes, Decimal, Millis};
 use crate::feeds::raw::{Json, Raw as _};
 
 use super::codes::{exchange, tape};
+use super::symbol::from_wire;
 
 /// A `status` message.
 #[derive(Debug, PartialEq)]
@@ -96,7 +97,7 @@ impl WireTrade<'_> {
         let decimal = self.decimal_size.and_then(|size| size.0).filter(|size| *size > 0.0);
         let size = decimal.or(self.size).ok_or_else(|| Skip::Field("missing field `s`".to_owned()))?;
         let trade = Trade {
-            symbol: Symbol::new(&self.symbol)?,
+            symbol: from_wire(&self.symbol)?,
             price: self.price,
             size,
             ts_ns: self.time.ns(),
@@ -190,7 +191,7 @@ fn minute_bar(
         return Err(Reject::Unaligned.into());
     }
     let bar = Bar {
-        symbol: Symbol::new(symbol)?,
+        symbol: from_wire(symbol)?,
         timeframe: Timeframe::MINUTE,
         open,
         high,
@@ -276,7 +277,7 @@ impl WireQuote<'_> {
             exchange: id.map(exchange),
         };
         let quote = Quote {
-            symbol: Symbol::new(&self.symbol)?,
+            symbol: from_wire(&self.symbol)?,
             bid: side(self.bid_price, self.bid_size, self.bid_exchange),
             ask: side(self.ask_price, self.ask_size, self.ask_exchange),
             ts_ns: self.time.ns(),

@@ -15,6 +15,7 @@ use crate::feeds::revisions::Revisions;
 
 use super::element::{Element, Status};
 use super::frame::decode_frame;
+use super::symbol::to_wire;
 
 /// How long the server may take for each answer.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -203,7 +204,7 @@ fn items(list: &str) -> usize {
 
 /// What to subscribe, in lists that are short enough; `None` asks for everything.
 fn lists(channels: &[String], symbols: Option<&[Symbol]>) -> VecDeque<String> {
-    let names = symbols.map_or_else(|| vec!["*"], |symbols| symbols.iter().map(Symbol::as_str).collect());
+    let names = symbols.map_or_else(|| vec!["*".into()], |symbols| symbols.iter().map(to_wire).collect::<Vec<_>>());
     let mut lists = VecDeque::from([String::new()]);
     for channel in channels {
         for name in &names {

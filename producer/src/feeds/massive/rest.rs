@@ -12,6 +12,7 @@ use crate::feeds::protocol::Feed;
 use crate::feeds::rest::{Client, Kind, Span, refuse_repetition};
 
 use super::element::{rest_bar, rest_trade};
+use super::symbol::to_wire;
 
 /// Records asked for in one page: the most that Massive gives.
 const PAGE_MAX: &str = "50000";
@@ -53,9 +54,9 @@ impl Rest {
         let mut path = url.path_segments_mut().ok().context("MASSIVE_REST_URL has no path")?;
         path.pop_if_empty();
         match kind {
-            Kind::Trades => drop(path.extend(["v3", "trades", symbol.as_str()])),
+            Kind::Trades => drop(path.extend(["v3", "trades", &to_wire(symbol)])),
             Kind::Bars => {
-                path.extend(["v2", "aggs", "ticker", symbol.as_str(), "range", "1", "minute", &start, &end]);
+                path.extend(["v2", "aggs", "ticker", &to_wire(symbol), "range", "1", "minute", &start, &end]);
             }
         }
         drop(path);
@@ -122,6 +123,6 @@ impl<'a> Pages<'a> {
             Kind::Bars => rest_bar,
         };
         let records = page.results.into_iter().flatten();
-        Ok(Some(records.map(|raw| decode(symbol.as_str(), raw.get()).unwrap_or_else(Event::Skipped)).collect()))
+        Ok(Some(records.map(|raw| decode(&to_wire(&symbol), raw.get()).unwrap_or_else(Event::Skipped)).collect()))
     }
 }

@@ -9,6 +9,7 @@
 //! | [`ops`] | `/health` and `/metrics` over HTTP |
 //! | [`telemetry`] | tracing and the metrics recorder |
 //! | [`backoff`] | [`Backoff`]: waits that double, with full jitter |
+//! | [`web`] | what both front doors share: access, scope, routes, admission, origins, problems, request ids |
 //! | [`kafka`], [`redis`], [`postgres`] | connectors and their variables |
 
 pub mod backoff;
@@ -21,6 +22,7 @@ pub mod redis;
 pub mod start;
 pub mod tasks;
 pub mod telemetry;
+pub mod web;
 
 pub use backoff::Backoff;
 pub use config::{ConfigError, Secret, Vars};

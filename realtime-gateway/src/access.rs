@@ -14,8 +14,8 @@ use service::Secret;
 use sha2::Sha256;
 
 use crate::config::AccessConfig;
-use crate::fanout::channel::{Channel, Channels};
-use crate::fanout::hub::Scope;
+use crate::records::channel::{Channel, Channels};
+use crate::subscriptions::scope::Scope;
 
 /// The only header that tokens of this gateway have.
 static HEADER: LazyLock<String> = LazyLock::new(|| BASE64.encode(r#"{"alg":"HS256","typ":"JWT"}"#));

@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::interval;
 
 use crate::access::unix_ms;
-use crate::fanout::symbol::Background;
 use crate::gateway::Gateway;
+use crate::memory::symbol::Background;
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 const ANSWER_MAX: Duration = Duration::from_secs(5);

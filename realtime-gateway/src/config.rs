@@ -7,10 +7,10 @@ use std::time::Duration;
 use service::redis::RedisConfig;
 use service::{Secret, Vars};
 
-use crate::fanout::hub;
-use crate::fanout::log::Bounds;
-use crate::fanout::outbox;
+use crate::delivery::outbox;
 use crate::http::origin::Origins;
+use crate::hub;
+use crate::memory::log::Bounds;
 
 /// Everything that can be set.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::RngExt as _;
 use tokio::time::{Instant, sleep_until};
 
-use crate::fanout::client::Cut;
+use crate::delivery::client::Cut;
 use crate::gateway::Gateway;
 
 /// Tells every client, then ends each at a random moment within `drain`, so that the next gateway sees no stampede.

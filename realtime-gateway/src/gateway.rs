@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use crate::access::Access;
 use crate::config::Config;
 use crate::door::Door;
-use crate::fanout::hub::Hub;
+use crate::hub::Hub;
 
 /// One running gateway.
 #[derive(Debug)]

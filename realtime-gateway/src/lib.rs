@@ -1,23 +1,32 @@
 //! Redis in, Socket.IO, WebSocket and Server-Sent Events out; serves the dashboard and lends the history API its address.
 //!
 //! ```text
-//! Redis ─ redis::subscriber ─▶ fanout::payload ─▶ fanout::batch ─▶ fanout::hub ─▶ one outbox per client ─┬▶ websocket (ours)
-//!        everything that one    valid JSON with     encoded once     who follows      bounded, conflates     ├▶ socketio::engine (polling)
-//!        read brought           a symbol            per dialect      what                                    └▶ http::sse
+//! Redis ─ redis::subscriber ─▶ records::payload ─▶ records::batch ─▶ hub ─▶ delivery: one outbox ─┬▶ dialects::websocket
+//!        everything that one    valid JSON with      encoded once      who     per client, bounded,   ├▶ dialects::socketio
+//!        read brought           a symbol             per dialect       wants   conflates              └▶ http::sse
+//!                                                                      it
 //! ```
+//!
+//! The rooms, each allowed to use only those before it: [`records`] (what a record is, and its bytes for each kind of client), [`memory`]
+//! (what can be sent again), [`subscriptions`] (who wants what, under which scope, how often), [`sessions`] (what waits for a client that
+//! broke off), [`delivery`] (outboxes and sockets), [`hub`] (the one step that joins them), then [`redis`], [`dialects`] and [`http`].
 
 pub mod access;
 pub mod background;
 pub mod config;
+pub mod delivery;
+pub mod dialects;
 pub mod door;
 pub mod drain;
-pub mod fanout;
 pub mod gateway;
 pub mod heartbeat;
 pub mod http;
+pub mod hub;
+pub mod memory;
+pub mod records;
 pub mod redis;
-pub mod socketio;
-pub mod websocket;
+pub mod sessions;
+pub mod subscriptions;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,9 +36,9 @@ use service::telemetry::Metrics;
 use service::{CancellationToken, Health, Tasks, ops};
 
 pub use config::Config;
+use dialects::socketio::polling::Polls;
 use gateway::Gateway;
 use http::pipeline::Pipeline;
-use socketio::polling::Polls;
 
 /// Time for the tasks to end after clients were drained.
 const STOP_MAX: Duration = Duration::from_secs(10);
@@ -57,7 +66,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     tasks.spawn("redis", redis::subscriber::run(Arc::clone(&gateway), redis, token.clone()));
     tasks.spawn("demand", redis::demand::run(Arc::clone(&gateway), token.clone()));
     tasks.spawn("heartbeat", heartbeat::run(Arc::clone(&gateway), health, token.clone()));
-    tasks.spawn("polling", socketio::polling::watch(polls, token.clone()));
+    tasks.spawn("polling", dialects::socketio::polling::watch(polls, token.clone()));
     tasks.spawn("background", background::run(Arc::clone(&gateway), token.clone()));
     tasks.spawn("pipeline", http::pipeline::watch(pipeline, token.clone()));
     let serve = http::server::run(Arc::clone(&gateway), listener, router, stop.child_token());

@@ -4,12 +4,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use realtime_gateway::fanout::contract::read_request;
-use realtime_gateway::fanout::feed_state::FeedState;
-use realtime_gateway::fanout::payload::read_header;
+use realtime_gateway::subscriptions::contract::read_request;
+use realtime_gateway::records::feed_state::FeedState;
+use realtime_gateway::records::payload::read_header;
 use realtime_gateway::redis::reply;
-use realtime_gateway::socketio::packet::{read_msgpack, read_text};
-use realtime_gateway::websocket::frame::{Incoming, Reader, Violation};
+use realtime_gateway::dialects::socketio::packet::{read_msgpack, read_text};
+use realtime_gateway::records::frame::{Incoming, Reader, Violation};
 
 const MESSAGE_BYTES_MAX: usize = 1_000;
 

@@ -16,11 +16,11 @@ use super::pipeline::{self, Pipeline};
 use super::problem::Problem;
 use super::{dashboard, proxy, sse, token};
 use crate::access::credential;
+use crate::dialects::socketio::polling::Polls;
+use crate::dialects::socketio::{self, SocketIo};
+use crate::dialects::websocket::handshake;
+use crate::dialects::websocket::plain::{self, Address};
 use crate::gateway::Gateway;
-use crate::socketio::polling::Polls;
-use crate::socketio::{self, SocketIo};
-use crate::websocket::handshake;
-use crate::websocket::plain::{self, Address};
 
 /// The whole address space of the gateway.
 pub fn router(

@@ -14,9 +14,9 @@ use service::CancellationToken;
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt as _;
 
+use crate::dialects::websocket::handshake::tune;
 use crate::door::Place;
 use crate::gateway::Gateway;
-use crate::websocket::handshake::tune;
 
 /// Wait after an accept that failed, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

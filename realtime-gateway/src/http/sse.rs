@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 
 use super::problem::Problem;
 use crate::access::{credential, query_value};
-use crate::fanout::client::{Client, Cut};
-use crate::fanout::contract::read_request;
-use crate::fanout::encoding::Encoding;
+use crate::delivery::client::{Client, Cut};
 use crate::gateway::Gateway;
+use crate::records::encoding::Encoding;
+use crate::subscriptions::contract::read_request;
 
 /// Most bytes handed to the connection at once.
 const CHUNK_BYTES: usize = 64 << 10;

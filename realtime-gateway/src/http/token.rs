@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use super::problem::Problem;
 use crate::access::{Claims, credential};
-use crate::fanout::channel::Channel;
 use crate::gateway::Gateway;
+use crate::records::channel::Channel;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -12,12 +12,12 @@ use tokio::time::timeout;
 
 use super::reply::{self, Reply};
 use crate::access::unix_ms;
-use crate::fanout::batch::Batch;
-use crate::fanout::channel::Channel;
-use crate::fanout::event::Event;
-use crate::fanout::feed_state::FeedState;
-use crate::fanout::payload::{Refusal, read_header};
 use crate::gateway::Gateway;
+use crate::records::batch::Batch;
+use crate::records::channel::Channel;
+use crate::records::event::Event;
+use crate::records::feed_state::FeedState;
+use crate::records::payload::{Refusal, read_header};
 
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// A connection that is silent for so long is asked whether it still lives.

@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use super::packet::{Packet, Reply, read_msgpack, read_text};
 use crate::access::{Access, Denied, Grant, credential, query_value};
-use crate::fanout::client::{Client, Cut};
-use crate::fanout::contract::{Answer, read_request};
-use crate::fanout::encoding::Wire;
+use crate::delivery::client::{Client, Cut};
+use crate::dialects::websocket::handshake::is_wanted;
 use crate::gateway::{Gateway, random_id};
-use crate::websocket::handshake::is_wanted;
+use crate::records::encoding::Wire;
+use crate::subscriptions::contract::{Answer, read_request};
 
 /// What the handshake told about a client.
 #[derive(Clone, Debug)]

@@ -11,16 +11,19 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use market::Symbol;
 
-use super::batch::Batch;
-use super::channel::{Channel, Channels};
-use super::client::{Client, Cut};
-use super::contract::{Answer, Options, Rejected, Request, Since};
-use super::encoding::Encoding;
-use super::feed_state::FeedState;
-use super::flush::Flushers;
-use super::gate::Gate;
-use super::log::Bounds;
-use super::symbol::{Background, Memory, replay};
+use crate::delivery::client::{Client, Cut};
+use crate::delivery::flush::Flushers;
+use crate::memory::log::Bounds;
+use crate::memory::since::Since;
+use crate::memory::symbol::{Background, Memory, replay};
+use crate::records::batch::Batch;
+use crate::records::channel::{Channel, Channels};
+use crate::records::encoding::Encoding;
+use crate::records::feed_state::FeedState;
+use crate::sessions::Sessions;
+use crate::subscriptions::contract::{Answer, Options, Rejected, Request};
+use crate::subscriptions::gate::Gate;
+use crate::subscriptions::scope::Scope;
 
 /// What the hub keeps to.
 #[derive(Clone, Copy, Debug)]
@@ -37,24 +40,6 @@ pub struct Settings {
     pub session_max: Duration,
 }
 
-/// Most sessions kept for clients that went.
-const SESSIONS_MAX: usize = 100_000;
-
-/// What a client's token lets it follow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scope {
-    /// Which symbols; all where `None`.
-    pub symbols: Option<HashSet<Symbol>>,
-    /// Which streams.
-    pub channels: Channels,
-}
-
-impl Scope {
-    fn allows(scope: Option<&Self>, symbol: &Symbol) -> bool {
-        scope.and_then(|scope| scope.symbols.as_ref()).is_none_or(|symbols| symbols.contains(symbol))
-    }
-}
-
 /// The registry of clients and symbols.
 #[derive(Debug)]
 pub struct Hub {
@@ -69,7 +54,7 @@ pub struct Hub {
 struct State {
     symbols: HashMap<Symbol, Entry>,
     members: HashMap<u64, Member>,
-    sessions: HashMap<String, Session>,
+    sessions: Sessions,
     gated: HashSet<(Symbol, u64)>,
     /// Symbols that were subscribed and of which nobody has asked the background yet.
     wanted: Vec<Symbol>,
@@ -99,13 +84,6 @@ struct Member {
     client: Arc<Client>,
     scope: Option<Scope>,
     symbols: Vec<(Symbol, Options)>,
-}
-
-/// What a client that went left behind.
-#[derive(Debug)]
-struct Session {
-    symbols: Vec<(Symbol, Options)>,
-    until: Instant,
 }
 
 impl Hub {
@@ -164,9 +142,8 @@ impl Hub {
         for (symbol, _) in &member.symbols {
             state.forget(symbol, id);
         }
-        if let Some(session) = session.filter(|_| state.sessions.len() < SESSIONS_MAX) {
-            let until = Instant::now() + self.settings.session_max;
-            state.sessions.insert(session, Session { symbols: member.symbols, until });
+        if let Some(session) = session {
+            state.sessions.keep(session, member.symbols, Instant::now() + self.settings.session_max);
         }
     }
 
@@ -306,7 +283,7 @@ impl Hub {
         }
         let (Some(member), Some(kept)) = (state.members.get(&id), state.sessions.get(session)) else { return false };
         let client = Arc::clone(&member.client);
-        let symbols = kept.symbols.clone();
+        let symbols = kept.to_vec();
         let mut missed = Vec::new();
         for (symbol, options) in &symbols {
             let Some(entry) = state.symbols.get(symbol) else { continue }; // swept: it never had a record
@@ -401,7 +378,7 @@ impl Hub {
     /// Every few seconds: drops what is too old.
     pub fn sweep(&self, now: Instant) {
         let mut state = self.state();
-        state.sessions.retain(|_, session| session.until > now);
+        state.sessions.expire(now);
         // Anybody may ask for symbols that do not exist, and for other ones the next moment.
         state.symbols.retain(|_, entry| !(entry.followers.is_empty() && entry.memory.is_blank()));
         let freed: usize = state.symbols.values_mut().map(|entry| entry.memory.expire(now, self.settings.log)).sum();
@@ -493,11 +470,11 @@ impl State {
             .collect()
     }
 
-    fn missed(&self, symbol: &Symbol, since: &Since, channels: Channels) -> Option<Vec<super::log::Entry>> {
+    fn missed(&self, symbol: &Symbol, since: &Since, channels: Channels) -> Option<Vec<crate::memory::log::Entry>> {
         self.symbols.get(symbol)?.memory.after(since, |channel| channels.has(channel))
     }
 
-    fn missed_after(&self, symbol: &Symbol, offset: u64, channels: Channels) -> Option<Vec<super::log::Entry>> {
+    fn missed_after(&self, symbol: &Symbol, offset: u64, channels: Channels) -> Option<Vec<crate::memory::log::Entry>> {
         if !self.vouches_for(offset) {
             return None;
         }
@@ -512,7 +489,7 @@ impl State {
         offset <= self.last_offset && self.broken_through.is_none_or(|broken| offset > broken)
     }
 
-    fn send_again(&self, client: &Arc<Client>, missed: &[super::log::Entry]) {
+    fn send_again(&self, client: &Arc<Client>, missed: &[crate::memory::log::Entry]) {
         client.outbox().push_again(&replay(missed), Instant::now());
     }
 
@@ -537,7 +514,7 @@ impl State {
 /// Bytes that are sent again at most; a client that missed more is better off with a snapshot and the history API.
 const AGAIN_BYTES_MAX: usize = 8 << 20;
 
-fn too_many(missed: &[super::log::Entry]) -> bool {
+fn too_many(missed: &[crate::memory::log::Entry]) -> bool {
     missed.iter().map(|entry| entry.payload.len()).sum::<usize>() > AGAIN_BYTES_MAX
 }
 
@@ -575,9 +552,9 @@ impl Member {
 
 #[cfg(test)]
 mod tests {
-    use super::super::batch::tests::batch;
-    use super::super::outbox::Limits;
     use super::*;
+    use crate::delivery::outbox::Limits;
+    use crate::records::batch::tests::batch;
 
     fn hub() -> Arc<Hub> {
         Hub::new(Settings {

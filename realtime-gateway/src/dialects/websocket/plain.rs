@@ -12,15 +12,15 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 
 use super::connection::{self, text_message};
-use super::frame::Reader;
 use super::{Conversation, handshake};
 use crate::access::{Grant, credential};
-use crate::fanout::channel::{Channel, Channels};
-use crate::fanout::client::{Client, Cut};
-use crate::fanout::contract::{Answer, Options, Request as Subscription, read_request};
-use crate::fanout::encoding::Encoding;
+use crate::delivery::client::{Client, Cut};
+use crate::dialects::socketio::session::refresh;
 use crate::gateway::Gateway;
-use crate::socketio::session::refresh;
+use crate::records::channel::{Channel, Channels};
+use crate::records::encoding::Encoding;
+use crate::records::frame::Reader;
+use crate::subscriptions::contract::{Answer, Options, Request as Subscription, read_request};
 
 /// Which address a client came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

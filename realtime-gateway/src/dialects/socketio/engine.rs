@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::session::{Arrival, Session};
-use crate::fanout::client::{Client, Cut};
+use crate::delivery::client::{Client, Cut};
+use crate::dialects::websocket::Conversation;
+use crate::dialects::websocket::connection::text_message;
 use crate::gateway::{Gateway, random_id};
-use crate::websocket::Conversation;
-use crate::websocket::connection::text_message;
 
 /// The conversation with one client.
 pub struct Engine {

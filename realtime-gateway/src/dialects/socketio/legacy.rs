@@ -11,10 +11,10 @@ use engineioxide::service::EngineIoService;
 use engineioxide::{DisconnectReason, Socket, Str};
 
 use super::session::{Arrival, Session};
+use crate::delivery::client::{Client, Cut};
 use crate::door::Pace;
-use crate::fanout::client::{Client, Cut};
-use crate::fanout::encoding::{Encoding, Wire};
 use crate::gateway::Gateway;
+use crate::records::encoding::{Encoding, Wire};
 
 /// How long to wait before trying again where the engine's queue is full; it does not tell when there is room.
 const RETRY_WAIT: Duration = Duration::from_millis(5);

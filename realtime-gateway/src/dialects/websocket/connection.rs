@@ -15,10 +15,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Conversation;
-use super::frame::{Incoming, Opcode, Reader, Violation, close_frame, frame};
 use crate::config::DoorLimits;
+use crate::delivery::client::{Client, Cut, Flushed};
 use crate::door::Pace;
-use crate::fanout::client::{Client, Cut, Flushed};
+use crate::records::frame::{Incoming, Opcode, Reader, Violation, close_frame, frame};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 8 * 1024;

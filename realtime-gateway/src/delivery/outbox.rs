@@ -14,9 +14,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use market::Symbol;
 
-use super::batch::Batch;
-use super::channel::Channel;
-use super::encoding::Encoding;
+use crate::records::batch::Batch;
+use crate::records::channel::Channel;
+use crate::records::encoding::Encoding;
 
 /// Bounds of one client's outbox.
 #[derive(Clone, Copy, Debug)]
@@ -322,8 +322,8 @@ impl Lag {
 
 #[cfg(test)]
 mod tests {
-    use super::super::batch::tests::batch;
     use super::*;
+    use crate::records::batch::tests::batch;
     use proptest::prelude::*;
 
     const LIMITS: Limits = Limits { lossless_bytes: 200, held_max: 50 };

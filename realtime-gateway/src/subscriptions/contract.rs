@@ -7,7 +7,8 @@ use market::{Position, Symbol};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::channel::{Channel, Channels};
+use crate::memory::since::Since;
+use crate::records::channel::{Channel, Channels};
 
 /// Symbols in one request beyond which the rest is refused unread.
 const REQUEST_SYMBOLS_MAX: usize = 1_000;
@@ -43,30 +44,6 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self { channels: Channels::USUAL, interval: None, lossless: false }
-    }
-}
-
-/// The last record that a client has, of each stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Since {
-    /// Of the trades.
-    pub trades: Option<Position>,
-    /// Of the bars.
-    pub bars: Option<Position>,
-    /// Of the quotes.
-    pub quotes: Option<Position>,
-}
-
-impl Since {
-    /// The position in one stream.
-    #[must_use]
-    pub fn of(&self, channel: Channel) -> Option<Position> {
-        match channel {
-            Channel::Trades => self.trades,
-            Channel::Bars => self.bars,
-            Channel::Quotes => self.quotes,
-            _ => None,
-        }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::batch::Batch;
-use super::channel::Channel;
+use crate::records::batch::Batch;
+use crate::records::channel::Channel;
 
 /// Lets one trade (and one quote) of a subscription pass per interval and keeps the newest of the others for the next turn.
 #[derive(Debug)]
@@ -61,8 +61,8 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
-    use super::super::batch::tests::batch;
     use super::*;
+    use crate::records::batch::tests::batch;
 
     #[test]
     fn the_newest_record_waits_for_its_turn_and_bars_do_not_wait() {

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::fanout::encoding::{Encoding, Wire};
-use crate::websocket::frame::{Opcode, frame};
+use crate::records::encoding::{Encoding, Wire};
+use crate::records::frame::{Opcode, frame};
 
 /// What a client says.
 #[derive(Clone, Debug, PartialEq)]

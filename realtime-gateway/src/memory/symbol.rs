@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use market::{BarBuilder, Position, Timeframe, wire};
 
-use super::batch::Batch;
-use super::channel::Channel;
-use super::contract::Since;
-use super::event::{Day, Event};
-use super::feed_state::Carried;
 use super::log::{Bounds, Entry, Log};
+use super::since::Since;
+use crate::records::batch::Batch;
+use crate::records::channel::Channel;
+use crate::records::event::{Day, Event};
+use crate::records::feed_state::Carried;
 
 /// The day as an outside source knows it, for symbols whose feed is silent.
 #[derive(Clone, Debug, Default, PartialEq)]

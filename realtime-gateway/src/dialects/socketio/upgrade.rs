@@ -20,8 +20,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::polling::{Poll, Polls};
-use crate::websocket::frame::{Incoming, Opcode, Reader, frame};
-use crate::websocket::{connection, handshake};
+use crate::dialects::websocket::{connection, handshake};
+use crate::records::frame::{Incoming, Opcode, Reader, frame};
 
 /// Time for the trial.
 const TRIAL_MAX: Duration = Duration::from_secs(10);

@@ -16,7 +16,7 @@ const HELPERS_MAX: usize = 7;
 
 /// Threads that help whoever has many clients to flush; they end with it.
 #[derive(Debug)]
-pub(super) struct Flushers(Vec<SyncSender<Arc<Round>>>);
+pub(crate) struct Flushers(Vec<SyncSender<Arc<Round>>>);
 
 /// Clients that are written by whoever comes first.
 #[derive(Debug)]
@@ -27,13 +27,13 @@ struct Round {
 
 impl Flushers {
     /// A thread for each core but the caller's own.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Self((1..cores.min(HELPERS_MAX + 1)).filter_map(|_| helper()).collect())
     }
 
     /// Flushes every client, in about this order. On return all are written, or being written by a helper.
-    pub(super) fn flush(&self, clients: Vec<Arc<Client>>) {
+    pub(crate) fn flush(&self, clients: Vec<Arc<Client>>) {
         let round = Round { clients, taken: AtomicUsize::new(0) };
         if round.clients.len() <= ALONE_MAX {
             return round.work();
@@ -78,9 +78,9 @@ impl Round {
 mod tests {
     use std::time::Duration;
 
-    use super::super::encoding::Encoding;
     use super::super::outbox::Limits;
     use super::*;
+    use crate::records::encoding::Encoding;
 
     #[tokio::test]
     async fn everybody_is_flushed_in_audiences_of_any_size() {

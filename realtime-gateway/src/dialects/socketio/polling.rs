@@ -21,12 +21,12 @@ use tokio::time::interval;
 
 use super::engine::Engine;
 use super::session::Arrival;
+use crate::delivery::client::{Client, Cut};
+use crate::dialects::websocket::Conversation as _;
 use crate::door::{Pace, Place};
-use crate::fanout::client::{Client, Cut};
-use crate::fanout::encoding::Encoding;
 use crate::gateway::Gateway;
-use crate::websocket::Conversation as _;
-use crate::websocket::frame::{Opcode, unframe};
+use crate::records::encoding::Encoding;
+use crate::records::frame::{Opcode, unframe};
 
 /// Between two packets of one answer or request.
 const SEPARATOR: u8 = 0x1e;

@@ -7,11 +7,11 @@ use axum::response::Response;
 
 use super::engine::Engine;
 use super::session::Arrival;
-use crate::fanout::client::Client;
-use crate::fanout::encoding::Encoding;
+use crate::delivery::client::Client;
+use crate::dialects::websocket::{connection, handshake};
 use crate::gateway::Gateway;
-use crate::websocket::frame::Reader;
-use crate::websocket::{connection, handshake};
+use crate::records::encoding::Encoding;
+use crate::records::frame::Reader;
 
 /// Takes the connection over.
 pub fn accept(gateway: &Arc<Gateway>, request: Request) -> Response {

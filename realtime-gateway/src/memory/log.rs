@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use market::Position;
 
-use super::event::Event;
+use crate::records::event::Event;
 
 /// Bounds of one log.
 #[derive(Clone, Copy, Debug)]
@@ -130,8 +130,8 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
-    use super::super::channel::Channel;
     use super::*;
+    use crate::records::channel::Channel;
     use market::Symbol;
     use proptest::prelude::*;
 

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use super::batch::Batch;
-use super::encoding::Encoding;
 use super::outbox::{Limits, Outbox, Overflow};
+use crate::records::batch::Batch;
+use crate::records::encoding::Encoding;
 
 /// Most slices that one write takes.
 const SLICES_MAX: usize = 32;

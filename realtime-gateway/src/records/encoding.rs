@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::channel::Channel;
 use super::event::Event;
-use crate::websocket::frame::{Opcode, put_header};
+use crate::records::frame::{Opcode, put_header};
 
 /// What a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -379,7 +379,7 @@ mod tests {
             let mut plain = Vec::new();
             as_marked(Encoding::ENGINE).put_event(&mut plain, &event, payload.as_bytes());
             plain.insert(0, b'4');
-            prop_assert_eq!(framed, crate::websocket::frame::frame(Opcode::Text, &plain));
+            prop_assert_eq!(framed, crate::records::frame::frame(Opcode::Text, &plain));
         }
     }
 }

@@ -1,16 +1,15 @@
 //! Our own WebSocket transport: a few hundred bytes per idle connection, one write per client and batch.
 //!
-//! [`handshake`] takes a connection over from the HTTP server, [`connection`] reads it and ends it, [`frame`] knows the bytes. What is
+//! [`handshake`] takes a connection over from the HTTP server, [`connection`] reads it and ends it, [`crate::records::frame`] knows the bytes. What is
 //! said on it is a [`Conversation`]; the hub writes records past all of them straight to the socket.
 
 pub mod connection;
-pub mod frame;
 pub mod handshake;
 pub mod plain;
 
 use std::time::Instant;
 
-use crate::fanout::client::Cut;
+use crate::delivery::client::Cut;
 
 /// What is said on a connection, whatever carries it.
 pub trait Conversation: Send + 'static {

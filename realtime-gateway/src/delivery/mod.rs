@@ -1,0 +1,5 @@
+//! The way out: one bounded outbox per client, and one system call per client and batch.
+
+pub mod client;
+pub(crate) mod flush;
+pub mod outbox;

@@ -1,0 +1,4 @@
+//! What clients speak: Socket.IO, and JSON over plain WebSockets.
+
+pub mod socketio;
+pub mod websocket;

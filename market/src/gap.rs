@@ -1,5 +1,7 @@
 //! An outage of a feed: admitted when it happens, marked healed when its records have been fetched.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::reject::Reject;
@@ -27,6 +29,29 @@ pub struct Gap {
     /// When the missed records had been fetched and handed on; absent until then. By the wall clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healed_at: Option<i64>,
+    /// Records that went to clients but not to Kafka; absent where the feed was lost. In Kafka only: a reader of its topics sees these
+    /// numbers missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed: Option<Missed>,
+}
+
+/// Cause of a gap of our own making: neither Kafka nor the spool had room.
+pub const COLD_PATH_FULL: &str = "cold path full";
+
+/// Records that the producer numbered and published, but could not keep for Kafka.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Missed {
+    /// The run that numbered them.
+    pub epoch: i64,
+    /// How many.
+    pub records: u64,
+    /// First and last `seq` of the trades, by symbol; both included, and everything between.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub trades: BTreeMap<String, (u64, u64)>,
+    /// The same of bars.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub bars: BTreeMap<String, (u64, u64)>,
 }
 
 /// The constant `gap`.
@@ -50,6 +75,7 @@ impl Gap {
             to: None,
             cause: cause.into(),
             healed_at: None,
+            missed: None,
         }
     }
 
@@ -90,6 +116,11 @@ mod tests {
         gap.to = Some(1_700_000_060_000);
         gap.healed_at = Some(1_700_000_120_000);
         assert_eq!(Gap::decode(&gap.encode()), Ok(gap.clone()));
+        gap.missed =
+            Some(Missed { epoch: 7, records: 3, trades: [("AAPL".to_owned(), (2, 4))].into(), ..Missed::default() });
+        let json = String::from_utf8(gap.encode()).unwrap();
+        assert!(json.ends_with(r#","missed":{"epoch":7,"records":3,"trades":{"AAPL":[2,4]}}}"#), "{json}");
+        assert_eq!(Gap::decode(json.as_bytes()), Ok(gap.clone()));
         gap.to = Some(0);
         assert!(Gap::decode(&gap.encode()).unwrap_err().contains("`to`"));
         assert!(Gap::decode(b"{}").unwrap_err().contains("type"));

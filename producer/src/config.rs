@@ -11,6 +11,7 @@ use service::kafka::KafkaConfig;
 use service::redis::RedisConfig;
 
 use crate::connection::dial::{Internet, MESSAGE_BYTES_MAX};
+use crate::fanout::cold::LIVE_BYTES_MAX;
 use crate::feeds::FeedSettings;
 use crate::feeds::alpaca::{AlpacaSettings, Authentication, Encoding};
 use crate::feeds::finnhub::FinnhubSettings;
@@ -39,6 +40,10 @@ pub struct Config {
     pub spool_dir: PathBuf,
     /// Most bytes in that folder.
     pub spool_bytes_max: u64,
+    /// Most bytes of live records that wait in memory for Kafka or the spool.
+    pub cold_queue_bytes_max: usize,
+    /// Most records a second of the past: histories of new symbols and heals. Live records go first.
+    pub past_rate_max: u32,
     /// Where health and metrics are served.
     pub ops: SocketAddr,
 }
@@ -59,9 +64,17 @@ impl Config {
             redis: RedisConfig::from_vars(vars),
             spool_dir: vars.read("SPOOL_DIR", PathBuf::from(".spool"), "folder"),
             spool_bytes_max: vars.read_within("SPOOL_BYTES_MAX", 4 << 30, 1 << 20..=1 << 50, "bytes"),
+            cold_queue_bytes_max: cold_queue_bytes_max(vars),
+            past_rate_max: vars.read_within("PAST_RATE_MAX", 20_000, 1..=10_000_000, "records a second"),
             ops: SocketAddr::from(([0, 0, 0, 0], vars.read_within("PRODUCER_PORT", 9101, 1..=65535, "port"))),
         }
     }
+}
+
+fn cold_queue_bytes_max(vars: &mut Vars) -> usize {
+    let default = LIVE_BYTES_MAX as u64;
+    let bytes = vars.read_within("COLD_QUEUE_BYTES_MAX", default, 1 << 16..=1 << 36, "bytes");
+    usize::try_from(bytes).unwrap_or(LIVE_BYTES_MAX)
 }
 
 /// The feeds and how they are reached. This is all that the tools for people read.

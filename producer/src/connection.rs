@@ -194,8 +194,7 @@ async fn connect_and_stream<D: Dial, O: Outlet>(
                 continue;
             }
             () = sleep_until(owed.deadline), if owed.awaited.is_some() => return Ended::Lost(owed.complaint()),
-            // Where the cold path has no room left the socket is not read: the feed slows down, nothing is thrown away.
-            message = async { outlet.room().await; socket.next().await } => message,
+            message = socket.next() => message,
         };
         let frame = match &message {
             Some(Ok(Message::Text(text))) => Frame::Text(text),

@@ -13,6 +13,7 @@ use market::{Availability, NS_PER_MS, Outcome, Position, Symbol, wire};
 use metrics::Counter;
 
 use crate::fanout::cold::Cold;
+use crate::fanout::cold::overflow::Shortage;
 use crate::fanout::hot::Hot;
 use crate::fanout::lag::Lag;
 use crate::fanout::positions::{Counters, Positions};
@@ -67,9 +68,16 @@ impl Fanout {
         self.occurrences.restart();
     }
 
-    /// Waits until the cold path can take more. Cancel safe.
-    pub async fn room(&self) {
-        self.cold.room().await;
+    /// What the cold path had no room for, once each: its beginning, and its extent when it is over.
+    #[must_use]
+    pub fn shortage(&self) -> Option<Shortage> {
+        self.cold.shortage(self.feed)
+    }
+
+    /// This run.
+    #[must_use]
+    pub fn epoch(&self) -> i64 {
+        self.positions.lock().epoch()
     }
 
     /// Takes the events of one frame, and hands their records to both paths: to the hot one first, it is the one in a hurry.
@@ -91,7 +99,7 @@ impl Fanout {
         let record = |news: &Availability| {
             let symbol = Symbol::new(news.symbol()).ok()?;
             let json = Bytes::from(news.encode());
-            Some(Encoded { stream: Stream::Status, feed: Some(self.feed), symbol, ts_ns: 0, json })
+            Some(Encoded { stream: Stream::Status, feed: Some(self.feed), symbol, ts_ns: 0, seq: 0, json })
         };
         let records: Vec<Encoded> = news.iter().filter_map(record).collect();
         self.records[Stream::Status as usize].increment(records.len() as u64);
@@ -151,10 +159,11 @@ impl Fanout {
             self.clock.hear(ts_ns);
         }
         self.buffer.clear();
-        encode(counters.next(stream, symbol), &mut self.buffer);
+        let position = counters.next(stream, symbol);
+        encode(position, &mut self.buffer);
         self.records[stream as usize].increment(1);
         let json = Bytes::copy_from_slice(&self.buffer);
-        self.frame.push(Encoded { stream, feed: Some(self.feed), symbol, ts_ns, json });
+        self.frame.push(Encoded { stream, feed: Some(self.feed), symbol, ts_ns, seq: position.seq, json });
     }
 }
 
@@ -218,7 +227,7 @@ mod tests {
 
     fn taken(cold: &Cold) -> Vec<Encoded> {
         let mut records = Vec::new();
-        cold.take(&mut records, usize::MAX, Duration::ZERO);
+        cold.take(&mut records, usize::MAX, usize::MAX, Duration::ZERO);
         records
     }
 

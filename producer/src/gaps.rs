@@ -1,6 +1,7 @@
 //! Admits outages: opens a gap when a feed is lost, closes it when records come again, and hands it on to be healed.
 
 pub mod healing;
+pub mod own;
 
 use bytes::Bytes;
 use market::{Gap, NS_PER_MS, Symbol};
@@ -31,9 +32,9 @@ impl Herald {
     /// Announces a gap in its present version.
     pub fn announce(&self, gap: &Gap) {
         self.journal.note(gap);
-        let Some(record) = encode(gap) else { return };
-        self.hot.publish(std::slice::from_ref(&record));
-        self.cold.accept(&mut vec![record]);
+        let told = encode(&Gap { missed: None, ..gap.clone() }); // clients missed nothing that only Kafka lacks
+        self.hot.publish(told.as_slice());
+        self.cold.accept(&mut encode(gap).into_iter().collect());
     }
 
     /// Announces the last version of a gap, and forgets it once that is safe: until then a kill could lose it.
@@ -62,7 +63,7 @@ fn send_to(heal: &mpsc::Sender<Gap>, gap: Gap) {
 
 fn encode(gap: &Gap) -> Option<Encoded> {
     let key = Symbol::stored(&gap.source).ok()?;
-    Some(Encoded { stream: Stream::Gaps, feed: None, symbol: key, ts_ns: 0, json: Bytes::from(gap.encode()) })
+    Some(Encoded { stream: Stream::Gaps, feed: None, symbol: key, ts_ns: 0, seq: 0, json: Bytes::from(gap.encode()) })
 }
 
 /// The account of one feed's outages.
@@ -71,6 +72,8 @@ pub struct Gaps {
     herald: Herald,
     heal: Option<mpsc::Sender<Gap>>,
     open: Option<Gap>,
+    /// A gap of our own making, while it lasts.
+    own: Option<Gap>,
     /// Start (feed time in Unix nanoseconds) and cause of what may be an outage, or a market in which nothing happens.
     doubt: Option<(i64, String)>,
 }
@@ -82,7 +85,7 @@ impl Gaps {
     pub fn resume(feed: Feed, journal: &Journal, herald: Herald, heal: Option<mpsc::Sender<Gap>>) -> Self {
         let safe_ns = journal.safe_ns(feed);
         let safe_ms = safe_ns.map(|ns| ns.div_euclid(NS_PER_MS));
-        let mut gaps = Self { feed, herald, heal, open: None, doubt: None };
+        let mut gaps = Self { feed, herald, heal, open: None, own: None, doubt: None };
         for gap in journal.gaps(feed) {
             if gap.healed_at.is_some() {
                 gaps.herald.conclude_again(&gap);
@@ -222,10 +225,10 @@ mod tests {
         let (heal, _) = mpsc::channel(1);
         let _gaps = Gaps::resume(Feed::Alpaca, &journal, herald, Some(heal));
         let mut records = Vec::new();
-        cold.take(&mut records, usize::MAX, Duration::ZERO);
+        cold.take(&mut records, usize::MAX, usize::MAX, Duration::ZERO);
         assert_eq!(Gap::decode(&records[0].json).unwrap(), healed);
         assert!(journal.gaps(Feed::Alpaca).contains(&healed), "not safe as yet");
-        cold.settled(1);
+        cold.settled([1, 0]);
         assert!(!journal.gaps(Feed::Alpaca).contains(&healed));
     }
 

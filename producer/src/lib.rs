@@ -60,7 +60,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let mut tasks = Tasks::new(&stop);
     let stopping = tasks.stop_token();
 
-    let cold = Cold::default();
+    let cold = Cold::new(config.cold_queue_bytes_max);
     let spool = Spool::open(&config.spool_dir, config.spool_bytes_max)?;
     let journal = Journal::open(config.spool_dir.join("journal.json"))?;
     let topics_exist = Arc::<AtomicBool>::default();
@@ -71,6 +71,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         journal.clone(),
         topics_exist.clone(),
         health.part("kafka"),
+        config.past_rate_max,
     )?;
     tasks.spawn("kafka", on_a_thread("kafka-writer", move || writer.run()));
     tasks.spawn("topics", ensure_topics(config.kafka, topics_exist, stopping.clone()));

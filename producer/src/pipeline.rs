@@ -37,10 +37,6 @@ impl Pipeline {
 }
 
 impl Outlet for Pipeline {
-    async fn room(&self) {
-        self.fanout.room().await;
-    }
-
     fn connected(&mut self) {
         self.fanout.connected();
     }
@@ -48,6 +44,9 @@ impl Outlet for Pipeline {
     fn frame(&mut self, _: Option<Frame<'_>>, decode: impl FnOnce(&mut dyn FnMut(Event)) -> Step) -> Step {
         let step = self.fanout.frame(decode);
         self.gaps.heard(self.fanout.clock());
+        if let Some(shortage) = self.fanout.shortage() {
+            self.gaps.short(shortage, self.fanout.epoch());
+        }
         step
     }
 

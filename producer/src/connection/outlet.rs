@@ -7,9 +7,6 @@ use crate::feeds::protocol::{Frame, Step};
 
 /// Takes what one connection brings.
 pub trait Outlet: Send {
-    /// Waits until more can be taken: until then the socket is not read. Cancel safe.
-    fn room(&self) -> impl Future<Output = ()> + Send;
-
     /// A new connection is up.
     fn connected(&mut self);
 

@@ -156,7 +156,7 @@ impl Running {
 
     fn taken(&self) -> usize {
         let mut batch = Vec::new();
-        self.cold.take(&mut batch, usize::MAX, Duration::ZERO);
+        self.cold.take(&mut batch, usize::MAX, usize::MAX, Duration::ZERO);
         batch.len()
     }
 

@@ -36,6 +36,12 @@ impl Positions {
 }
 
 impl Counters {
+    /// This run.
+    #[must_use]
+    pub fn epoch(&self) -> i64 {
+        self.epoch
+    }
+
     /// The next place of this symbol in this stream.
     pub fn next(&mut self, stream: Stream, symbol: Symbol) -> Position {
         let last = self.last[stream as usize].entry(symbol).or_default();

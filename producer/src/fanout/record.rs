@@ -57,6 +57,25 @@ pub struct Encoded {
     pub symbol: Symbol,
     /// Feed time in Unix nanoseconds; 0 where it says nothing about how far the feed is known.
     pub ts_ns: i64,
+    /// Its number in its symbol and stream of this run; 0 where it has none.
+    pub seq: u64,
     /// JSON.
     pub json: Bytes,
+}
+
+/// The lanes of the cold path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// What happens now. It goes first.
+    Live,
+    /// What is fetched from a history. It waits.
+    Past,
+}
+
+impl Encoded {
+    /// The lane it travels in: a record that no stream has brought comes from a history. A gap is news, whoever announces it.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        if self.feed.is_some() || self.stream == Stream::Gaps { Lane::Live } else { Lane::Past }
+    }
 }

@@ -150,7 +150,7 @@ pub(crate) fn encode(event: Event, occurrences: &mut Occurrences) -> Option<Enco
         _ => return None,
     };
     // No feed and no feed time: a backfilled record says nothing about how far the live stream is known.
-    Some(Encoded { stream, feed: None, symbol, ts_ns: 0, json: Bytes::from(json) })
+    Some(Encoded { stream, feed: None, symbol, ts_ns: 0, seq: 0, json: Bytes::from(json) })
 }
 
 #[cfg(test)]

@@ -88,8 +88,6 @@ impl Tally {
 }
 
 impl Outlet for Tally {
-    async fn room(&self) {}
-
     fn connected(&mut self) {
         self.lock().connections += 1;
     }

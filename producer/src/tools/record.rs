@@ -61,8 +61,6 @@ impl<W: Write> Recorder<W> {
 }
 
 impl<W: Write + Send + Sync> Outlet for Recorder<W> {
-    async fn room(&self) {}
-
     fn connected(&mut self) {}
 
     fn frame(&mut self, raw: Option<Frame<'_>>, decode: impl FnOnce(&mut dyn FnMut(Event)) -> Step) -> Step {

@@ -10,6 +10,7 @@ use crate::feeds::protocol::Feed;
 use crate::journal::Journal;
 
 use super::Cold;
+use super::lanes::Counts;
 use super::window::Window;
 
 /// The journal is written at most this often.
@@ -21,8 +22,8 @@ const AHEAD_MAX_NS: i64 = 3600 * 1_000_000_000;
 pub struct Progress {
     cold: Cold,
     journal: Journal,
-    /// Counts the records that were taken.
-    count: u64,
+    /// Counts the records that were taken of each lane.
+    counts: Counts,
     taken: [Taken; Feed::ALL.len()],
     mark: Option<Mark>,
     settled_at: Option<Instant>,
@@ -39,10 +40,10 @@ struct Taken {
 /// How far each feed has come.
 type Newest = [Option<i64>; Feed::ALL.len()];
 
-/// When every record below `index` has been acknowledged, the first `count` records and the feeds up to `newest` are safe.
+/// When every record below `index` has been acknowledged, the first `counts` records and the feeds up to `newest` are safe.
 struct Mark {
     index: usize,
-    count: u64,
+    counts: Counts,
     newest: Newest,
 }
 
@@ -50,13 +51,15 @@ impl Progress {
     /// Nothing taken yet.
     #[must_use]
     pub fn new(cold: Cold, journal: Journal) -> Self {
-        Self { cold, journal, count: 0, taken: Default::default(), mark: None, settled_at: None }
+        Self { cold, journal, counts: [0; 2], taken: Default::default(), mark: None, settled_at: None }
     }
 
     /// These records are with Kafka's client or on disk now. Where the journal knows nothing of their feed it learns at once where the
     /// feed begins: a producer that is killed in its first second has a gap to admit, too.
     pub fn taken(&mut self, records: &[Encoded]) {
-        self.count += records.len() as u64;
+        for record in records {
+            self.counts[record.lane() as usize] += 1;
+        }
         for record in records.iter().filter(|record| record.stream == Stream::Trades) {
             let Some(feed) = record.feed else { continue };
             let taken = &mut self.taken[feed as usize];
@@ -89,15 +92,15 @@ impl Progress {
         if on_disk {
             self.mark = None;
             self.write(self.newest());
-            self.cold.settled(self.count);
+            self.cold.settled(self.counts);
             return;
         }
         if let Some(mark) = self.mark.take_if(|mark| window.is_past(mark.index)) {
             self.write(mark.newest);
-            self.cold.settled(mark.count);
+            self.cold.settled(mark.counts);
         }
         if self.mark.is_none() {
-            self.mark = Some(Mark { index: window.next_index(), count: self.count, newest: self.newest() });
+            self.mark = Some(Mark { index: window.next_index(), counts: self.counts, newest: self.newest() });
         }
     }
 
@@ -105,7 +108,7 @@ impl Progress {
     pub fn finish(&mut self, window: &Window, on_disk: bool) {
         if on_disk || window.is_empty() {
             self.write(self.newest());
-            self.cold.settled(self.count);
+            self.cold.settled(self.counts);
         }
     }
 
@@ -132,7 +135,7 @@ mod tests {
 
     fn trade(ts_ns: i64) -> Encoded {
         let symbol = Symbol::new("A").unwrap();
-        Encoded { stream: Stream::Trades, feed: Some(Feed::Alpaca), symbol, ts_ns, json: "{}".into() }
+        Encoded { stream: Stream::Trades, feed: Some(Feed::Alpaca), symbol, ts_ns, seq: 0, json: "{}".into() }
     }
 
     /// A record that was accepted and taken, and after which something was promised.

@@ -1,25 +1,28 @@
 //! Records on disk while Kafka is away: numbered segment files, appended to and synced, read in order, deleted when delivered.
 //!
 //! A record is `length u32, crc32 u32, stream u8, symbol length u8, symbol, JSON`, integers little-endian; length counts what follows the
-//! checksum, and the checksum covers it. A segment that a crash cut short ends at its last whole record.
+//! checksum, and the checksum covers it. A segment that a crash cut short ends at its last whole record. A segment with a record that
+//! cannot be read otherwise is set aside when the rest of it is delivered, for a person to look at ([`segment`]).
+
+mod segment;
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, Read, Write as _};
+use std::io::{self, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::fanout::record::Encoded;
 use anyhow::{Context as _, bail};
-use market::Symbol;
 
-use crate::fanout::record::{Encoded, Stream};
+use self::segment::{Next, read_record, write_record};
 
 /// A segment is closed when it has grown past this.
 const SEGMENT_BYTES: u64 = 64 << 20;
-/// Length and checksum.
-const HEADER_BYTES: usize = 8;
-/// Longest record that is believed when reading.
-const RECORD_BYTES_MAX: usize = 16 << 20;
 const SUFFIX: &str = ".spool";
+/// What a segment is called that was set aside.
+const ASIDE_SUFFIX: &str = ".unreadable";
+/// Segments that are kept aside; the oldest go first.
+const ASIDE_MAX: usize = 8;
 
 /// A queue on disk.
 #[derive(Debug)]
@@ -31,6 +34,7 @@ pub struct Spool {
     /// The segment being read, by number.
     reader: Option<(u64, BufReader<File>)>,
     next_number: u64,
+    sync_folder: fn(&Path) -> io::Result<()>,
     _lock: File,
 }
 
@@ -38,6 +42,8 @@ pub struct Spool {
 struct Segment {
     number: u64,
     bytes: u64,
+    /// It holds records that could not be read.
+    damaged: bool,
 }
 
 impl Spool {
@@ -59,7 +65,8 @@ impl Spool {
             let name = entry.file_name();
             let number = name.to_str().and_then(|name| name.strip_suffix(SUFFIX)).and_then(|stem| stem.parse().ok());
             if let Some(number) = number {
-                segments.push(Segment { number, bytes: entry.metadata().with_context(advice)?.len() });
+                let bytes = entry.metadata().with_context(advice)?.len();
+                segments.push(Segment { number, bytes, damaged: false });
             }
         }
         segments.sort_by_key(|segment| segment.number);
@@ -71,6 +78,7 @@ impl Spool {
             tail: None,
             reader: None,
             next_number,
+            sync_folder: |folder| File::open(folder)?.sync_all(),
             _lock: lock,
         })
     }
@@ -107,7 +115,7 @@ impl Spool {
         }
         let written = self.tail().and_then(|tail| tail.write_all(&buffer).and_then(|()| tail.sync_data()));
         if let Err(error) = written {
-            self.close_segment(); // it may end in half a record; what follows goes into a new one
+            self.undo_append();
             return Err(error);
         }
         if let Some(last) = self.segments.back_mut() {
@@ -117,6 +125,14 @@ impl Spool {
             }
         }
         Ok(count)
+    }
+
+    /// Cuts off what a failed append left, so that a disk that stays full is not filled with one segment after the other.
+    fn undo_append(&mut self) {
+        let Some((tail, last)) = self.tail.as_mut().zip(self.segments.back()) else { return };
+        if tail.set_len(last.bytes).is_err() {
+            self.close_segment(); // it may end in half a record; what follows goes into a new one
+        }
     }
 
     /// Ends the present segment and returns the number of the next one: what was appended so far is in segments below it.
@@ -137,11 +153,18 @@ impl Spool {
                 self.reader = Some(self.open_segment(first.number)?);
                 continue;
             };
-            if let Some(record) = read_record(reader)? {
-                records.push(record);
-                continue;
-            }
             let ended = *number;
+            match read_record(reader)? {
+                Next::Record(record) => {
+                    records.push(record);
+                    continue;
+                }
+                Next::Unreadable(why) => {
+                    self.unreadable(ended, why);
+                    continue;
+                }
+                Next::End => {}
+            }
             let Some(next) = self.segments.iter().find(|segment| segment.number > ended) else { break };
             self.reader = Some(self.open_segment(next.number)?);
         }
@@ -175,7 +198,13 @@ impl Spool {
     /// Where the disk refuses.
     pub fn discard_below(&mut self, number: u64) -> io::Result<()> {
         while let Some(first) = self.segments.front().filter(|first| first.number < number) {
-            fs::remove_file(self.path(first.number))?;
+            let path = self.path(first.number);
+            if first.damaged {
+                fs::rename(&path, path.with_extension(&ASIDE_SUFFIX[1..]))?;
+                self.forget_oldest_aside();
+            } else {
+                fs::remove_file(path)?;
+            }
             self.segments.pop_front();
         }
         if self.reader.as_ref().is_some_and(|(reading, _)| *reading < number) {
@@ -187,13 +216,39 @@ impl Spool {
     fn tail(&mut self) -> io::Result<&mut File> {
         if self.tail.is_none() {
             let number = self.next_number;
+            self.next_number += 1; // whatever happens: a file that was only half made must not be in the way of the next attempt
             let file = OpenOptions::new().create_new(true).append(true).open(self.path(number))?;
-            File::open(&self.folder)?.sync_all()?; // the file's name has to survive a crash too
-            self.next_number += 1;
-            self.segments.push_back(Segment { number, bytes: 0 });
+            let synced = (self.sync_folder)(&self.folder); // the file's name has to survive a crash too
+            if let Err(error) = synced {
+                let _ = fs::remove_file(self.path(number)); // it is empty, and read as such where it stays
+                return Err(error);
+            }
+            self.segments.push_back(Segment { number, bytes: 0, damaged: false });
             self.tail = Some(file);
         }
         self.tail.as_mut().ok_or_else(|| io::Error::other("no open segment"))
+    }
+
+    /// Counts a record that cannot be read, and says so once a segment.
+    fn unreadable(&mut self, number: u64, why: &'static str) {
+        metrics::counter!("producer_spool_unreadable_total").increment(1);
+        let Some(segment) = self.segments.iter_mut().find(|segment| segment.number == number) else { return };
+        if !std::mem::replace(&mut segment.damaged, true) {
+            let path = self.path(number).with_extension(&ASIDE_SUFFIX[1..]);
+            tracing::error!(why, segment = number, set_aside = %path.display(), "a spooled record cannot be read; the rest of its segment is sent");
+        }
+    }
+
+    /// Keeps the folder bounded.
+    fn forget_oldest_aside(&self) {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        let mut aside: Vec<PathBuf> =
+            paths.filter(|path| path.extension().is_some_and(|end| end == &ASIDE_SUFFIX[1..])).collect();
+        aside.sort_unstable();
+        for path in aside.iter().rev().skip(ASIDE_MAX) {
+            let _ = fs::remove_file(path);
+        }
     }
 
     fn open_segment(&self, number: u64) -> io::Result<(u64, BufReader<File>)> {
@@ -205,60 +260,12 @@ impl Spool {
     }
 }
 
-fn write_record(record: &Encoded, out: &mut Vec<u8>) {
-    let symbol = record.symbol.as_bytes();
-    let start = out.len();
-    out.extend_from_slice(&[0; HEADER_BYTES]);
-    out.push(record.stream as u8);
-    out.push(u8::try_from(symbol.len()).unwrap_or(u8::MAX)); // a symbol has 32 bytes at most
-    out.extend_from_slice(symbol);
-    out.extend_from_slice(&record.json);
-    let body = start + HEADER_BYTES;
-    let length = u32::try_from(out.len() - body).unwrap_or(u32::MAX); // a record has a few hundred bytes
-    let checksum = crc32fast::hash(&out[body..]);
-    out[start..start + 4].copy_from_slice(&length.to_le_bytes());
-    out[start + 4..body].copy_from_slice(&checksum.to_le_bytes());
-}
-
-/// The next whole record; `None` at the end of the file and where a crash tore it.
-fn read_record(reader: &mut impl Read) -> io::Result<Option<Encoded>> {
-    let mut header = [0; HEADER_BYTES];
-    if !fill(reader, &mut header)? {
-        return Ok(None);
-    }
-    let [l0, l1, l2, l3, c0, c1, c2, c3] = header;
-    let length = u32::from_le_bytes([l0, l1, l2, l3]) as usize;
-    let mut body = vec![0; length.min(RECORD_BYTES_MAX)];
-    if length > RECORD_BYTES_MAX
-        || !fill(reader, &mut body)?
-        || crc32fast::hash(&body) != u32::from_le_bytes([c0, c1, c2, c3])
-    {
-        tracing::warn!("a spool segment ends in a torn record; everything before it is whole");
-        return Ok(None);
-    }
-    Ok(parse_body(&body))
-}
-
-fn parse_body(body: &[u8]) -> Option<Encoded> {
-    let (&[stream, symbol_length], rest) = body.split_first_chunk::<2>()?;
-    let (symbol, json) = rest.split_at_checked(usize::from(symbol_length))?;
-    let stream = Stream::ALL.into_iter().find(|known| *known as u8 == stream)?;
-    let symbol = Symbol::stored(std::str::from_utf8(symbol).ok()?).ok()?;
-    Some(Encoded { stream, feed: None, symbol, ts_ns: 0, json: bytes::Bytes::copy_from_slice(json) })
-}
-
-/// Fills the buffer; `false` where the file ends first.
-fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
-    match reader.read_exact(buffer) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use market::Symbol;
+
     use super::*;
+    use crate::fanout::record::Stream;
 
     fn record(at: usize) -> Encoded {
         let stream = if at.is_multiple_of(3) { Stream::Bars } else { Stream::Trades };
@@ -267,6 +274,7 @@ mod tests {
             feed: None,
             symbol: Symbol::new("AAPL").unwrap(),
             ts_ns: 0,
+            seq: 0,
             json: format!(r#"{{"at":{at}}}"#).into(),
         }
     }
@@ -327,6 +335,65 @@ mod tests {
         assert!(taken > 0 && taken < 100 && spool.bytes() <= 400);
         assert_eq!(spool.append(&records[taken..]).unwrap(), 0);
         assert_eq!(texts(&spool.read(100).unwrap()), expected(0..taken));
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_costs_itself_only_and_its_segment_is_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(folder.path(), 1 << 20).unwrap();
+        append(&mut spool, 0..3);
+        let path = folder.path().join("000000000001.spool");
+        let whole = fs::read(&path).unwrap();
+        // A stream of a newer version under a good checksum, between two whole records.
+        let mut strange = vec![99, 1, b'A', b'{', b'}'];
+        let checksum = crc32fast::hash(&strange);
+        let mut bytes = whole.clone();
+        bytes.extend(5_u32.to_le_bytes());
+        bytes.extend(checksum.to_le_bytes());
+        bytes.append(&mut strange);
+        bytes.extend(&whole);
+        fs::write(&path, &bytes).unwrap();
+        spool.close_segment();
+        append(&mut spool, 3..5);
+
+        let mut wanted = expected(0..3);
+        wanted.extend(expected(0..3));
+        wanted.extend(expected(3..5));
+        assert_eq!(texts(&spool.read(100).unwrap()), wanted);
+        spool.clear().unwrap();
+        assert!(spool.is_empty() && !path.exists());
+        assert_eq!(fs::read(path.with_extension("unreadable")).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_flipped_bit_costs_one_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(folder.path(), 1 << 20).unwrap();
+        append(&mut spool, 0..9);
+        let path = folder.path().join("000000000001.spool");
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 4;
+        fs::write(&path, &bytes).unwrap();
+        let read = texts(&spool.read(100).unwrap());
+        assert_eq!(read.len(), 8, "{read:?}");
+    }
+
+    #[test]
+    fn a_failed_attempt_to_make_a_segment_is_not_in_the_way_of_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(folder.path(), 1 << 20).unwrap();
+        let works = std::mem::replace(&mut spool.sync_folder, |_| Err(io::Error::other("injected")));
+        let records: Vec<Encoded> = (0..3).map(record).collect();
+        for _ in 0..3 {
+            assert!(spool.append(&records).is_err());
+        }
+        assert!(spool.is_empty());
+        spool.sync_folder = works;
+        fs::write(folder.path().join("000000000004.spool"), []).unwrap(); // left by something else
+        assert!(spool.append(&records).is_err());
+        append(&mut spool, 0..3);
+        assert_eq!(texts(&spool.read(100).unwrap()), expected(0..3));
     }
 
     #[test]

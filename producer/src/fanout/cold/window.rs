@@ -11,11 +11,13 @@ pub struct Window {
     first: usize,
     slots: VecDeque<Option<(Instant, Encoded)>>,
     in_flight: usize,
+    bytes: usize,
 }
 
 impl Window {
     /// Adds a record; returns its index.
     pub fn push(&mut self, now: Instant, record: Encoded) -> usize {
+        self.bytes += record.json.len();
         self.slots.push_back(Some((now, record)));
         self.in_flight += 1;
         self.first + self.slots.len() - 1
@@ -26,6 +28,7 @@ impl Window {
         let slot = self.slots.get_mut(index.checked_sub(self.first)?)?;
         let (_, record) = slot.take()?;
         self.in_flight -= 1;
+        self.bytes -= record.json.len();
         while let Some(None) = self.slots.front() {
             self.slots.pop_front();
             self.first += 1;
@@ -49,6 +52,12 @@ impl Window {
     #[must_use]
     pub fn len(&self) -> usize {
         self.in_flight
+    }
+
+    /// Bytes of JSON in flight.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether everything has been acknowledged.
@@ -77,7 +86,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn record(text: String) -> Encoded {
-        Encoded { stream: Stream::Trades, feed: None, symbol: Symbol::new("A").unwrap(), ts_ns: 0, json: text.into() }
+        Encoded {
+            stream: Stream::Trades,
+            feed: None,
+            symbol: Symbol::new("A").unwrap(),
+            ts_ns: 0,
+            seq: 0,
+            json: text.into(),
+        }
     }
 
     proptest! {
@@ -94,6 +110,7 @@ mod tests {
                 let held: Vec<String> = window.records().map(|record| String::from_utf8(record.json.to_vec()).unwrap()).collect();
                 prop_assert_eq!(held, left.iter().map(usize::to_string).collect::<Vec<_>>());
                 prop_assert_eq!(window.oldest().is_none(), left.is_empty());
+                prop_assert_eq!(window.bytes(), left.iter().map(|at| at.to_string().len()).sum::<usize>());
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The one thread that talks to Kafka: sends, counts every delivery report, and goes to disk while Kafka is away.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,11 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _,
 use service::Part;
 use service::kafka::KafkaConfig;
 
-use crate::fanout::record::{Encoded, Stream};
+use crate::fanout::record::{Encoded, Lane, Stream};
 use crate::journal::Journal;
 
 use super::Cold;
+use super::pace::{Share, Stall};
 use super::progress::Progress;
 use super::spool::Spool;
 use super::window::Window;
@@ -25,8 +26,12 @@ use super::window::Window;
 const BATCH_MAX: usize = 4096;
 /// Records read from the spool and in flight at once while it is drained.
 const DRAIN_MAX: usize = 20_000;
-/// A record that waits longer than this for its acknowledgement means that Kafka is away.
+/// Kafka is away again when the end of the spool is not acknowledged for this long.
 const STALL_MAX: Duration = Duration::from_secs(3);
+/// Bytes that may be with Kafka and not acknowledged.
+const WINDOW_BYTES_MAX: usize = 64 << 20;
+/// The past is only sent while less than this is in flight, so that no live record waits behind much of it.
+const PAST_WINDOW_BYTES_MAX: usize = 4 << 20;
 /// How long a stop waits for acknowledgements before the rest goes to disk.
 const FLUSH_MAX: Duration = Duration::from_secs(10);
 /// A look at the delivery reports at least this often, with records in flight and without.
@@ -59,6 +64,8 @@ pub struct Writer {
     batch: Vec<Encoded>,
     /// Since when the batch could not be sent as a whole.
     held_since: Option<Instant>,
+    stall: Stall,
+    past: Share,
     progress: Progress,
     /// Records in flight below this index have no copy on disk, because there was no room for them.
     uncopied_below: usize,
@@ -69,6 +76,7 @@ struct Shared {
     window: Mutex<Window>,
     failed: Mutex<Vec<Encoded>>,
     acknowledged: Counter,
+    acknowledgements: AtomicU64,
 }
 
 impl Shared {
@@ -91,7 +99,10 @@ impl ProducerContext for Deliveries {
     fn delivery(&self, result: &DeliveryResult<'_>, index: usize) {
         let record = self.0.window().remove(index);
         match result {
-            Ok(_) => self.0.acknowledged.increment(1),
+            Ok(_) => {
+                self.0.acknowledged.increment(1);
+                self.0.acknowledgements.fetch_add(1, Ordering::Relaxed);
+            }
             Err((error, message)) => {
                 metrics::counter!("producer_kafka_failed_total").increment(1);
                 tracing::warn!(%error, topic = message.topic(), "Kafka refused a record; it will be sent again");
@@ -102,7 +113,7 @@ impl ProducerContext for Deliveries {
 }
 
 impl Writer {
-    /// Prepares the thread. `topics_exist` turns true once the topics are known to be there.
+    /// Prepares the thread. `topics_exist` turns true once the topics are known to be there; `past_rate_max`: records a second of the past.
     ///
     /// # Errors
     /// Where the Kafka client cannot be made.
@@ -113,11 +124,13 @@ impl Writer {
         journal: Journal,
         topics_exist: Arc<AtomicBool>,
         part: Part,
+        past_rate_max: u32,
     ) -> anyhow::Result<Self> {
         let deliveries = Arc::new(Shared {
             window: Mutex::default(),
             failed: Mutex::default(),
             acknowledged: metrics::counter!("producer_kafka_acknowledged_total"),
+            acknowledgements: AtomicU64::new(0),
         });
         let producer = kafka
             .client()
@@ -129,8 +142,8 @@ impl Writer {
             .set("batch.num.messages", "10000")
             .set("compression.type", "lz4")
             .set("partitioner", "murmur2_random") // as Java clients place a key
-            .set("queue.buffering.max.messages", "200000")
-            .set("queue.buffering.max.kbytes", "131072")
+            .set("queue.buffering.max.messages", "1000000") // the window is bounded by bytes, below
+            .set("queue.buffering.max.kbytes", "262144")
             .create_with_context(Deliveries(deliveries.clone()))
             .context("cannot make the Kafka producer")?;
         let route = if spool.is_empty() { Route::Kafka } else { Route::Disk { copies_below: 0 } };
@@ -147,6 +160,8 @@ impl Writer {
             route,
             batch,
             held_since: None,
+            stall: Stall::default(),
+            past: Share::new(past_rate_max),
             progress,
             uncopied_below: 0,
         })
@@ -164,12 +179,24 @@ impl Writer {
             let in_flight = !self.deliveries.window().is_empty();
             let busy = in_flight || self.route != Route::Kafka;
             let room = BATCH_MAX.saturating_sub(self.batch.len());
-            let closed = self.cold.take(&mut self.batch, room, if busy { POLL.0 } else { POLL.1 });
+            let past = self.past_allowed(Instant::now());
+            let closed = self.cold.take(&mut self.batch, room, past, if busy { POLL.0 } else { POLL.1 });
+            let taken = self.batch.iter().filter(|record| record.lane() == Lane::Past).count();
+            self.past.spend(taken.min(past));
             self.step()?;
             if closed && self.batch.is_empty() {
                 return self.finish();
             }
         }
+    }
+
+    /// How many records of the past may be sent now: none while Kafka is away, catching up or slow.
+    fn past_allowed(&mut self, now: Instant) -> usize {
+        let calm = self.route == Route::Kafka
+            && self.batch.is_empty()
+            && self.may_send()
+            && self.deliveries.window().bytes() < PAST_WINDOW_BYTES_MAX;
+        if calm { self.past.available(now) } else { 0 }
     }
 
     fn step(&mut self) -> anyhow::Result<()> {
@@ -212,7 +239,10 @@ impl Writer {
             self.held_since.get_or_insert_with(Instant::now);
         }
         let oldest = self.deliveries.window().oldest().into_iter().chain(self.held_since).min();
-        if oldest.is_some_and(|oldest| oldest.elapsed() > STALL_MAX) {
+        let acknowledgements = self.deliveries.acknowledgements.load(Ordering::Relaxed);
+        // A Kafka that is only slow is waited for, as long as there is room for what comes meanwhile.
+        let is_too_slow = !self.batch.is_empty() && self.cold.is_pressed();
+        if is_too_slow || self.stall.is_stalled(oldest, acknowledgements, now) {
             self.held_since = None;
             self.divert();
         } else if !self.batch.is_empty() {
@@ -234,7 +264,13 @@ impl Writer {
             Stream::Corrections => &self.kafka.topic_corrections,
             Stream::Quotes | Stream::Status => return true, // they travel the hot way only
         };
-        let index = self.deliveries.window().push(now, record.clone());
+        let index = {
+            let mut window = self.deliveries.window();
+            if window.bytes() > WINDOW_BYTES_MAX {
+                return false;
+            }
+            window.push(now, record.clone())
+        };
         let message = BaseRecord::with_opaque_to(topic, index).key(record.symbol.as_bytes()).payload(&record.json[..]);
         match self.producer.send(message) {
             Ok(()) => true,
@@ -283,13 +319,19 @@ impl Writer {
                 self.progress.taken(&self.batch[..taken]);
                 self.batch.drain(..taken);
                 if !self.batch.is_empty() {
-                    self.part
-                        .down("Kafka is away and the spool is full: the feed is not read until one of them has room");
+                    self.part.down(
+                        "Kafka is away and the spool is full: clients get every record, but what finds no room is not stored. It is \
+                         declared as a gap and fetched again once there is room: bring Kafka back, or raise SPOOL_BYTES_MAX",
+                    );
                     self.producer.poll(RETRY_PAUSE);
                 }
             }
             Err(error) => {
-                self.part.down(format!("Kafka is away and the spool cannot be written: {error}"));
+                metrics::counter!("producer_spool_failures_total").increment(1);
+                self.part.down(format!(
+                    "Kafka is away and the spool cannot be written ({error}): clients get every record, but what finds no room is not \
+                     stored. It is declared as a gap and fetched again once there is room: free the disk of SPOOL_DIR"
+                ));
                 self.producer.poll(RETRY_PAUSE);
             }
         }
@@ -372,10 +414,13 @@ impl Writer {
     fn report(&self) {
         let in_flight = self.deliveries.window().len();
         let spool_bytes = self.spool.bytes();
+        let [live_bytes, past_bytes] = self.cold.waiting_bytes();
         #[expect(clippy::cast_precision_loss, reason = "a gauge")]
         {
             metrics::gauge!("producer_kafka_unacknowledged").set(in_flight as f64);
             metrics::gauge!("producer_spool_bytes").set(spool_bytes as f64);
+            metrics::gauge!("producer_cold_queue_bytes", "lane" => "live").set(live_bytes as f64);
+            metrics::gauge!("producer_cold_queue_bytes", "lane" => "past").set(past_bytes as f64);
         }
         match self.route {
             Route::Kafka if self.may_send() => self.part.ok(),

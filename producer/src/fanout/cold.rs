@@ -49,7 +49,7 @@ impl Default for Cold {
 }
 
 impl Cold {
-    /// An empty queue. `live_bytes_max`: bytes of live records that may wait for the writer; the past has an eighth of that for itself.
+    /// An empty queue. `live_bytes_max`: bytes of live records that may wait for the writer.
     #[must_use]
     pub fn new(live_bytes_max: usize) -> Self {
         let lanes = Mutex::new(Lanes::new(live_bytes_max));

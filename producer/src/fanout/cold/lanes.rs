@@ -16,6 +16,8 @@ pub type Counts = [u64; 2];
 /// What is to be done once records are safe.
 pub type Promise = Box<dyn FnOnce() + Send>;
 
+/// Bytes of the past that may wait.
+const PAST_BYTES_MAX: usize = 4 << 20;
 /// Bytes that a record takes besides its JSON.
 const RECORD_OVERHEAD: usize = size_of::<Encoded>();
 /// Gaps and corrections are few and have no second source, so they find room until the lane is this many times over its bound.
@@ -58,7 +60,7 @@ fn cost(record: &Encoded) -> usize {
 }
 
 impl Lanes {
-    /// Empty lanes. The past may hold an eighth of `live_bytes_max`.
+    /// Empty lanes.
     #[must_use]
     pub fn new(live_bytes_max: usize) -> Self {
         let missed = |stream: Stream| metrics::counter!("producer_cold_missed_total", "stream" => stream.name());
@@ -129,7 +131,7 @@ impl Lanes {
     /// Whether the past may bring more.
     #[must_use]
     pub fn past_has_room(&self) -> bool {
-        self.queues[Lane::Past as usize].bytes < self.live_bytes_max / 8
+        self.queues[Lane::Past as usize].bytes < PAST_BYTES_MAX
     }
 
     /// Whether the writer has nothing to take.
@@ -227,8 +229,9 @@ mod tests {
 
     #[test]
     fn the_past_never_overflows_and_is_told_when_there_is_room() {
-        let mut lanes = Lanes::new(80 * cost(&past()));
-        lanes.accept(&mut (0..12).map(|_| past()).collect());
+        let mut lanes = Lanes::new(cost(&live(1)));
+        let enough = PAST_BYTES_MAX / cost(&past()) + 1;
+        lanes.accept(&mut (0..enough).map(|_| past()).collect());
         assert!(!lanes.past_has_room() && lanes.shortage(Feed::Alpaca).is_none());
         assert_eq!(taken(&mut lanes, 99, 3).len(), 3);
         assert!(lanes.past_has_room());

@@ -6,7 +6,9 @@ use jiff::civil::Date;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Rows must come in the order of their keys, each key once.
-    #[error("the trade of {symbol} at {ts_ns} ns does not come after the one before it; a day must be sorted by symbol, time, exchange, id and source, without duplicates")]
+    #[error(
+        "the trade of {symbol} at {ts_ns} ns does not come after the one before it; a day must be sorted by symbol, time, exchange, id and source, without duplicates"
+    )]
     Order {
         /// Instrument.
         symbol: String,
@@ -20,7 +22,9 @@ pub enum Error {
     #[error("the file is not one of this archive: {0}")]
     Foreign(String),
     /// What was read back is not what was written.
-    #[error("{day}: the archived file holds {found} rows with hash {found_hash:016x}, expected {expected} rows with hash {expected_hash:016x}; it was not taken as verified")]
+    #[error(
+        "{day}: the archived file holds {found} rows with hash {found_hash:016x}, expected {expected} rows with hash {expected_hash:016x}; it was not taken as verified"
+    )]
     Digest {
         /// The day.
         day: Date,

@@ -51,10 +51,13 @@ pub(crate) fn properties() -> Result<WriterProperties, ParquetError> {
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_sorting_columns(Some(vec![ascending(0), ascending(1)]))
         .set_created_by("tapeline".to_owned());
-    for (name, encoding) in
-        [("ts", Encoding::DELTA_BINARY_PACKED), ("seq", Encoding::DELTA_BINARY_PACKED), ("trade_id", Encoding::DELTA_BYTE_ARRAY)]
-    {
-        builder = builder.set_column_dictionary_enabled(column(name), false).set_column_encoding(column(name), encoding);
+    for (name, encoding) in [
+        ("ts", Encoding::DELTA_BINARY_PACKED),
+        ("seq", Encoding::DELTA_BINARY_PACKED),
+        ("trade_id", Encoding::DELTA_BYTE_ARRAY),
+    ] {
+        builder =
+            builder.set_column_dictionary_enabled(column(name), false).set_column_encoding(column(name), encoding);
     }
     Ok(builder.build())
 }

@@ -42,7 +42,9 @@ impl DayIndex {
         let mut reader = ParquetMetaDataReader::new();
         match reader.try_parse_sized(&tail, file_bytes) {
             Ok(()) => {}
-            Err(ParquetError::NeedMoreData(bytes)) if (tail.len() as u64) < file_bytes => return Ok(Parsed::NeedsBytes(bytes)),
+            Err(ParquetError::NeedMoreData(bytes)) if (tail.len() as u64) < file_bytes => {
+                return Ok(Parsed::NeedsBytes(bytes));
+            }
             Err(error) => return Err(error.into()),
         }
         let metadata = reader.finish()?;
@@ -93,8 +95,10 @@ impl DayIndex {
     /// Where a row group lies in the file, in bytes.
     #[must_use]
     pub fn byte_range(&self, group: usize) -> Range<u64> {
-        let ranges = self.metadata.row_group(group).columns().iter().map(|column| column.byte_range());
-        ranges.fold(u64::MAX..0, |all, (start, length)| all.start.min(start)..all.end.max(start + length))
+        let columns = || self.metadata.row_group(group).columns().iter().map(|column| column.byte_range());
+        let start = columns().map(|(start, _)| start).min().unwrap_or_default();
+        let end = columns().map(|(start, length)| start + length).max().unwrap_or_default();
+        start..end
     }
 
     /// Decodes a row group from the bytes of [`DayIndex::byte_range`].
@@ -103,7 +107,8 @@ impl DayIndex {
     /// [`Error::Parquet`] if the bytes cannot be decoded. Damage that still decodes is found by comparing digests.
     pub fn decode(&self, group: usize, bytes: Bytes) -> Result<Vec<ArchivedTrade>, Error> {
         let metadata = self.metadata.row_group(group);
-        let rows = usize::try_from(metadata.num_rows()).map_err(|_| Error::Foreign("a row group of negative length".to_owned()))?;
+        let rows = usize::try_from(metadata.num_rows())
+            .map_err(|_| Error::Foreign("a row group of negative length".to_owned()))?;
         let window = Arc::new(Window { base: self.byte_range(group).start, bytes });
         let column = |index: usize| -> ParquetResult<ColumnReader> {
             let chunk = metadata.column(index);
@@ -117,8 +122,11 @@ impl DayIndex {
             (text(4)?, text(5)?, text(6)?, text(7)?, text(8)?),
             (number(9)?, number(10)?, number(11)?, text(12)?),
         );
-        let ((symbol, ts, price, size), (exchange, trade_id, source, tape, conditions), (epoch, seq, void_at, void_reason)) =
-            &mut columns;
+        let (
+            (symbol, ts, price, size),
+            (exchange, trade_id, source, tape, conditions),
+            (epoch, seq, void_at, void_reason),
+        ) = &mut columns;
         let missing = || Error::Foreign("a required column has a NULL or too few rows".to_owned());
         let required = |text: Option<CompactString>| text.ok_or_else(missing);
         (0..rows)
@@ -213,7 +221,8 @@ macro_rules! read_all {
 fn texts(reader: ColumnReader, rows: usize) -> ParquetResult<Vec<Option<CompactString>>> {
     let (values, levels): (Vec<ByteArray>, Vec<i16>) = read_all!(reader, rows, ByteArrayColumnReader);
     let nullable = !levels.is_empty();
-    let texts: ParquetResult<Vec<CompactString>> = values.iter().map(|value| Ok(CompactString::from(value.as_utf8()?))).collect();
+    let texts: ParquetResult<Vec<CompactString>> =
+        values.iter().map(|value| Ok(CompactString::from(value.as_utf8()?))).collect();
     spread(texts?, &levels, nullable, rows)
 }
 

@@ -68,20 +68,22 @@ fn any_trade() -> impl Strategy<Value = ArchivedTrade> {
         proptest::option::of(any::<i64>()),
     );
     (key, values, optional).prop_map(
-        |((symbol, ts_ns, exchange, trade_id, source), (price, size), (tape, conditions, epoch, seq, void_at_us))| ArchivedTrade {
-            symbol,
-            ts_ns,
-            price,
-            size,
-            exchange,
-            trade_id,
-            source,
-            void_reason: conditions.clone(),
-            tape,
-            conditions,
-            epoch,
-            seq,
-            void_at_us,
+        |((symbol, ts_ns, exchange, trade_id, source), (price, size), (tape, conditions, epoch, seq, void_at_us))| {
+            ArchivedTrade {
+                symbol,
+                ts_ns,
+                price,
+                size,
+                exchange,
+                trade_id,
+                source,
+                void_reason: conditions.clone(),
+                tape,
+                conditions,
+                epoch,
+                seq,
+                void_at_us,
+            }
         },
     )
 }
@@ -144,7 +146,8 @@ fn rows_out_of_order_or_twice_are_rejected() {
 #[tokio::test]
 async fn a_query_for_one_symbol_reads_few_row_groups() {
     let symbols: Vec<String> = (0..400).map(|number| format!("SYM{number:03}")).collect();
-    let trades: Vec<_> = symbols.iter().flat_map(|symbol| (0..1_000).map(move |number| trade(symbol, number))).collect();
+    let trades: Vec<_> =
+        symbols.iter().flat_map(|symbol| (0..1_000).map(move |number| trade(symbol, number))).collect();
     let (_folder, archive, _) = archive_of(&trades).await;
     let day = archive.open(DAY).await.unwrap().unwrap();
     let all = Archive::groups(&day);
@@ -180,7 +183,9 @@ async fn a_damaged_file_is_noticed_and_never_replaces_a_good_one() {
         std::fs::write(&path, &damaged).unwrap();
         // A bit may be one that no reader looks at. Then the trades must be the right ones.
         match archive.verify(DAY, other_digest).await {
-            Ok(_) => assert!(read(&archive).await == trades[1..], "a flipped bit at byte {at} changes trades and passes"),
+            Ok(_) => {
+                assert!(read(&archive).await == trades[1..], "a flipped bit at byte {at} changes trades and passes")
+            }
             Err(_) => noticed += 1,
         }
     }

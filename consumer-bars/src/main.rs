@@ -11,5 +11,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    sink::main::<BarRow, GapRow, _>(config::CONSUMER, |Command::Backfill(arguments)| backfill::main(arguments))
+    sink::main::<BarRow, GapRow, _, _, _>(
+        config::CONSUMER,
+        config::from_vars,
+        consumer_bars::run,
+        |Command::Backfill(arguments)| backfill::main(arguments),
+    )
 }

@@ -26,7 +26,7 @@ struct Running {
 
 impl Running {
     fn start(place: &Place) -> Self {
-        let config = place.vars().load(config::from_vars).unwrap();
+        let config = place.vars().load(config::Config::from_vars).unwrap();
         let stop = CancellationToken::new();
         let run = consumer_trades::run(config, stop.clone());
         let task = tokio::spawn(run.inspect_err(|error| eprintln!("the consumer ended: {error:#}")));

@@ -56,6 +56,8 @@ pub struct SinkConfig {
     pub connections: usize,
     /// Rows older than this many days are removed; `None` keeps everything.
     pub retention_days: Option<u32>,
+    /// Whether the consumer removes older rows itself; `false` if something else does, such as an archive.
+    pub expires: bool,
     /// Where `/health` and `/metrics` listen.
     pub ops_address: SocketAddr,
     side: Side,
@@ -96,6 +98,7 @@ impl SinkConfig {
             },
             connections: vars.read_within("SINK_CONNECTIONS", 2, 1..=32, "connections"),
             retention_days,
+            expires: true,
             ops_address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port),
         }
     }

@@ -9,14 +9,17 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::row::{Awaited, Row};
 
 /// A connection; dropping it closes it, and the server then rolls back what it had begun.
-pub(crate) struct Connection {
+pub struct Connection {
     client: Client,
     _driver: AbortOnDropHandle<()>,
 }
 
 impl Connection {
     /// Connects as `application`, which is the name in `pg_stat_activity`.
-    pub(crate) async fn open(config: &PostgresConfig, application: &str) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// As PostgreSQL answers, or if it does not.
+    pub async fn open(config: &PostgresConfig, application: &str) -> Result<Self, Error> {
         let (client, connection) = config.connection(application).connect(NoTls).await?;
         let driver = tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -26,8 +29,8 @@ impl Connection {
         Ok(Self { client, _driver: AbortOnDropHandle::new(driver) })
     }
 
-    /// For the migration runner, which wants to own its transactions.
-    pub(crate) fn client_mut(&mut self) -> &mut Client {
+    /// For whoever wants to own transactions, as the migration runner does.
+    pub fn client_mut(&mut self) -> &mut Client {
         &mut self.client
     }
 }

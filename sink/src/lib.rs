@@ -56,6 +56,7 @@ pub mod verdict;
 
 pub use batch::Coordinates;
 pub use config::{Consumer, Side, SinkConfig};
+pub use connection::Connection;
 pub use program::main;
 pub use row::{Audited, Awaited, Identity, Place, Refusal, Row, StartRow, Store};
 pub use run::run;

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use service::start::EXIT_USAGE;
+use service::{CancellationToken, Vars};
 
 use crate::audit;
 use crate::config::{Consumer, SinkConfig};
 use crate::dead_letters;
 use crate::row::{Audited, Row};
-use crate::run;
 
 /// Stores a topic in PostgreSQL, each record once. Settings come from the environment; see .env.example
 #[derive(Debug, Parser)]
@@ -30,9 +30,17 @@ enum Command<Own: Subcommand> {
     Own(Own),
 }
 
-/// Runs the service, or the command that is named after the program: all of a consumer's `main`. `S` is the row of its side topic;
-/// `own` runs the commands that no other consumer has.
-pub fn main<R: Audited, S: Row, Own: Subcommand>(consumer: Consumer, own: impl FnOnce(Own) -> ExitCode) -> ExitCode {
+/// Runs the service, or the command that is named after the program: all of a consumer's `main`. `S` is the row of its side topic. The service
+/// is `run` with what `read_config` reads; `own` runs the commands that no other consumer has.
+pub fn main<R: Audited, S: Row, Own: Subcommand, C, F>(
+    consumer: Consumer,
+    read_config: impl FnOnce(&mut Vars) -> C,
+    run: impl FnOnce(C, CancellationToken) -> F,
+    own: impl FnOnce(Own) -> ExitCode,
+) -> ExitCode
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
     let matches = Arguments::<Own>::command().name(consumer.service).try_get_matches();
     let arguments = match matches.and_then(|matches| Arguments::<Own>::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
@@ -41,14 +49,14 @@ pub fn main<R: Audited, S: Row, Own: Subcommand>(consumer: Consumer, own: impl F
             return if error.use_stderr() || shown.is_err() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    let read_config = |vars: &mut service::Vars| SinkConfig::from_vars(vars, consumer);
+    let read_sink = |vars: &mut Vars| SinkConfig::from_vars(vars, consumer);
     match arguments.command {
-        None => service::main(consumer.service, read_config, run::<R, S>),
+        None => service::main(consumer.service, read_config, run),
         Some(Command::DeadLetters(command)) => {
-            service::main(consumer.service, read_config, |config, _stop| dead_letters::run::<R, S>(command, config))
+            service::main(consumer.service, read_sink, |config, _stop| dead_letters::run::<R, S>(command, config))
         }
         Some(Command::Audit(audit)) => {
-            service::main(consumer.service, read_config, |config, _stop| audit::command::run::<R>(audit, config))
+            service::main(consumer.service, read_sink, |config, _stop| audit::command::run::<R>(audit, config))
         }
         Some(Command::Own(command)) => own(command),
     }

@@ -27,6 +27,9 @@ pub(crate) async fn run<R: Row>(shared: Arc<Shared>, stop: CancellationToken) ->
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
         let round = |connection: Connection| async move {
             ensure_ahead::<R>(&connection).await?;
+            if !config.expires {
+                return Ok(());
+            }
             expire::<R>(&connection, config.retention_days).await
         };
         retry::with_postgres(&config.postgres, config.service, &shared.postgres, &stop, round).await?;

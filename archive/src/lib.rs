@@ -10,7 +10,7 @@
 //! | --- | --- |
 //! | [`trade`] | one row, the order of a day, the digest that two copies must agree on |
 //! | `format` | the Parquet schema and its encodings |
-//! | [`write`], [`read`] | trades to a file and back; pure |
+//! | [`mod@write`], [`mod@read`] | trades to a file and back; pure |
 //! | [`store`] | where the files lie: list, open, publish, verify |
 
 pub mod error;

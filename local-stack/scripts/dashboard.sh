@@ -14,7 +14,7 @@ if [[ ! -e $stamp || package-lock.json -nt $stamp ]]; then
 fi
 
 built=dist/index.html
-if [[ ! -e $built ]] || [[ -n $(find src public index.html package.json vite.config.ts -newer "$built" -print -quit) ]]; then
+if [[ ! -e $built ]] || [[ -n $(find src public scripts index.html package.json vite.config.ts -newer "$built" -print -quit) ]]; then
     echo "== building the dashboard"
     npm run --silent build
 fi

@@ -70,6 +70,7 @@ impl Stack {
             kind = match kind.label() {
                 "feed-simulator" => kind.args(feed.options.clone()),
                 "producer" => kind.env("SUBSCRIBED_SYMBOLS", feed.subscribed()),
+                "realtime-gateway" => kind.env("DATA_KIND", feed.data_kind()),
                 _ => kind,
             };
             async move {
@@ -141,6 +142,12 @@ impl Stack {
 }
 
 impl Feed {
+    /// What the gateway calls the data.
+    fn data_kind(&self) -> String {
+        let replays = self.options.iter().any(|option| option == "--replay" || option.starts_with("--replay="));
+        if replays { "replay" } else { "simulated" }.into()
+    }
+
     fn subscribed(&self) -> String {
         let set = || std::env::var("SUBSCRIBED_SYMBOLS").ok().filter(|list| !list.trim().is_empty());
         self.symbols.clone().or_else(set).unwrap_or_else(|| "*".into())

@@ -7,6 +7,7 @@ use std::time::Duration;
 use service::redis::RedisConfig;
 use service::{Secret, Vars};
 
+use crate::data_kind::DataKind;
 use crate::delivery::outbox;
 use crate::http::origin::Origins;
 use crate::hub;
@@ -23,6 +24,8 @@ pub struct Config {
     pub bars_api_url: String,
     /// Where the built dashboard lies.
     pub dashboard_dir: PathBuf,
+    /// What the records are.
+    pub data: DataKind,
     /// Which other origins browsers may come from.
     pub origins: Origins,
     /// Health endpoints that `/api/pipeline` puts together.
@@ -99,6 +102,7 @@ impl Config {
             port: vars.read_within("GATEWAY_PORT", 5000, 1..=65535, "port"),
             bars_api_url: read_url_var(vars, "BARS_API_URL", "http://localhost:8000"),
             dashboard_dir: vars.read("DASHBOARD_DIR", PathBuf::from("dashboard/dist"), "a folder"),
+            data: vars.read("DATA_KIND", DataKind::Live, "live, delayed, simulated or replay"),
             origins: Origins::new(vars.read_list(
                 "FRONTEND_URL",
                 "http://localhost:3000,http://localhost:5173",

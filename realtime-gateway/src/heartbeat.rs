@@ -44,7 +44,7 @@ pub async fn run(gateway: Arc<Gateway>, health: Health, stop: CancellationToken)
     }
 }
 
-/// `{"time":…,"market":"open","feed_age_ms":12,"pipeline":"ok","redis":"up"}`. The pipeline is `down` where this gateway cannot deliver,
+/// `{"time":…,"market":"open","feed_age_ms":12,"pipeline":"ok","redis":"up","data":"live"}`. The pipeline is `down` where this gateway cannot deliver,
 /// `degraded` where any other service of it is not well.
 #[must_use]
 pub fn heartbeat(gateway: &Gateway, health: &Health) -> String {
@@ -60,6 +60,7 @@ pub fn heartbeat(gateway: &Gateway, health: &Health) -> String {
         "feed_age_ms": gateway.feed.age_ms(now),
         "pipeline": pipeline,
         "redis": if gateway.feed.connected() { "up" } else { "down" },
+        "data": gateway.config.data.as_str(),
     })
     .to_string()
 }

@@ -14,6 +14,7 @@
 pub mod access;
 pub mod background;
 pub mod config;
+pub mod data_kind;
 pub mod delivery;
 pub mod dialects;
 pub mod door;

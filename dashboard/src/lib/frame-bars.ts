@@ -4,17 +4,32 @@
  */
 import { candleOf, combine, type Candle } from './candle';
 import { earlierThan, type Changed, type History, type LiveBars } from './live-bars';
-import { nextStart, startOf, DAY_MS, type Timeframe } from './timeframe';
+import { isLongerThanDay, nextStart, startOf, DAY_MS, type Timeframe } from './timeframe';
 
-const LIMIT: Record<Timeframe, number> = { '1Min': 0, '5Min': 1_500, '15Min': 1_500, '1Hour': 1_000, '1Day': 3_000, '1Week': 1_000 };
+const LIMIT: Record<Timeframe, number> = {
+  '1Min': 0,
+  '5Min': 1_500,
+  '15Min': 1_500,
+  '30Min': 1_500,
+  '1Hour': 1_000,
+  '2Hour': 1_000,
+  '4Hour': 1_000,
+  '1Day': 1_000,
+  '1Week': 1_000,
+  '1Month': 1_000,
+};
 /** How far back one look goes; longer candles are sparser. */
 const SPAN_MS: Record<Timeframe, number> = {
   '1Min': 3 * DAY_MS,
   '5Min': 12 * DAY_MS,
   '15Min': 30 * DAY_MS,
+  '30Min': 60 * DAY_MS,
   '1Hour': 120 * DAY_MS,
+  '2Hour': 240 * DAY_MS,
+  '4Hour': 480 * DAY_MS,
   '1Day': 3_000 * DAY_MS,
   '1Week': 6_000 * DAY_MS,
+  '1Month': 12_000 * DAY_MS,
 };
 
 export class FrameBars {
@@ -26,6 +41,8 @@ export class FrameBars {
   /** Where the minutes take over: the first interval that they cover from its very start. `null` while there are none. */
   private cut: number | null = null;
   private tail: Candle[] = [];
+  /** Of a running week or month: where it began, and those of its days that are over. Its minutes alone would be too many to ask for. */
+  private running: { readonly since: number; readonly days: readonly Candle[] } | null = null;
   /** The tail is out of date from here on; it is put together again when somebody looks. */
   private staleFrom: number | null = null;
   private asked = false;
@@ -57,7 +74,7 @@ export class FrameBars {
     }
     // Where everything may differ, minutes may reach further back than before.
     if (this.cut === null || from === null) {
-      const cut = this.firstWhole();
+      const cut = this.firstJoined;
       if (cut === null) return;
       if (this.cut === null || cut < this.cut) {
         this.cut = cut;
@@ -96,6 +113,7 @@ export class FrameBars {
     const { timeframe } = this;
     try {
       await this.reachRunning();
+      if (isLongerThanDay(timeframe)) await this.fetchDays();
       const { bars } = await this.history.newest(this.minutes.symbol, timeframe, LIMIT[timeframe], this.abort.signal);
       this.hasEarlier = bars.length >= LIMIT[timeframe];
       const cut = this.cut ?? Infinity;
@@ -122,42 +140,68 @@ export class FrameBars {
     return this.hasEarlier;
   }
 
-  /** The running candle moves with each trade only where all its minutes are at hand: a week has more than the first load brings. */
+  /** The running candle moves with each trade only where all its minutes are at hand; of a week or month, those of its running day. */
   private async reachRunning(): Promise<void> {
+    const unit = isLongerThanDay(this.timeframe) ? '1Day' : this.timeframe;
     for (let more = true; more && !this.abort.signal.aborted; ) {
       const { candles } = this.minutes;
       const [first, last] = [candles[0], candles[candles.length - 1]];
-      if (first === undefined || last === undefined || first.start <= startOf(this.timeframe, last.start)) return;
+      if (first === undefined || last === undefined || first.start <= startOf(unit, last.start)) return;
       more = await this.minutes.loadEarlier();
     }
     // To know that there are no earlier minutes makes an interval whole that seemed cut.
     this.onMinutes(null);
   }
 
+  /** The days of the running week or month that lie before its minutes. */
+  private async fetchDays(): Promise<void> {
+    const { candles, symbol } = this.minutes;
+    const [last, whole] = [candles[candles.length - 1], this.firstWhole('1Day')];
+    if (last === undefined || whole === null) return;
+    const since = startOf(this.timeframe, last.start);
+    const { bars } = since < whole ? await this.history.range(symbol, '1Day', since, whole, this.abort.signal) : { bars: [] };
+    this.running = { since, days: bars.map(candleOf) };
+    this.onMinutes(null);
+  }
+
+  /** Start of the first interval that can be put together from what is at hand. */
+  private get firstJoined(): number | null {
+    const whole = this.firstWhole(this.timeframe);
+    if (this.running === null) return whole;
+    return Math.min(this.running.since, whole ?? Infinity);
+  }
+
   /** Start of the first interval whose minutes are all at hand. */
-  private firstWhole(): number | null {
+  private firstWhole(timeframe: Timeframe): number | null {
     const first = this.minutes.candles[0];
     if (first === undefined) return null;
-    const start = startOf(this.timeframe, first.start);
+    const start = startOf(timeframe, first.start);
     // The first load may have begun in the middle of an interval, unless there is nothing older at all.
-    return this.minutes.hasEarlier && start !== first.start ? nextStart(this.timeframe, start) : start;
+    return this.minutes.hasEarlier && start !== first.start ? nextStart(timeframe, start) : start;
+  }
+
+  /** What the intervals from `start` on consist of: minutes, and before them the days of a running week or month. */
+  private partsFrom(start: number): readonly Candle[] {
+    const { candles } = this.minutes;
+    const whole = this.running === null ? -Infinity : (this.firstWhole('1Day') ?? Infinity);
+    const from = Math.max(start, whole);
+    let index = candles.length;
+    while (index > 0 && (candles[index - 1]?.start ?? 0) >= from) index -= 1;
+    const minutes = candles.slice(index);
+    const days = this.running?.days.filter((day) => day.start >= start && day.start < whole) ?? [];
+    return days.length === 0 ? minutes : [...days, ...minutes];
   }
 
   /** Puts the intervals from `start` on together again. */
   private retail(start: number): void {
     const kept = this.tail.filter((candle) => candle.start < start);
-    const { candles } = this.minutes;
-    let index = candles.length;
-    while (index > 0 && (candles[index - 1]?.start ?? 0) >= start) index -= 1;
     let parts: Candle[] = [];
     let current: number | null = null;
     const finish = () => {
       const candle = current === null ? null : combine(current, parts);
       if (candle !== null) kept.push(candle);
     };
-    for (; index < candles.length; index += 1) {
-      const candle = candles[index];
-      if (candle === undefined) continue;
+    for (const candle of this.partsFrom(start)) {
       const interval = startOf(this.timeframe, candle.start);
       if (interval !== current) {
         finish();

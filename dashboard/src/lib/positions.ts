@@ -24,6 +24,11 @@ export class Positions {
     this.newest.set(source, position);
   }
 
+  /** The newest record of a source that was let through, or skipped; `null` for none. */
+  at(source = ''): Position | null {
+    return this.newest.get(source) ?? null;
+  }
+
   /** `repeat`: seen before. `step`: new, but at least one before it is missing. A record without a position is always `next`. */
   judge(record: Positioned): Verdict {
     if (record.epoch === undefined || record.seq === undefined) return 'next';

@@ -2,7 +2,7 @@
  * One symbol's minute candles, out of three sources that overlap: history pages, `bar` events and trades.
  *
  * The rule that leaves neither hole nor double: there is one candle per minute, a bar always beats a candle formed from trades, and
- * among bars the higher revision wins, at equal revision the final one, and at equal finality the later arrival.
+ * among bars a final one beats a running one, then the higher revision wins, and at equal revision the later arrival.
  */
 import { candleOf, FormingCandle, type Candle } from './candle';
 import type { Bar, Trade } from './records';
@@ -110,8 +110,9 @@ export class MinuteSeries {
     const known = this.at(bar.timestamp);
     const candle = candleOf(bar);
     if (known?.madeOf === 'bar') {
-      if (candle.revision < known.revision) return false;
-      if (candle.revision === known.revision && known.final && !candle.final) return false;
+      // Revisions of a running minute and of its closed bar are counted apart.
+      if (known.final && !candle.final) return false;
+      if (candle.final === known.final && candle.revision < known.revision) return false;
       if (same(known, candle)) return false;
     }
     if (candle.final) this.forming.delete(candle.start);

@@ -2,15 +2,22 @@
 import { badge, type Badge, type Heartbeat } from './core/badge';
 import { Board } from './core/board';
 import { Freshness } from './core/freshness';
+import { ALERTS_MAX, alertAt, fires, readAlerts, type Alert } from './core/alerts';
+import { COMPARED_MAX, type Range } from './core/address';
 import { readAvailability } from './core/availability';
+import { price } from './core/format';
+import type { Horizon } from './core/horizons';
 import { GapBook } from './core/gap-book';
 import { readGap } from './core/gaps';
 import { Signal } from './core/signal';
 import { DEFAULT_SYMBOLS, introduce, neighbour, SYMBOLS_MAX, usual } from './core/symbols';
 import { Tape } from './core/tape';
+import { moved } from './core/watchlists';
+import { useZone, ZONES, type Zone } from './core/zone';
 import { Access } from './io/access';
 import { Api, type Company } from './io/api';
 import { seedRow } from './io/seed';
+import { notify } from './io/notify';
 import { browserStorage, loadSettings, saveSettings, tabStorage, type Settings } from './io/settings';
 import { GatewayStream, type Ears } from './io/socket';
 import type { Trade } from './lib/records';
@@ -19,6 +26,7 @@ import { dayStart } from './lib/timeframe';
 const SEEDS_AT_ONCE = 4;
 const RESEED_MS = 15_000;
 const ASK_AGAIN_MS = 10_000;
+const REMEMBER_MS = 30_000;
 
 export class App {
   readonly access: Access;
@@ -45,9 +53,17 @@ export class App {
   readonly tapeChanged = new Signal<string>();
   readonly gapsChanged = new Signal();
   readonly settingsChanged = new Signal();
+  readonly alertsChanged = new Signal();
+  /** What the chart shows of the past: a horizon, else a range that somebody scrolled to, else the newest candles. */
+  readonly view: { horizon: Horizon | null; range: Range | null } = { horizon: null, range: null };
+  /** The chart shows something else, which the address is to say: `true` where that is worth a step of its own in the browser's history. */
+  readonly viewChanged = new Signal<boolean>();
+  /** An address asks the chart to show something else. */
+  readonly viewAsked = new Signal();
   /** Something that a person should read, once. */
   readonly notice = new Signal<string>();
 
+  alerts: Alert[];
   private readonly storage = browserStorage();
   private readonly freshness = new Freshness();
   private connected = false;
@@ -58,6 +74,7 @@ export class App {
   private readonly seededDay = new Map<string, number>();
   private readonly toSeed = new Set<string>();
   private seeding = 0;
+  private readonly oldestOf = new Map<string, Promise<number | null>>();
   /** Symbols whose outages are being asked for. */
   private readonly learning = new Set<string>();
 
@@ -66,6 +83,8 @@ export class App {
     this.access = new Access(base.href, tabStorage());
     this.api = new Api(base.href, this.access);
     this.settings = loadSettings(this.storage);
+    useZone(ZONES.find((zone) => zone === this.settings.zone) ?? 'exchange');
+    this.alerts = readAlerts(this.settings.alerts);
     const ears: Ears = {
       onTrade: (trade) => this.onTrade(trade),
       onBar: (bar) => {
@@ -79,6 +98,7 @@ export class App {
       onSnapshot: (snapshot) => {
         this.board.row(snapshot.symbol).onSnapshot(snapshot);
         this.onAvailability(snapshot.symbol, snapshot.unavailable);
+        if (this.alerts.length > 0) this.alarm(snapshot.symbol);
         this.rowChanged.emit(snapshot.symbol);
       },
       onHeartbeat: (heartbeat) => this.onHeartbeat(heartbeat),
@@ -91,12 +111,14 @@ export class App {
         this.gaps.doubt();
         this.gapsChanged.emit();
       },
+      onInterrupted: () => this.board.interrupt(),
+      snapshotOf: (symbol) => this.board.row(symbol).snapshot,
       onRejected: (symbol, reason) => this.notice.emit(`${symbol}: ${reason}`),
       onRefused: (token) => this.access.refused(token),
     };
     this.stream = new GatewayStream(`${base.pathname}socket.io/`, ears, () => this.access.token);
     this.access.onToken = (token) => this.stream.admit(token);
-    this.stream.want(this.symbols);
+    this.want();
     void this.lookAround();
     setInterval(() => this.reseed(), RESEED_MS);
   }
@@ -131,6 +153,7 @@ export class App {
     }
     if (symbol === this.active && symbol === this.settings.active) return;
     this.settings.active = symbol;
+    this.view.range = null;
     this.save();
     this.activeChanged.emit();
   }
@@ -145,10 +168,63 @@ export class App {
     const next = neighbour(this.symbols, symbol, 1);
     this.settings.removed = [...new Set([...this.settings.removed, symbol])];
     this.setSymbols(this.symbols.filter((one) => one !== symbol));
-    this.board.drop(symbol);
-    this.tape.drop(symbol);
-    this.seededDay.delete(symbol);
+    this.forget(symbol);
     if (wasActive) this.open(next);
+  }
+
+  /** Another order of the watchlist: `symbol` at the place of another, or some places on. */
+  move(symbol: string, to: string | number): void {
+    this.settings.sort = null;
+    this.setSymbols(moved(this.symbols, symbol, to));
+  }
+
+  /** Shows another watchlist. */
+  follow(symbols: readonly string[]): void {
+    for (const symbol of this.symbols) if (!symbols.includes(symbol)) this.forget(symbol);
+    const before = this.active;
+    this.setSymbols([...symbols]);
+    if (this.active !== before) this.activeChanged.emit();
+  }
+
+  /** Symbols that are drawn beside the active one. */
+  get compared(): string[] {
+    return this.settings.compared.filter((symbol) => symbol !== this.active).slice(0, COMPARED_MAX);
+  }
+
+  compare(symbols: readonly string[]): void {
+    if (symbols.length > COMPARED_MAX) return this.notice.emit(`The chart compares at most ${COMPARED_MAX} symbols. Remove one first.`);
+    this.settings.compared = [...symbols];
+    this.want();
+    this.save();
+  }
+
+  setZone(zone: Zone): void {
+    useZone(zone);
+    this.settings.zone = zone;
+    this.save();
+  }
+
+  /** Sets an alert on the active symbol. */
+  addAlert(level: number): void {
+    if (this.alerts.length >= ALERTS_MAX) return this.notice.emit(`${ALERTS_MAX} alerts are as many as one browser keeps. Remove one first.`);
+    const { last, symbol } = this.board.row(this.active);
+    this.setAlerts([...this.alerts, alertAt(symbol, level, last, `${Date.now()}-${this.alerts.length}`)]);
+  }
+
+  removeAlert(id: string): void {
+    this.setAlerts(this.alerts.filter((alert) => alert.id !== id));
+  }
+
+  /** Start of the first day that history has of a symbol; `null` where that is not known. */
+  oldest(symbol: string): Promise<number | null> {
+    let asked = this.oldestOf.get(symbol);
+    if (asked === undefined) {
+      asked = this.api.oldest(symbol).catch(() => null);
+      this.oldestOf.set(symbol, asked);
+      // A past may still be filled in.
+      setTimeout(() => this.oldestOf.delete(symbol), REMEMBER_MS);
+    }
+    return asked;
   }
 
   /** Makes sure that the outages of a symbol since `from` are known, or soon will be. */
@@ -172,10 +248,44 @@ export class App {
     this.settingsChanged.emit();
   }
 
+  private setAlerts(alerts: Alert[]): void {
+    this.alerts = alerts;
+    this.settings.alerts = alerts;
+    this.want();
+    this.save();
+    this.alertsChanged.emit();
+  }
+
+  /** Fires what the newest price of a symbol reaches. */
+  private alarm(symbol: string): void {
+    const { last, digits } = this.board.row(symbol);
+    const due = last === null ? [] : this.alerts.filter((alert) => fires(alert, symbol, last));
+    if (last === null || due.length === 0) return;
+    const firedAt = Date.now();
+    this.setAlerts(this.alerts.map((alert) => (due.includes(alert) ? { ...alert, firedAt } : alert)));
+    for (const alert of due) {
+      const text = `${symbol} ${alert.when === 'rises' ? 'rose' : 'fell'} to ${price(last, digits)} (alert at ${price(alert.price)})`;
+      this.notice.emit(text);
+      notify(text);
+    }
+  }
+
+  private forget(symbol: string): void {
+    this.board.drop(symbol);
+    this.tape.drop(symbol);
+    this.seededDay.delete(symbol);
+  }
+
+  /** Listens to everything that is shown or watched, the followed symbols first. */
+  private want(): void {
+    const waiting = this.alerts.filter((alert) => alert.firedAt === null).map((alert) => alert.symbol);
+    this.stream.want([...new Set([...this.symbols, ...this.settings.compared, ...waiting])].slice(0, SYMBOLS_MAX));
+  }
+
   private setSymbols(symbols: string[]): void {
     this.settings.symbols = symbols;
     this.save();
-    this.stream.want(symbols);
+    this.want();
     for (const symbol of symbols) if (!this.seededDay.has(symbol)) this.seedSoon(symbol);
     this.symbolsChanged.emit();
   }
@@ -213,6 +323,7 @@ export class App {
     this.freshness.onTrade(trade.timestamp, Date.now());
     if (!this.board.row(trade.symbol).onTrade(trade)) return;
     this.tape.add(trade);
+    if (this.alerts.length > 0) this.alarm(trade.symbol);
     this.rowChanged.emit(trade.symbol);
     this.tapeChanged.emit(trade.symbol);
   }

@@ -4,7 +4,10 @@ import './styles/frame.css';
 import './styles/market.css';
 import './styles/pages.css';
 import { App } from './app';
-import { readSymbol } from './core/symbols';
+import { readAddress, writeAddress, type Address } from './core/address';
+import { readIndicators } from './core/indicators';
+import { SYMBOLS_MAX } from './core/symbols';
+import { TIMEFRAMES } from './lib/timeframe';
 import { Frames, h, isTyping } from './views/dom';
 import { keyDialog } from './views/key';
 import { marketPage } from './views/market';
@@ -44,23 +47,50 @@ function start(root: HTMLElement): void {
   });
 
   const made = new Map<string, HTMLElement>();
+  const ids = PAGES.map(({ id }) => id);
   let current = '';
-  const show = async () => {
-    const [, wanted = '', symbol] = location.hash.split('/');
-    const id = PAGES.some((page) => page.id === wanted) ? wanted : 'market';
+  const show = async (id: string) => {
     current = id;
     top.mark(id);
-    const asked = readSymbol(id === 'market' ? decode(symbol ?? '') : '');
-    if (asked !== null) app.open(asked);
     title();
     const page = made.get(id) ?? (await make(id, app, frames));
     made.set(id, page);
     if (current === id && page.parentElement !== main) main.replaceChildren(page);
   };
-  const title = () => (document.title = `${app.active} · Tapeline`);
-  app.activeChanged.on(title);
-  addEventListener('hashchange', () => void show());
-  void show();
+  const title = () => (document.title = current === 'market' || current === '' ? `${app.active} · Tapeline` : `${PAGES.find(({ id }) => id === current)?.name} · Tapeline`);
+
+  /** Does what the address says. */
+  const follow = () => {
+    const address = readAddress(location.hash, ids, 'market');
+    if (address.page === 'market') obey(app, address);
+    void show(address.page);
+    // What was obeyed is no step of its own.
+    due = null;
+    tell(false);
+  };
+  /** Whether the address is behind, and whether the change is worth a step in the browser's history: a choice is, scrolling is not. */
+  let due: boolean | null = null;
+  const tell = (step: boolean) => {
+    if (due === null) queueMicrotask(write);
+    due = due === true || step;
+  };
+  const write = () => {
+    const step = due === true;
+    due = null;
+    const hash = writeAddress(stand(app));
+    if (current !== 'market' || hash === location.hash) return;
+    history[step ? 'pushState' : 'replaceState'](null, '', hash);
+    title();
+  };
+  addEventListener('popstate', follow);
+  app.viewChanged.on(tell);
+  app.settingsChanged.on(() => tell(false));
+  app.activeChanged.on(() => {
+    tell(true);
+    title();
+  });
+  follow();
+  void app.ready.then(() => tell(false));
 
   addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
@@ -74,13 +104,31 @@ function start(root: HTMLElement): void {
   });
 }
 
-/** An address that somebody typed may be no valid encoding. */
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
+/** What the market page shows, as an address. */
+function stand(app: App): Address {
+  const { horizon, range } = app.view;
+  const { timeframe, overlays } = app.settings;
+  return {
+    page: 'market',
+    symbol: app.active,
+    timeframe: TIMEFRAMES.find((one) => one === timeframe) ?? null,
+    horizon,
+    range,
+    indicators: readIndicators(overlays),
+    compared: app.compared,
+  };
+}
+
+/** Shows what an address says; what it does not speak of stays. */
+function obey(app: App, { symbol, timeframe, horizon, range, indicators, compared }: Address): void {
+  if (symbol !== null && app.symbols.length < SYMBOLS_MAX) app.open(symbol);
+  const says = timeframe !== null || horizon !== null || range !== null || indicators !== null || compared !== null;
+  if (!says) return;
+  Object.assign(app.view, { horizon, range });
+  if (timeframe !== null) app.settings.timeframe = timeframe;
+  app.settings.overlays = [...(indicators ?? [])];
+  app.compare(compared ?? []);
+  app.viewAsked.emit();
 }
 
 const root = document.getElementById('app');

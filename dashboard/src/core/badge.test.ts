@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { badge, HEARTBEAT_LOST_MS, readHeartbeat, SILENCE_EXTENDED_MS, SILENCE_OPEN_MS, type Facts, type Heartbeat } from './badge';
 
 const NOW = 1_700_000_000_000;
-const BEAT: Heartbeat = { time: NOW, market: 'open', feedAgeMs: 40, pipeline: 'ok', redis: 'up' };
+const BEAT: Heartbeat = { time: NOW, market: 'open', feedAgeMs: 40, pipeline: 'ok', redis: 'up', data: 'live' };
 
 function of(heartbeat: Partial<Heartbeat> | null, facts: Partial<Facts> = {}) {
   const beat = heartbeat === null ? null : { ...BEAT, ...heartbeat };
@@ -39,12 +39,19 @@ describe('the badge', () => {
   });
 
   test('a feed that goes on round the clock is live although the market is closed', () => {
-    expect(of({ market: 'closed' })).toMatchObject({ state: 'live', reason: expect.stringContaining('the feed goes on') });
+    expect(of({ market: 'closed' })).toMatchObject({ state: 'live', reason: expect.stringContaining('the feed continues') });
   });
 
   test('trades that arrive late are delayed, years late recorded', () => {
     expect(of({}, { delayMs: 900_000 })).toMatchObject({ state: 'delayed', label: 'Delayed', reason: expect.stringContaining('15 min') });
     expect(of({}, { delayMs: 13 * 365.25 * 86_400_000 })).toMatchObject({ state: 'delayed', label: 'Recorded', reason: expect.stringContaining('13 years') });
+  });
+
+  test('says what is not the market of this moment, whatever the clock says', () => {
+    expect(of({ data: 'simulated', market: 'closed' })).toMatchObject({ state: 'live', label: 'Simulated', reason: expect.stringContaining('never happened') });
+    expect(of({ data: 'replay' })).toMatchObject({ label: 'Replay' });
+    expect(of({ data: 'delayed' }, { delayMs: 900_000 })).toMatchObject({ state: 'delayed', label: 'Delayed', reason: expect.stringContaining('15 min') });
+    expect(of({ data: 'simulated', feedAgeMs: 60_000 }).state).toBe('stale');
   });
 
   test('a lost Redis or pipeline is degraded, also while the market is closed', () => {

@@ -6,6 +6,8 @@ import { duration } from './format';
 
 export type Market = 'open' | 'pre' | 'post' | 'closed';
 export type Part = 'ok' | 'degraded' | 'down';
+/** What the records are: of the market as it happens, of the market some time ago, made up, or of a day that is played again. */
+export type DataKind = 'live' | 'delayed' | 'simulated' | 'replay';
 
 /** The `heartbeat` event, once a second. */
 export interface Heartbeat {
@@ -16,6 +18,7 @@ export interface Heartbeat {
   readonly feedAgeMs: number | null;
   readonly pipeline: Part;
   readonly redis: 'up' | 'down';
+  readonly data: DataKind;
 }
 
 export interface Facts {
@@ -71,11 +74,14 @@ export function badge(facts: Facts): Badge {
   if (!flowing && heartbeat.market !== 'closed') return of('stale', 'Stale', `${SESSION[heartbeat.market]}, yet the feed is silent. ${heard}.`);
   if (heartbeat.pipeline === 'degraded') return of('degraded', 'Degraded', 'The gateway reports that a part of the pipeline is in trouble.');
   if (!flowing) return of('closed', 'Closed', `The market is closed. ${heard}.`);
-  return fresh(heartbeat.market, facts.delayMs);
+  return fresh(heartbeat, facts.delayMs);
 }
 
-function fresh(market: Market, delay: number | null): Badge {
-  const session = market === 'closed' ? 'The market is closed, but the feed goes on' : SESSION[market];
+function fresh({ market, data }: Heartbeat, delay: number | null): Badge {
+  const session = market === 'closed' ? 'The market is closed, but the feed continues' : SESSION[market];
+  if (data === 'simulated') return of('live', 'Simulated', `A simulated market: these trades never happened. ${SESSION[market]} in reality.`);
+  if (data === 'replay') return of('live', 'Replay', 'A recorded day, played again: these trades happened before.');
+  if (data === 'delayed') return of('delayed', 'Delayed', `${session}. This feed is delayed by its vendor${delay === null ? '' : `; trades arrive ${duration(Math.max(0, delay))} after they happened`}.`);
   if (delay === null) return of('live', 'Live', `${session}. Records are arriving; none of them yet for your symbols.`);
   if (delay > RECORDED_MS) return of('delayed', 'Recorded', `Recorded data: trades are stamped ${duration(delay)} before now.`);
   if (delay > DELAYED_MS) return of('delayed', 'Delayed', `${session}. Trades arrive ${duration(delay)} after they happened.`);
@@ -95,7 +101,7 @@ function of(state: BadgeState, label: string, reason: string): Badge {
 /** A heartbeat, or `null` where the payload is none. */
 export function readHeartbeat(value: unknown): Heartbeat | null {
   if (typeof value !== 'object' || value === null) return null;
-  const { time, market, feed_age_ms, pipeline, redis } = value as Record<string, unknown>;
+  const { time, market, feed_age_ms, pipeline, redis, data } = value as Record<string, unknown>;
   const known = <T extends string>(text: unknown, ...allowed: T[]): T | null => allowed.find((one) => one === text) ?? null;
   const session = known(market, 'open', 'pre', 'post', 'closed');
   if (typeof time !== 'number' || session === null) return null;
@@ -105,5 +111,7 @@ export function readHeartbeat(value: unknown): Heartbeat | null {
     feedAgeMs: typeof feed_age_ms === 'number' ? feed_age_ms : null,
     pipeline: known(pipeline, 'ok', 'degraded', 'down') ?? 'degraded',
     redis: known(redis, 'up', 'down') ?? 'down',
+    // A gateway of an earlier version does not say it.
+    data: known(data, 'live', 'delayed', 'simulated', 'replay') ?? 'live',
   };
 }

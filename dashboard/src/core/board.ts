@@ -2,12 +2,13 @@
  * What is known of each symbol besides its chart: price, change, day's range and volume, spread, sparkline. Pure; views read it once a
  * frame. Day values come from the day's closed hours (from the API) and from minute candles, which live bars and trades keep current.
  */
-import { candleOf } from '../lib/candle';
-import { Positions } from '../lib/positions';
-import type { Bar, Quote, Snapshot, Trade } from '../lib/records';
+import { candleOf, type Candle } from '../lib/candle';
+import { isAtOrAfter, Positions } from '../lib/positions';
+import type { Bar, Position, Quote, Snapshot, Trade } from '../lib/records';
 import { MinuteSeries } from '../lib/series';
 import { dayStart } from '../lib/timeframe';
 import { eligibility } from '../lib/conditions';
+import { tickDigits } from './format';
 
 /** What a change is measured against. */
 export interface Reference {
@@ -52,6 +53,10 @@ export class Row {
   private cut = -Infinity;
   private previousClose: number | null = null;
   private today: Day | null = null;
+  /** The newest bar that was heard, or that the gateway knew of. */
+  private barsThrough: Position | null = null;
+  /** The price that the tick goes by where there is no previous close. */
+  private firstPrice: number | null = null;
 
   constructor(readonly symbol: string) {}
 
@@ -66,18 +71,44 @@ export class Row {
   }
 
   onBar(bar: Bar): void {
+    if (bar.epoch !== undefined && bar.seq !== undefined) this.heardBars({ epoch: bar.epoch, seq: bar.seq });
     if (bar.timeframe !== undefined && bar.timeframe !== '1Min') return;
     this.merge([bar]);
   }
 
   /** What the gateway knew when the subscription began. Its trade is not one of the stream: it adds to no volume. */
-  onSnapshot({ trade, quote, bar, previousClose }: Snapshot): void {
+  onSnapshot({ trade, quote, bar, partial, previousClose, trades, bars }: Snapshot): void {
     if (quote !== null) this.quote = quote;
     this.previousClose = previousClose ?? this.previousClose;
+    if (bars !== null) this.heardBars(bars);
     if (bar?.final === true) this.merge([bar]);
+    else if (bar !== null && trade !== null && trades !== null && this.positions.reaches(trades)) {
+      this.positions.skipTo(trades, trade.source);
+      if (this.minutes.resume(bar, partial, trade) !== null) this.today = null;
+    }
     if (trade === null || trade.timestamp < (this.lastAt ?? 0)) return;
     this.lastTrade ??= trade;
     if (eligibility(trade.conditions, trade.tape, true).openClose > 0) this.setLast(trade.price, trade.timestamp);
+  }
+
+  /** Trades may be missed from now on. */
+  interrupt(): void {
+    this.minutes.interrupt();
+  }
+
+  /** What a snapshot of the gateway would say of the running minute now: a chart that is opened later begins with it. */
+  get snapshot(): Snapshot | null {
+    const { lastTrade: trade, symbol, quote, previousClose, barsThrough } = this;
+    const trades = trade === null ? null : this.positions.at(trade.source);
+    if (trade === null || trades === null) return null;
+    const candle = this.minutes.candles[this.minutes.candles.length - 1];
+    const running = candle?.madeOf === 'trades' ? candle : null;
+    return { symbol, trade, quote, bar: running === null ? null : barOf(running), partial: running?.partial ?? false, previousClose, unavailable: null, trades, bars: barsThrough };
+  }
+
+  /** Digits of the symbol's tick. They stay while it trades, also where a single price is finer. */
+  get digits(): number {
+    return tickDigits(this.previousClose ?? this.firstPrice);
   }
 
   seed({ days, hours, minutes, cut }: Seed): void {
@@ -134,7 +165,12 @@ export class Row {
     if (newest !== undefined && newest.start >= (this.lastAt ?? 0)) this.setLast(newest.close, newest.start);
   }
 
+  private heardBars(position: Position): void {
+    if (this.barsThrough === null || isAtOrAfter(position, this.barsThrough)) this.barsThrough = position;
+  }
+
   private setLast(price: number, at: number): void {
+    this.firstPrice ??= price;
     if (this.last !== null && price !== this.last) {
       this.direction = price > this.last ? 'up' : 'down';
       this.changes += 1;
@@ -161,6 +197,11 @@ export class Row {
   }
 }
 
+function barOf({ start, open, high, low, close, volume, tradeCount, vwap }: Candle): Bar {
+  const more = { ...(tradeCount === null ? {} : { trade_count: tradeCount }), ...(vwap === null ? {} : { vwap }) };
+  return { timestamp: start, open, high, low, close, volume, final: false, revision: 0, ...more };
+}
+
 /** All symbols that are followed. */
 export class Board {
   private readonly rows = new Map<string, Row>();
@@ -172,6 +213,11 @@ export class Board {
       this.rows.set(symbol, row);
     }
     return row;
+  }
+
+  /** Trades of every symbol may be missed from now on. */
+  interrupt(): void {
+    for (const row of this.rows.values()) row.interrupt();
   }
 
   drop(symbol: string): void {

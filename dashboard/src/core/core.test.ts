@@ -10,7 +10,8 @@ import { Freshness } from './freshness';
 import { readAvailability } from './availability';
 import { GapBook } from './gap-book';
 import { between, explain, holes, readGap, stretches } from './gaps';
-import { frameFor, horizonStart } from './horizons';
+import { frameFor, HORIZONS, horizonStart } from './horizons';
+import { frameForJump } from './jump';
 import { ema, vwap } from './indicators';
 import { clicked, ordered } from './sort';
 import { introduce, matches, neighbour, readSymbol, usual } from './symbols';
@@ -190,10 +191,26 @@ test('rows sort by value, what has none comes last', () => {
 });
 
 test('horizons begin at midnight in New York', () => {
-  expect(frameFor('1D')).toBe('1Min');
   expect(horizonStart('1D', T0)).toBe(Date.UTC(2026, 10, 9, 5));
   expect(horizonStart('YTD', T0)).toBe(Date.UTC(2026, 0, 1, 5));
   expect(horizonStart('MAX', T0)).toBeNull();
+});
+
+test('candles fit the horizon and the past that there is', () => {
+  const ago = (days: number) => T0 - days * 86_400_000;
+  const frames = (oldest: number | null) => HORIZONS.map((horizon) => frameFor(horizon, oldest, T0));
+  expect(frames(ago(730))).toEqual(['1Min', '5Min', '30Min', '2Hour', '1Day', '1Day', '1Day']);
+  // Two days of history are no reason to draw two giant candles.
+  expect(frames(ago(2))).toEqual(['1Min', '5Min', '30Min', '30Min', '30Min', '30Min', '30Min']);
+  expect(frames(ago(0.1)).every((frame) => frame === '1Min')).toBe(true);
+  expect(frameFor('MAX', ago(20 * 365), T0)).toBe('1Week');
+  expect(frameFor('1Y', null, T0)).toBe('1Day');
+});
+
+test('a jump far back takes candles that are long enough', () => {
+  expect(frameForJump('1Min', 20 * 86_400_000)).toBe('1Min');
+  expect(frameForJump('1Min', 365 * 86_400_000)).toBe('15Min');
+  expect(frameForJump('1Day', 365 * 86_400_000)).toBe('1Day');
 });
 
 test('settings survive nonsense and a storage that refuses', () => {

@@ -1,17 +1,17 @@
-/** Numbers and times as people read them. Times are New York's, as the tape's are. */
+/** Numbers and times as people read them. Times are in the clock that was chosen for the page. */
 import { dayStart } from '../lib/timeframe';
+import { currentZone, intlZone, zoneOffset, EXCHANGE_ZONE } from './zone';
 
-const ZONE = 'America/New_York';
 const MISSING = '–';
 
-/** Digits after the point: pennies, and more for prices that need them. */
+/** Digits after the point that show a price exactly: pennies, and more for prices that need them. */
 export function decimals(price: number): number {
   if (price < 1) return 4;
   return Math.abs(price * 100 - Math.round(price * 100)) < 1e-6 ? 2 : 4;
 }
 
-/** Digits for places that many prices share: pennies, below a dollar finer. */
-export function pennies(price: number | null): number {
+/** Digits of the tick of a symbol that trades around `price`: a cent, below a dollar a hundredth of one. */
+export function tickDigits(price: number | null): number {
   return price !== null && price < 1 ? 4 : 2;
 }
 
@@ -79,19 +79,37 @@ export function duration(ms: number): string {
   return MISSING;
 }
 
-const formats = {
-  minute: new Intl.DateTimeFormat('en-US', { timeZone: ZONE, hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }),
-  second: new Intl.DateTimeFormat('en-US', { timeZone: ZONE, hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' }),
-  day: new Intl.DateTimeFormat('en-GB', { timeZone: ZONE, day: 'numeric', month: 'short' }),
-  date: new Intl.DateTimeFormat('en-GB', { timeZone: ZONE, day: 'numeric', month: 'short', year: 'numeric' }),
-  month: new Intl.DateTimeFormat('en-GB', { timeZone: ZONE, month: 'short' }),
-  year: new Intl.DateTimeFormat('en-GB', { timeZone: ZONE, year: 'numeric' }),
-};
+const STYLES = {
+  minute: ['en-US', { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }],
+  second: ['en-US', { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' }],
+  day: ['en-GB', { day: 'numeric', month: 'short' }],
+  date: ['en-GB', { day: 'numeric', month: 'short', year: 'numeric' }],
+  month: ['en-GB', { month: 'short' }],
+  year: ['en-GB', { year: 'numeric' }],
+} as const satisfies Record<string, readonly [string, Intl.DateTimeFormatOptions]>;
 
-export type TimeStyle = keyof typeof formats;
+export type TimeStyle = keyof typeof STYLES;
+const formats = new Map<string, Intl.DateTimeFormat>();
 
+function inZone(ms: number, style: TimeStyle, zone: string | undefined): string {
+  const key = `${style} ${zone}`;
+  let format = formats.get(key);
+  if (format === undefined) {
+    const [locale, options] = STYLES[style];
+    format = new Intl.DateTimeFormat(locale, { ...options, timeZone: zone });
+    formats.set(key, format);
+  }
+  return format.format(ms);
+}
+
+/** In the chosen clock. */
 export function time(ms: number, style: TimeStyle): string {
-  return formats[style].format(ms);
+  return inZone(ms, style, intlZone());
+}
+
+/** A trading day is New York's, whichever clock was chosen. */
+export function tradingDate(ms: number, style: TimeStyle = 'date'): string {
+  return inZone(ms, style, EXCHANGE_ZONE);
 }
 
 /** 09:31:07.042 */
@@ -101,13 +119,19 @@ export function tapeTime(ms: number): string {
 
 /** The start of a candle: with its date, and with its minute unless it is a whole day. */
 export function candleTime(start: number, wholeDay: boolean): string {
-  if (wholeDay) return time(start, 'date');
+  if (wholeDay) return tradingDate(start);
   return `${time(start, 'day')} ${time(start, 'minute')}`;
 }
 
 /** The time where it is from the same day as `now`, else the day too. */
 export function when(ms: number, now: number): string {
-  return dayStart(ms) === dayStart(now) ? time(ms, 'second') : `${time(ms, 'date')} ${time(ms, 'second')}`;
+  return sameDay(ms, now) ? time(ms, 'second') : `${time(ms, 'date')} ${time(ms, 'second')}`;
+}
+
+function sameDay(a: number, b: number): boolean {
+  if (currentZone() === 'exchange') return dayStart(a) === dayStart(b);
+  const day = (ms: number) => Math.floor((ms + zoneOffset(ms)) / 86_400_000);
+  return day(a) === day(b);
 }
 
 const EXCHANGES: Record<string, string> = {

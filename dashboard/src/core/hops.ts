@@ -15,6 +15,9 @@ const rate = (service: string, metric: string): Measure => ({ service, metric, a
 const value = (service: string, metric: string): Measure => ({ service, metric, as: 'value' });
 const total = (service: string, metric: string): Measure => ({ service, metric, as: 'total' });
 
+/** Reasons for which a gateway ends a connection that does not keep up. */
+const SLOW = ['stalled', 'lossless', 'unread'].map((reason) => `reason="${reason}"`);
+
 export const HOT: readonly Figure[] = [
   { title: 'From the feed', unit: '/s', measure: rate('producer', 'producer_records_total'), note: 'Trades, bars and quotes that the producer took from the feed' },
   { title: 'To Redis', unit: '/s', measure: rate('producer', 'producer_hot_published_total'), note: 'Records published for the gateways' },
@@ -44,10 +47,13 @@ export const TROUBLE: readonly Figure[] = [
   { title: 'Gaps', unit: '', alarm: true, measure: total('producer', 'producer_gaps_total'), note: 'Outages of the feed since the producer started' },
   { title: 'Records backfilled', unit: '', measure: total('producer', 'producer_backfilled_total'), note: 'Fetched afterwards to heal gaps' },
   { title: 'Left out of Redis', unit: '', alarm: true, measure: total('producer', 'producer_hot_dropped_total'), note: 'Live copies dropped because Redis could not keep up; the cold way has them' },
-  { title: 'Clients cut', unit: '', alarm: true, measure: total('gateway', 'gateway_cut_total'), note: 'Connections ended by the gateway, slow ones among them' },
+  { title: 'Slow clients cut', unit: '', alarm: true, measure: { ...total('gateway', 'gateway_cut_total'), labels: SLOW }, note: 'Connections that this gateway ended because they did not keep up; those that ended by themselves are not counted' },
 ];
 
 export const CLIENTS: readonly Figure[] = [
   { title: 'Clients', unit: '', measure: value('gateway', 'gateway_clients'), note: 'Connected to this gateway now' },
   { title: 'Connections', unit: '', measure: value('gateway', 'gateway_connections'), note: 'Open sockets of this gateway' },
 ];
+
+/** Every figure of the page. */
+export const FIGURES: readonly Figure[] = [...HOT, ...COLD, ...LAG, ...TROUBLE, ...CLIENTS];

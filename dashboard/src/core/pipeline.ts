@@ -63,17 +63,20 @@ export interface Measure {
   readonly metric: string;
   /** `rate`: a counter's growth per second. `value`: a gauge. `total`: a counter since its service started. */
   readonly as: 'rate' | 'value' | 'total';
-  /** Only samples with this label, e.g. `stream="trades"`. */
-  readonly label?: string;
+  /** Only samples with one of these labels, e.g. `reason="stalled"`. */
+  readonly labels?: readonly string[];
 }
 
-/** A metric over all its label sets; `null` where the service does not report it. */
-export function sum(service: Service, metric: string, label?: string): number | null {
-  let total: number | null = null;
+/**
+ * A metric over all its label sets; `null` where the service does not report it. A counter appears with its first event: until then a
+ * service that reports anything has counted none.
+ */
+export function sum(service: Service, metric: string, labels?: readonly string[]): number | null {
+  let total: number | null = metric.endsWith('_total') && service.metrics.size > 0 ? 0 : null;
   for (const [key, value] of service.metrics) {
     const brace = key.indexOf('{');
     const name = brace < 0 ? key : key.slice(0, brace);
-    if (name !== metric || (label !== undefined && !key.includes(label))) continue;
+    if (name !== metric || (labels !== undefined && !labels.some((label) => key.includes(label)))) continue;
     total = (total ?? 0) + value;
   }
   return total;
@@ -97,11 +100,17 @@ export class PipelineLog {
     return this.samples[this.samples.length - 1] ?? null;
   }
 
+  /** When the samples of {@link series} of a measure were taken, Unix milliseconds. */
+  times(measure: Pick<Measure, 'as'>): number[] {
+    const times = this.samples.map((sample) => sample.time);
+    return measure.as === 'rate' ? times.slice(1) : times;
+  }
+
   /** A measure over time, oldest first; `null` where it was not reported. */
   series(measure: Measure): (number | null)[] {
     const values = this.samples.map((sample) => {
       const service = sample.services.find((one) => one.name === measure.service);
-      return service === undefined ? null : sum(service, measure.metric, measure.label);
+      return service === undefined ? null : sum(service, measure.metric, measure.labels);
     });
     if (measure.as !== 'rate') return values;
     return values.slice(1).map((value, index) => {
@@ -118,14 +127,4 @@ export class PipelineLog {
     const series = this.series(measure);
     return series[series.length - 1] ?? null;
   }
-}
-
-/** Quantiles of a summary in Prometheus text, e.g. `name{quantile="0.99"} 0.001`. */
-export function quantile(metrics: string, name: string, share: string): number | null {
-  for (const line of metrics.split('\n')) {
-    if (!line.startsWith(name) || !line.includes(`quantile="${share}"`)) continue;
-    const value = Number(line.slice(line.lastIndexOf(' ') + 1));
-    if (Number.isFinite(value)) return value;
-  }
-  return null;
 }

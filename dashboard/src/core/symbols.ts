@@ -6,10 +6,12 @@ export const SYMBOLS_MAX = 50;
 /** A new visitor is shown at most this many; a whole market would bury them. */
 const INTRODUCED_MAX = 20;
 
-/** As typed, made what the feeds call it; `null` for what can be no symbol. */
+const LENGTH_MAX = 32;
+
+/** As typed, made what the feeds call it; `null` for what cannot be a symbol: letters and digits, with single `.`, `/`, `-` or `:` between them. */
 export function readSymbol(text: string): string | null {
   const symbol = text.trim().toUpperCase();
-  return /^[!-~]{1,32}$/.test(symbol) ? symbol : null;
+  return symbol.length <= LENGTH_MAX && /^[A-Z0-9]+(?:[./:-][A-Z0-9]+)*$/.test(symbol) ? symbol : null;
 }
 
 /** What a new visitor follows: of the usual symbols those that the system has, else all of them. */

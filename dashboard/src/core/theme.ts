@@ -20,6 +20,10 @@ export interface Palette {
   readonly emaSlow: string;
   readonly vwap: string;
   readonly gap: string;
+  /** Sessions outside of regular hours. */
+  readonly pre: string;
+  readonly post: string;
+  readonly closed: string;
 }
 
 /** Reads the palette of the theme that `root` shows now. */
@@ -38,6 +42,9 @@ export function palette(root: Element): Palette {
     emaSlow: get('ema-slow'),
     vwap: get('vwap'),
     gap: get('gap'),
+    pre: get('pre'),
+    post: get('post'),
+    closed: get('closed'),
   };
 }
 

@@ -52,6 +52,13 @@ export class Api implements History {
     return { bars, asOf };
   }
 
+  /** Start of the first day that there are bars of; `null` for none. */
+  async oldest(symbol: string, signal?: AbortSignal): Promise<number | null> {
+    const query = { timeframe: '1Day', start: 0, end: Date.now(), limit: 1 };
+    const { bars } = readPage(await this.json(`api/bars/${encodeURIComponent(symbol)}/range`, query, signal));
+    return bars[0]?.timestamp ?? null;
+  }
+
   /** The newest minute bar of every symbol that there is one of. */
   async latest(signal?: AbortSignal): Promise<Map<string, Bar>> {
     const answer = (await this.json('api/bars/latest', {}, signal)) as { bars?: Record<string, unknown> } | null;
@@ -102,6 +109,8 @@ export class Api implements History {
     const address = `${this.base}${path}${search.size > 0 ? `?${search}` : ''}`;
     const response = await this.access.fetch(address, { signal: signal ?? null, headers: { accept: 'application/json' } });
     const text = await response.text();
+    // That nothing is stored of a symbol is an answer like any other.
+    if (response.status === 404 && path.startsWith('api/bars/')) return { bars: [], gaps: [] };
     if (!response.ok) throw new ApiError(response.status, explain(response.status, text));
     try {
       return JSON.parse(text) as unknown;

@@ -7,7 +7,18 @@ export interface Settings {
   theme: 'system' | 'dark' | 'light' | 'amber';
   timeframe: string;
   style: string;
+  /** Indicators on the chart. */
   overlays: string[];
+  /** Symbols that are drawn beside the active one, in percent. */
+  compared: string[];
+  scale: string;
+  zone: string;
+  /** Whether large trades are marked on the chart. */
+  marks: boolean;
+  alerts: unknown[];
+  /** Every watchlist by its name, the shown one's symbols are `symbols`. */
+  lists: Record<string, string[]>;
+  list: string;
   sort: { column: string; descending: boolean } | null;
 }
 
@@ -19,6 +30,13 @@ const DEFAULTS: Settings = {
   timeframe: '1Min',
   style: 'candles',
   overlays: [],
+  compared: [],
+  scale: 'auto',
+  zone: 'exchange',
+  marks: false,
+  alerts: [],
+  lists: {},
+  list: 'Watchlist',
   sort: null,
 };
 
@@ -38,6 +56,7 @@ export function loadSettings(storage: Pick<Storage, 'getItem'> | null): Settings
     }
     if (!Array.isArray(settings.symbols)) settings.symbols = null;
     if (typeof settings.active !== 'string') settings.active = null;
+    settings.lists = Object.fromEntries(Object.entries(settings.lists).filter(([, symbols]) => Array.isArray(symbols)));
     return settings;
   } catch {
     return { ...DEFAULTS };

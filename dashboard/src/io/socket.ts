@@ -19,6 +19,10 @@ export interface Ears {
   /** The gateway did not let this page in with what it brought. */
   onRefused(token: string | null, reason: string): void;
   onConnection(connected: boolean): void;
+  /** Events may be missed from now on. */
+  onInterrupted(): void;
+  /** What the page knows of the running minute of a symbol that it has listened to for a while. */
+  snapshotOf(symbol: string): Snapshot | null;
   /** The gateway refused a symbol, with its reason. */
   onRejected(symbol: string, reason: string): void;
 }
@@ -100,11 +104,18 @@ export class GatewayStream implements Stream {
   follow(symbol: string, follower: Follower): () => void {
     const followers = this.followers.get(symbol) ?? new Set();
     this.followers.set(symbol, followers.add(follower));
-    if (this.listening.has(symbol)) queueMicrotask(() => followers.has(follower) && follower.onListening());
+    if (this.listening.has(symbol)) queueMicrotask(() => followers.has(follower) && this.join(symbol, follower));
     return () => {
       followers.delete(follower);
       if (followers.size === 0) this.followers.delete(symbol);
     };
+  }
+
+  /** The gateway tells no newcomer what it told this page before; the page does. */
+  private join(symbol: string, follower: Follower): void {
+    follower.onListening();
+    const snapshot = this.ears.snapshotOf(symbol);
+    if (snapshot !== null) follower.onSnapshot?.(snapshot);
   }
 
   /** Subscribes to whatever is wanted and not yet acknowledged; again and again until it is. */
@@ -159,6 +170,7 @@ export class GatewayStream implements Stream {
 
   /** Also when the gateway left trades out because this page could not keep up. */
   private interrupted(): void {
+    this.ears.onInterrupted();
     for (const followers of this.followers.values()) for (const follower of followers) follower.onInterrupted();
   }
 

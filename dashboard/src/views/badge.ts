@@ -38,6 +38,7 @@ export function badgeView(app: App): HTMLElement {
     const badge = app.badge(now);
     setText(label, badge.label);
     setAttribute(button, 'data-state', badge.state);
+    setAttribute(button, 'data-kind', app.heartbeat?.data ?? null);
     setAttribute(button, 'title', badge.reason);
     setAttribute(button, 'aria-label', `Data: ${badge.label}. Details`);
     setText(spoken, `Data: ${badge.label}`);
@@ -56,6 +57,7 @@ function factList(app: App, now: number): [string, string][] {
   if (heartbeat === null || heartbeatAt === null) return [['Heartbeat', 'none yet']];
   return [
     ['Heartbeat', `${duration(now - heartbeatAt)} ago`],
+    ['Data', heartbeat.data],
     ['Market', heartbeat.market],
     ['Last record at the gateway', heartbeat.feedAgeMs === null ? 'never' : `${duration(heartbeat.feedAgeMs + now - heartbeatAt)} ago`],
     ['Trade to this page', delay === null ? 'no recent trade' : duration(Math.max(0, delay))],

@@ -1,53 +1,61 @@
-/** The chart panel: what to show (timeframe, horizon, style, overlays), the canvas, its legend, its table, its empty and error states. */
+/** The chart panel: what is shown of which symbol, the canvas, its legend, its empty and error states. */
 import type { App } from '../app';
 import { ChartFeed } from '../core/chart-feed';
-import { candleTime, compact, decimals, percent, price, shares, signed } from '../core/format';
+import { tradingDate } from '../core/format';
 import { describe as describeGap, explain, touches, type DeclaredGap } from '../core/gaps';
-import { frameFor, HORIZONS, horizonStart, type Horizon } from '../core/horizons';
-import type { Candle } from '../lib/candle';
-import { isIntraday, nextStart, TIMEFRAMES, type Timeframe } from '../lib/timeframe';
-import { ChartCanvas, OVERLAYS, STYLES, type Hover, type Look, type Overlay, type Style } from './chart-series';
-import { h, setAttribute, setText, type Frames } from './dom';
-import { tone } from './tabs';
+import { frameFor, horizonStart, type Horizon } from '../core/horizons';
+import { readIndicators } from '../core/indicators';
+import { frameForJump } from '../core/jump';
+import { palette } from '../core/theme';
+import { dayStart, nextStart, TIMEFRAMES, type Timeframe } from '../lib/timeframe';
+import { chartControls, FRAME_NAMES } from './chart-controls';
+import { Comparison, lineColours, TradeMarks } from './chart-extras';
+import { describeChart, legendItems } from './chart-legend';
+import { ChartCanvas, SCALES, STYLES, type Hover, type Look } from './chart-series';
+import { chartState } from './chart-state';
+import { chartTable } from './chart-table';
+import { h, isTyping, paced, setAttribute, setText, type Frames } from './dom';
 
-const FRAME_NAMES: Record<Timeframe, string> = { '1Min': '1m', '5Min': '5m', '15Min': '15m', '1Hour': '1h', '1Day': '1d', '1Week': '1w' };
-const OVERLAY_NAMES: Record<Overlay, string> = { ema20: 'EMA 20', ema50: 'EMA 50', vwap: 'VWAP' };
-const PARTIAL = {
-  candle: 'not all of its trades were heard; the bar will replace it',
-  minute: 'the running minute is not complete; its bar will be',
-};
-const STYLE_NAMES: Record<Style, string> = { candles: 'Candles', bars: 'Bars', line: 'Line' };
 /** Start loading more when this few candles are left of the window. */
-const NEAR_START = 30;
+const NEAR_START = 60;
 const REST_MS = 120;
-const TABLE_ROWS = 120;
-const TABLE_MS = 500;
+const MARKS_MS = 500;
+/** A candle that runs is drawn this often at most: each drawing paints the whole canvas. */
+const DRAW_MS = 80;
 const PAGES_MAX = 40;
+/** How long after a touch of the chart a change of what it shows is the person's. */
+const TOUCH_MS = 1_500;
 /** A day or week may have had many outages. */
 const GAPS_SHOWN = 3;
+
+type Shown = { -readonly [K in keyof Look]: Look[K] };
 
 export function chartView(app: App, frames: Frames): HTMLElement {
   const canvasBox = h('figure', { class: 'chart-canvas' });
   const legend = h('div', { class: 'chart-legend' });
-  const overlayState = h('div', { class: 'chart-state message' });
-  const progress = h('div', { class: 'chart-progress', role: 'status', hidden: true });
-  const table = h('div', { class: 'chart-table', tabindex: '0', role: 'region', 'aria-label': 'Candles as a table', hidden: true });
   const look = keptLook(app);
   const canvas = new ChartCanvas(canvasBox, look);
-  let horizon: Horizon | null = null;
+  const comparison = new Comparison(app, canvas, lineColours(palette(document.documentElement)));
+  const marks = new TradeMarks(app, canvas);
   let hover: Hover = null;
   let feed: ChartFeed;
   let dueFrom: number | null = Infinity;
-  let loadingEarlier = false;
+  let loadingEarlier: Promise<boolean> | null = null;
   let gaps: readonly DeclaredGap[] = [];
+  let touchedAt = -Infinity;
 
   const draw = () => {
     const { candles } = feed;
+    canvas.setDigits(app.board.row(feed.symbol).digits);
     if (dueFrom === null) canvas.set(candles);
     else if (dueFrom !== Infinity) canvas.update(candles, dueFrom);
+    const whole = dueFrom === null;
     dueFrom = Infinity;
     const first = candles[0];
-    if (first !== undefined) void app.learnGaps(feed.symbol, first.start);
+    if (first !== undefined) {
+      void app.learnGaps(feed.symbol, first.start);
+      if (whole) void comparison.reach(first.start);
+    }
     drawLegend();
     drawState();
   };
@@ -60,15 +68,18 @@ export function chartView(app: App, frames: Frames): HTMLElement {
   };
   const changed = (from: number | null) => {
     dueFrom = from === null || dueFrom === null ? null : Math.min(dueFrom, from);
-    frames.soon(draw);
+    soon();
   };
+  const soon = paced(frames, DRAW_MS, draw);
 
   const open = () => {
     feed?.close();
     hover = null;
     feed = new ChartFeed(app.active, look.timeframe, app.api, app.stream, changed);
     canvas.set([]);
+    table.draw();
     drawGaps();
+    drawLevels();
     canvas.chart.priceScale('right').applyOptions({ autoScale: true });
     const opened = feed;
     const fitOnce = () => {
@@ -76,91 +87,86 @@ export function chartView(app: App, frames: Frames): HTMLElement {
       if (opened.candles.length === 0) return void setTimeout(fitOnce, 30);
       dueFrom = null;
       draw();
-      if (horizon === null) canvas.chart.timeScale().resetTimeScale();
-      else void showHorizon(horizon);
+      showView();
     };
     fitOnce();
     changed(null);
   };
 
+  /** Brings the chart to where the view says. */
+  const showView = () => {
+    const { horizon, range } = app.view;
+    if (horizon !== null) void showHorizon(horizon);
+    else if (range !== null) void loadBack(range.from).then((there) => there && canvas.show(range));
+    else canvas.chart.timeScale().resetTimeScale();
+  };
+
   const drawLegend = () => {
     const { candles } = feed;
-    const last = candles[candles.length - 1];
     if (hover !== null && 'hole' in hover) {
       const { hole } = hover;
-      legend.replaceChildren(h('span', { class: 'warn' }, explain(hole, gaps, app.gaps.knows(feed.symbol, hole.from))));
-      return;
+      return legend.replaceChildren(h('span', { class: 'warn' }, explain(hole, gaps, app.gaps.knows(feed.symbol, hole.from))));
     }
-    const candle = hover !== null ? hover.candle : last;
+    const candle = hover !== null ? hover.candle : candles[candles.length - 1];
     if (candle === undefined) return legend.replaceChildren();
-    const before = candles[candles.findIndex(({ start }) => start === candle.start) - 1];
+    const at = hover === null ? candles.length - 1 : candles.findIndex(({ start }) => start === candle.start);
     // Under the pointer whatever happened then; else only what is the matter now.
     const end = nextStart(look.timeframe, candle.start);
-    const told = gaps.filter((gap) => (hover === null ? gap.to === null : touches(gap, candle.start, end)));
-    const outages = told.slice(-GAPS_SHOWN).map((gap) => h('span', { class: gap.healedAt === null ? 'warn' : 'quiet' }, describeGap(gap)));
-    legend.replaceChildren(...legendItems(candle, before ?? null, look, canvas), ...outages);
+    const concern = gaps.filter((gap) => (hover === null ? gap.to === null : touches(gap, candle.start, end)));
+    const outages = concern.slice(-GAPS_SHOWN).map((gap) => h('span', { class: gap.healedAt === null ? 'warn' : 'quiet' }, describeGap(gap)));
+    const others = comparison.names.map(({ symbol, colour }) => h('span', { style: `color: ${colour}` }, symbol));
+    legend.replaceChildren(...legendItems(candle, candles[at - 1] ?? null, look, canvas, app.board.row(feed.symbol).digits), ...others, ...outages);
   };
 
   const drawState = () => {
     const { candles, state, error, symbol } = feed;
     const loading = state === 'loading' && error === null;
-    overlayState.hidden = candles.length > 0;
+    const kind = candles.length > 0 ? state : loading ? 'loading' : error !== null ? 'error' : 'empty';
     setAttribute(canvasBox, 'aria-busy', String(loading));
-    setAttribute(canvasBox, 'aria-label', describe(candles, symbol, look.timeframe));
-    box.dataset['state'] = candles.length > 0 ? state : loading ? 'loading' : error !== null ? 'error' : 'empty';
+    setAttribute(canvasBox, 'aria-label', describeChart(candles, symbol, look.timeframe));
+    box.dataset['state'] = kind;
     box.dataset['symbol'] = symbol;
-    if (candles.length > 0) {
-      const text = error === null ? '' : `History is not available: ${error}. Live trades go on; trying again.`;
-      if (!loadingEarlier) {
-        progress.hidden = text === '';
-        setText(progress, text);
-      }
-      return;
-    }
-    const kind = box.dataset['state'];
-    if (overlayState.dataset['kind'] === `${kind} ${error}`) return;
-    overlayState.dataset['kind'] = `${kind} ${error}`;
-    if (kind === 'loading') overlayState.replaceChildren(h('div', { class: 'spinner' }), `Loading ${symbol} …`);
-    else if (kind === 'error') {
-      overlayState.replaceChildren(
-        h('strong', {}, 'No history'),
-        h('span', {}, `${error}. Trying again; live trades will show as they come.`),
-        h('button', { type: 'button', class: 'action', onclick: open }, 'Try now'),
-      );
-    } else {
-      overlayState.replaceChildren(
-        h('strong', {}, `No bars of ${symbol} yet`),
-        h('span', {}, 'The first candle appears with the first trade that sets a price.'),
-      );
-    }
+    words.show(kind, symbol, error, loadingEarlier !== null);
   };
 
-  const loadEarlier = async (): Promise<boolean> => {
-    if (loadingEarlier) return true;
-    loadingEarlier = true;
-    progress.hidden = false;
-    setText(progress, 'Loading earlier candles …');
-    const more = await feed.loadEarlier();
-    loadingEarlier = false;
-    progress.hidden = true;
-    return more;
+  const loadEarlier = (): Promise<boolean> => {
+    loadingEarlier ??= (async () => {
+      words.progress('Loading earlier candles …');
+      const more = await feed.loadEarlier();
+      loadingEarlier = null;
+      words.progress('');
+      return more;
+    })();
+    return loadingEarlier;
   };
 
-  const showHorizon = async (wanted: Horizon) => {
+  /** Loads until candles reach back to `from`, or to the beginning for `null`; whether the chart is still the same one then. */
+  const loadBack = async (from: number | null): Promise<boolean> => {
     const asked = feed;
     await asked.settled();
-    const newest = asked.candles[asked.candles.length - 1];
-    if (newest === undefined) return;
-    const from = horizonStart(wanted, newest.start);
     for (let page = 0; page < PAGES_MAX; page += 1) {
       const first = asked.candles[0];
       if (first === undefined || !asked.hasEarlier || (from !== null && first.start <= from)) break;
       if (!(await loadEarlier()) || asked !== feed) break;
     }
-    if (asked !== feed || horizon !== wanted) return;
+    if (asked !== feed) return false;
     dueFrom = null;
     draw();
-    canvas.showFrom(from);
+    return true;
+  };
+
+  const showHorizon = async (wanted: Horizon) => {
+    const asked = feed;
+    const oldest = await app.oldest(asked.symbol);
+    await asked.settled();
+    const newest = asked.candles[asked.candles.length - 1];
+    if (newest === undefined || asked !== feed || app.view.horizon !== wanted) return;
+    const frame = frameFor(wanted, oldest, newest.start);
+    if (frame !== look.timeframe) setTimeframe(frame);
+    const from = horizonStart(wanted, newest.start);
+    const short = oldest !== null && from !== null && oldest > from;
+    setText(controls.note, short && wanted !== '1D' ? `History begins on ${tradingDate(oldest)}` : '');
+    if ((await loadBack(from)) && app.view.horizon === wanted) canvas.showFrom(from);
   };
 
   const setTimeframe = (timeframe: Timeframe) => {
@@ -170,150 +176,170 @@ export function chartView(app: App, frames: Frames): HTMLElement {
     feed.setTimeframe(timeframe);
     canvas.set([]);
     canvas.setLook({ ...look });
+    comparison.set(app.compared, timeframe);
     draw();
-    if (horizon === null) canvas.chart.timeScale().resetTimeScale();
   };
 
   const keep = () => {
-    Object.assign(app.settings, { timeframe: look.timeframe, style: look.style, overlays: look.overlays });
+    Object.assign(app.settings, { timeframe: look.timeframe, style: look.style, overlays: look.indicators, scale: look.scale });
     app.save();
-    markChoices();
+    mark();
+  };
+  const mark = () => controls.mark(look, app.view.horizon);
+
+  /** The chart shows another stretch of time; `step`: by a choice, not by scrolling. */
+  const setView = (view: Partial<App['view']>, step: boolean) => {
+    Object.assign(app.view, view);
+    if (app.view.horizon === null) setText(controls.note, '');
+    mark();
+    app.viewChanged.emit(step);
   };
 
-  const frameButtons = choice('Timeframe', TIMEFRAMES, FRAME_NAMES, (timeframe) => {
-    horizon = null;
-    setTimeframe(timeframe);
+  const controls = chartControls(app, {
+    timeframe: (timeframe) => {
+      setTimeframe(timeframe);
+      setView({ horizon: null, range: null }, true);
+      canvas.chart.timeScale().resetTimeScale();
+    },
+    horizon: (wanted) => {
+      setView({ horizon: wanted, range: null }, true);
+      void showHorizon(wanted);
+    },
+    style: (style) => restyle({ style }),
+    indicators: (indicators) => {
+      restyle({ indicators });
+      app.viewChanged.emit(false);
+    },
+    scale: (scale) => restyle({ scale }),
+    zone: (zone) => app.setZone(zone),
+    date: (day) => void goTo(day),
+    marks: (on) => {
+      app.settings.marks = on;
+      app.save();
+      drawMarks();
+    },
+    table: (shown) => table.show(shown),
+    fullScreen: () => void (document.fullscreenElement === null ? box.requestFullscreen() : document.exitFullscreen()),
   });
-  const horizonButtons = choice('Horizon', HORIZONS, null, (wanted) => {
-    horizon = wanted;
-    if (frameFor(wanted) !== look.timeframe) setTimeframe(frameFor(wanted));
-    markChoices();
-    // The canvas first has to know the candles of the new timeframe.
-    frames.soon(() => void showHorizon(wanted));
-  });
-  const styleButtons = choice('Style', STYLES, STYLE_NAMES, (style) => {
-    look.style = style;
+  const restyle = (change: Partial<Look>) => {
+    Object.assign(look, change);
     keep();
-    canvas.setLook({ ...look });
-  });
-  const overlayButtons = h('div', { class: 'choice', role: 'group', 'aria-label': 'Overlays' });
-  for (const overlay of OVERLAYS) {
-    const toggle = () => {
-      look.overlays = look.overlays.includes(overlay) ? look.overlays.filter((one) => one !== overlay) : [...look.overlays, overlay];
-      keep();
-      canvas.setLook({ ...look });
-      drawLegend();
-    };
-    overlayButtons.append(h('button', { type: 'button', 'data-value': overlay, onclick: toggle }, OVERLAY_NAMES[overlay]));
-  }
-  const tableButton = h('button', { type: 'button', class: 'toggle', 'aria-pressed': 'false', onclick: () => showTable(table.hidden === true) }, 'Table');
+    canvas.setLook(shownLook());
+    drawLegend();
+  };
+  /** Several symbols have no scale in common but percent. */
+  const shownLook = (): Look => ({ ...look, scale: comparison.isOn ? 'percent' : look.scale });
 
-  const markChoices = () => {
-    const mark = (group: HTMLElement, is: (value: string) => boolean) => {
-      for (const button of group.children) setAttribute(button, 'aria-pressed', String(is((button as HTMLElement).dataset['value'] ?? '')));
-    };
-    mark(frameButtons, (value) => value === look.timeframe);
-    mark(horizonButtons, (value) => value === horizon);
-    mark(styleButtons, (value) => value === look.style);
-    mark(overlayButtons, (value) => look.overlays.includes(value as Overlay));
+  const goTo = async (day: string) => {
+    const newest = feed.candles[feed.candles.length - 1];
+    if (newest === undefined) return;
+    const from = dayStart(Date.parse(`${day}T17:00:00Z`));
+    const frame = frameForJump(look.timeframe, newest.start - from);
+    if (frame !== look.timeframe) {
+      app.notice.emit(`${FRAME_NAMES[look.timeframe]} candles do not reach back that far in one step; showing ${FRAME_NAMES[frame]}.`);
+      setTimeframe(frame);
+    }
+    const to = nextStart('1Day', from);
+    setView({ horizon: null, range: { from, to } }, true);
+    if (!(await loadBack(from))) return;
+    const first = feed.candles[0];
+    if (first !== undefined && first.start >= to) app.notice.emit(`History of ${feed.symbol} begins on ${tradingDate(first.start)}.`);
+    canvas.show({ from, to });
   };
 
-  const showTable = (open: boolean) => {
-    table.hidden = !open;
-    setAttribute(tableButton, 'aria-pressed', String(open));
-    drawTable();
+  const toNow = h('button', { type: 'button', class: 'action chart-now', hidden: true, title: 'End' }, 'Back to now');
+  const goToNow = () => {
+    setView({ range: null }, false);
+    canvas.chart.timeScale().scrollToRealTime();
   };
-  const drawTable = () => {
-    if (table.hidden) return;
-    const rows = canvas.drawn.slice(-TABLE_ROWS).reverse();
-    const head = ['Time', 'Open', 'High', 'Low', 'Close', 'Volume'].map((name) => h('th', { scope: 'col' }, name));
-    const body = rows.map((candle) =>
-      h(
-        'tr',
-        { 'data-start': candle.start },
-        h('th', { scope: 'row' }, candleTime(candle.start, !isIntraday(look.timeframe))),
-        ...[candle.open, candle.high, candle.low, candle.close].map((value) => h('td', {}, price(value))),
-        h('td', {}, shares(candle.volume)),
-      ),
-    );
-    table.replaceChildren(h('table', {}, h('caption', { class: 'unseen' }, `${feed.symbol}, newest first`), h('thead', {}, h('tr', {}, ...head)), h('tbody', {}, ...body)));
-  };
+  toNow.addEventListener('click', goToNow);
 
+  const words = chartState(open);
+  const table = chartTable(canvas, () => ({ symbol: feed.symbol, timeframe: look.timeframe }));
   const box = h(
     'section',
     { class: 'panel chart', id: 'chart-panel', role: 'tabpanel', 'aria-label': 'Chart' },
-    h('div', { class: 'chart-bar' }, horizonButtons, frameButtons, styleButtons, overlayButtons, tableButton),
-    h('div', { class: 'chart-body' }, canvasBox, legend, overlayState, progress, table),
+    controls.above,
+    h('div', { class: 'chart-body' }, canvasBox, legend, words.element, words.progressElement, toNow, table.element),
+    controls.below,
   );
 
   canvas.chart.subscribeCrosshairMove((event) => {
     hover = canvas.hover(event.time);
     frames.soon(drawLegend);
   });
+  const touched = () => (touchedAt = performance.now());
+  canvasBox.addEventListener('wheel', touched, { passive: true });
+  canvasBox.addEventListener('touchmove', touched, { passive: true });
+  canvasBox.addEventListener('pointermove', (event) => event.buttons > 0 && touched());
   /** Looks once things are at rest: while a chart is being filled, its window passes by places where nobody wants to be. */
   let looking: ReturnType<typeof setTimeout> | null = null;
-  const lookBack = () => {
+  const atRest = () => {
     looking = null;
+    if (performance.now() - touchedAt < TOUCH_MS) setView({ horizon: null, range: canvas.isBehind ? canvas.visible : null }, false);
     const range = canvas.chart.timeScale().getVisibleLogicalRange();
-    if (range === null || range.from >= NEAR_START || loadingEarlier) return;
+    if (range === null || range.from >= NEAR_START || loadingEarlier !== null) return;
     if (feed.state !== 'loading' && feed.candles.length > 0 && feed.hasEarlier) void loadEarlier();
   };
   canvas.chart.timeScale().subscribeVisibleLogicalRangeChange(() => {
-    looking ??= setTimeout(() => void feed.settled().then(lookBack), REST_MS);
+    toNow.hidden = !canvas.isBehind;
+    looking ??= setTimeout(() => void feed.settled().then(atRest), REST_MS);
   });
-  app.activeChanged.on(open);
+  addEventListener('keydown', (event) => {
+    if (event.key === 'End' && box.isConnected && !isTyping(event.target) && !(event.target instanceof Element && event.target.closest('[role="tablist"]'))) goToNow();
+  });
+
+  const drawLevels = () => canvas.setLevels(app.alerts.filter((alert) => alert.symbol === app.active && alert.firedAt === null).map((alert) => alert.price));
+  const drawMarks = () => marks.draw(look.timeframe, palette(document.documentElement));
+  app.activeChanged.on(() => {
+    open();
+    drawMarks();
+    comparison.set(app.compared, look.timeframe);
+    canvas.setLook(shownLook());
+  });
+  app.alertsChanged.on(drawLevels);
   app.gapsChanged.on(() => frames.soon(drawGaps));
-  new MutationObserver(() => canvas.paint()).observe(document.documentElement, { attributeFilter: ['data-theme'] });
-  setInterval(drawTable, TABLE_MS);
+  let shownWith = `${app.compared.join()} ${app.settings.zone}`;
+  app.settingsChanged.on(() => {
+    const now = `${app.compared.join()} ${app.settings.zone}`;
+    if (now === shownWith) return;
+    shownWith = now;
+    comparison.set(app.compared, look.timeframe);
+    canvas.setLook(shownLook());
+    const first = feed.candles[0];
+    if (first !== undefined) void comparison.reach(first.start);
+    mark();
+    drawLegend();
+  });
+  app.viewAsked.on(() => {
+    Object.assign(look, keptLook(app));
+    feed.setTimeframe(look.timeframe);
+    canvas.setLook(shownLook());
+    comparison.set(app.compared, look.timeframe);
+    dueFrom = null;
+    draw();
+    mark();
+    showView();
+  });
+  new MutationObserver(() => {
+    canvas.paint();
+    comparison.paint(lineColours(palette(document.documentElement)));
+  }).observe(document.documentElement, { attributeFilter: ['data-theme'] });
+  setInterval(() => app.settings.marks && box.isConnected && drawMarks(), MARKS_MS);
   feed = new ChartFeed(app.active, look.timeframe, app.api, app.stream, changed);
-  markChoices();
+  comparison.set(app.compared, look.timeframe);
+  canvas.setLook(shownLook());
+  mark();
   open();
   return box;
 }
 
-function keptLook(app: App): { timeframe: Timeframe; style: Style; overlays: readonly Overlay[] } {
-  const { timeframe, style, overlays } = app.settings;
+function keptLook(app: App): Shown {
+  const { timeframe, style, overlays, scale } = app.settings;
   return {
     timeframe: TIMEFRAMES.find((one) => one === timeframe) ?? '1Min',
     style: STYLES.find((one) => one === style) ?? 'candles',
-    overlays: OVERLAYS.filter((one) => overlays.includes(one)),
+    indicators: readIndicators(overlays),
+    scale: SCALES.find((one) => one === scale) ?? 'auto',
   };
-}
-
-function choice<T extends string>(label: string, values: readonly T[], names: Record<T, string> | null, choose: (value: T) => void): HTMLElement {
-  const buttons = values.map((value) =>
-    h('button', { type: 'button', 'data-value': value, 'aria-pressed': 'false', onclick: () => choose(value) }, names === null ? value : names[value]),
-  );
-  return h('div', { class: 'choice', role: 'group', 'aria-label': label }, ...buttons);
-}
-
-function legendItems(candle: Candle, before: Candle | null, look: Look, canvas: ChartCanvas): Node[] {
-  const digits = decimals(candle.close);
-  const pair = (name: string, value: string, kind = '') => h('span', {}, h('i', {}, name), h('b', { class: kind }, value));
-  const change = before === null ? null : candle.close - before.close;
-  const kind = tone(candle.close - candle.open);
-  const items = [
-    h('span', { class: 'quiet' }, candleTime(candle.start, !isIntraday(look.timeframe))),
-    pair('O', price(candle.open, digits), kind),
-    pair('H', price(candle.high, digits), kind),
-    pair('L', price(candle.low, digits), kind),
-    pair('C', price(candle.close, digits), kind),
-  ];
-  if (change !== null && before !== null) items.push(h('span', { class: tone(change) }, `${signed(change, digits)} ${percent(change / before.close)}`));
-  items.push(pair('V', compact(candle.volume)));
-  for (const overlay of look.overlays) {
-    const value = canvas.overlayAt(overlay, candle.start);
-    if (value !== null) items.push(h('span', { class: overlay }, h('i', {}, OVERLAY_NAMES[overlay]), h('b', {}, price(value, digits))));
-  }
-  if (candle.partial) items.push(h('span', { class: 'warn' }, PARTIAL[look.timeframe === '1Min' ? 'candle' : 'minute']));
-  else if (candle.madeOf === 'trades') items.push(h('span', { class: 'quiet' }, 'forming'));
-  else if (candle.revision > 0) items.push(h('span', { class: 'quiet' }, `revision ${candle.revision}`));
-  return items;
-}
-
-function describe(candles: readonly Candle[], symbol: string, timeframe: Timeframe): string {
-  const [first, last] = [candles[0], candles[candles.length - 1]];
-  if (first === undefined || last === undefined) return `${symbol}: no candles`;
-  const whole = !isIntraday(timeframe);
-  return `${symbol}, ${candles.length} candles of ${FRAME_NAMES[timeframe]} from ${candleTime(first.start, whole)} to ${candleTime(last.start, whole)} New York time, newest close ${price(last.close)}. The button Table shows them as a table.`;
 }

@@ -1,19 +1,27 @@
 /** A short glow on a price that changed. */
 
-const GLOW_MS = 450;
-/** Twenty changes a second are one glow, not a flicker. */
-const PAUSE_MS = 220;
-const quietUntil = new WeakMap<Element, number>();
+const GLOW_MS = 400;
+/** All that glow are ended together: fifty animations of their own would each cost a frame. */
+const SWEEP_MS = 200;
+const glowing = new Map<HTMLElement, number>();
+let timer: ReturnType<typeof setInterval> | null = null;
+const still = typeof matchMedia === 'function' ? matchMedia('(prefers-reduced-motion: reduce)') : null;
 
 export function flash(element: HTMLElement, direction: 'up' | 'down'): void {
+  if (still?.matches === true) return;
+  if (element.dataset['flash'] !== direction) element.dataset['flash'] = direction;
+  glowing.set(element, performance.now() + GLOW_MS);
+  timer ??= setInterval(sweep, SWEEP_MS);
+}
+
+function sweep(): void {
   const now = performance.now();
-  if ((quietUntil.get(element) ?? 0) > now) return;
-  quietUntil.set(element, now + PAUSE_MS);
-  const colour = `var(--${direction})`;
-  element.animate(
-    [{ backgroundColor: `color-mix(in srgb, ${colour} 34%, transparent)` }, { backgroundColor: 'transparent' }],
-    // In steps: each is a repaint, and fifty rows may glow at once.
-    { duration: GLOW_MS, easing: 'steps(4, end)' },
-  );
-  element.dataset['flash'] = direction;
+  for (const [element, until] of glowing) {
+    if (until > now) continue;
+    delete element.dataset['flash'];
+    glowing.delete(element);
+  }
+  if (glowing.size > 0 || timer === null) return;
+  clearInterval(timer);
+  timer = null;
 }

@@ -1,12 +1,13 @@
 /** The pipeline page: what passes each hop, how far behind anything is, and what is in trouble. */
 import type { App } from '../app';
 import { compact, duration, time } from '../core/format';
-import { CLIENTS, COLD, HOT, LAG, TROUBLE, type Figure } from '../core/hops';
-import { PipelineLog, quantile, readSample, type Service } from '../core/pipeline';
+import { quantileBetween, readBuckets, type Buckets } from '../core/histogram';
+import { CLIENTS, COLD, FIGURES, HOT, LAG, TROUBLE, type Figure } from '../core/hops';
+import { PipelineLog, readSample, type Service } from '../core/pipeline';
 import { palette } from '../core/theme';
 import { DAY_MS } from '../lib/timeframe';
 import { h, setAttribute, setText } from './dom';
-import { drawSpark, sparkCanvas } from './spark';
+import { graph, type GraphColours } from './graph';
 
 const POLL_MS = 2_000;
 const GAPS_SHOWN = 100;
@@ -15,24 +16,27 @@ const GAPS_SINCE_MS = 7 * DAY_MS;
 
 interface Tile {
   readonly element: HTMLElement;
-  /** `series`: history, oldest first. */
-  show(value: string | null, series: readonly (number | null)[], alarm: boolean): void;
+  /** `series`: history over `times`, oldest first. */
+  show(value: string | null, times: readonly number[], series: readonly (number | null)[], alarm: boolean, colours: GraphColours): void;
 }
 
 export function pipelinePage(app: App): HTMLElement {
   const log = new PipelineLog();
+  const delayTimes: number[] = [];
+  let buckets: Buckets = [];
   const delays: { p50: (number | null)[]; p99: (number | null)[]; fan50: (number | null)[]; fan99: (number | null)[] } = { p50: [], p99: [], fan50: [], fan99: [] };
-  const figures = new Map<Figure, Tile>([...HOT, ...COLD, ...LAG, ...TROUBLE, ...CLIENTS].map((figure) => [figure, tile(figure.title, figure.unit, figure.note)]));
+  const figures = new Map<Figure, Tile>(FIGURES.map((figure) => [figure, tile(figure.title, figure.unit, figure.note, (value) => `${amount(value, figure.unit)}${figure.unit === '' ? '' : ` ${figure.unit}`}`)]));
   const latency = {
-    p50: tile('Trade to this page, p50', '', 'From the stamp of a trade to its arrival here, by the gateway’s clock; half of them were faster'),
-    p99: tile('Trade to this page, p99', '', 'The slowest of a hundred recent trades'),
-    fan50: tile('Fan-out, p50', '', 'Inside the gateway: from Redis to all buffers of its clients'),
-    fan99: tile('Fan-out, p99', '', 'Inside the gateway: from Redis to all buffers of its clients'),
+    p50: tile('Trade to this page, p50', '', 'From the stamp of a trade to its arrival here, by the gateway’s clock; half of them were faster', fine),
+    p99: tile('Trade to this page, p99', '', 'The slowest of a hundred recent trades', fine),
+    fan50: tile('Fan-out, p50', '', 'Inside the gateway, over the last two seconds: from Redis to all buffers of its clients', fine),
+    fan99: tile('Fan-out, p99', '', 'Inside the gateway, over the last two seconds: from Redis to all buffers of its clients', fine),
   };
   const state = h('p', { class: 'pipeline-state quiet', role: 'status' }, 'Asking …');
   const services = h('tbody');
   const gaps = h('tbody');
   const noGaps = h('p', { class: 'quiet padded' }, 'None is known of the last seven days.');
+  const gapCounts = h('span', { class: 'quiet' }, 'newest first');
   const filter = h('input', { type: 'search', 'aria-label': 'Filter the numbers', placeholder: 'Filter, e.g. lag' });
   const numbers = h('tbody');
 
@@ -48,29 +52,29 @@ export function pipelinePage(app: App): HTMLElement {
     section('Lag', 'what is on its way', h('div', { class: 'tiles' }, ...of(LAG))),
     section('Trouble', 'since each service started', h('div', { class: 'tiles' }, ...of(TROUBLE), ...of(CLIENTS))),
     section('Services', '', table('Services', ['Service', 'State', 'Parts', 'Memory', 'Version'], services)),
-    section('Gaps in the feed', 'newest first', noGaps, table('Gaps', ['From', 'To', 'Feed', 'Cause', 'State'], gaps)),
+    section('Gaps in the feed', gapCounts, noGaps, table('Gaps', ['From', 'To', 'Feed', 'Cause', 'State'], gaps)),
     section('All numbers', 'as the services report them', h('div', { class: 'padded' }, filter), table('All numbers', ['Service', 'Metric', 'Value'], numbers)),
   );
 
   const draw = () => {
-    const { accent } = palette(document.documentElement);
+    const { accent, text, grid } = palette(document.documentElement);
+    const colours = { line: accent, text, grid };
     for (const [figure, { show }] of figures) {
       const series = log.series(figure.measure);
       const value = series[series.length - 1] ?? null;
-      show(value === null ? null : amount(value, figure.unit), series, figure.alarm === true && (value ?? 0) > 0);
+      show(value === null ? null : amount(value, figure.unit), log.times(figure.measure), series, figure.alarm === true && (value ?? 0) > 0, colours);
     }
     for (const key of ['p50', 'p99', 'fan50', 'fan99'] as const) {
       const value = delays[key][delays[key].length - 1] ?? null;
-      latency[key].show(value === null ? null : fine(value), delays[key], false);
-    }
-    for (const canvas of page.querySelectorAll('canvas')) {
-      const series = seriesOf.get(canvas) ?? [];
-      drawSpark(canvas, series.filter((value) => value !== null), accent);
+      latency[key].show(value === null ? null : fine(value), delayTimes, delays[key], false, colours);
     }
     const sample = log.newest;
     services.replaceChildren(...(sample?.services ?? []).map(serviceRow));
     const declared = app.gaps.all.reverse().slice(0, GAPS_SHOWN);
     noGaps.hidden = declared.length > 0;
+    const open = declared.filter((gap) => gap.to === null).length;
+    const healed = declared.filter((gap) => gap.healedAt !== null).length;
+    setText(gapCounts, declared.length === 0 ? 'newest first' : `${open} open, ${declared.length - open - healed} ended and not healed, ${healed} healed; newest first`);
     gaps.replaceChildren(
       ...declared.map((gap) =>
         row(
@@ -105,12 +109,15 @@ export function pipelinePage(app: App): HTMLElement {
       const sample = answer.status === 200 ? readSample(JSON.parse(answer.text)) : null;
       const now = Date.now();
       const push = (list: (number | null)[], value: number | null) => list.push(value) > 150 && list.shift();
+      delayTimes.push(now);
+      if (delayTimes.length > 150) delayTimes.shift();
       push(delays.p50, app.delay(now, 0.5));
       push(delays.p99, app.delay(now, 0.99));
-      const fan = (share: string) => (metrics.status === 200 ? quantile(metrics.text, 'gateway_fanout_seconds', share) : null);
+      const newest = metrics.status === 200 ? readBuckets(metrics.text, 'gateway_fanout_seconds') : [];
       const inMs = (seconds: number | null) => (seconds === null ? null : seconds * 1_000);
-      push(delays.fan50, inMs(fan('0.5')));
-      push(delays.fan99, inMs(fan('0.99')));
+      push(delays.fan50, inMs(quantileBetween(buckets, newest, 0.5)));
+      push(delays.fan99, inMs(quantileBetween(buckets, newest, 0.99)));
+      buckets = newest;
       if (sample === null) setText(state, `This gateway does not report its pipeline (/api/pipeline answered ${answer.status}).`);
       else {
         log.add(sample);
@@ -127,21 +134,19 @@ export function pipelinePage(app: App): HTMLElement {
   return page;
 }
 
-const seriesOf = new WeakMap<HTMLCanvasElement, readonly (number | null)[]>();
-
-function tile(title: string, unit: string, note: string): Tile {
+function tile(title: string, unit: string, note: string, format: (value: number) => string): Tile {
   const number = h('b', {}, '…');
   const unitText = h('span', { class: 'quiet' }, '');
-  const canvas = sparkCanvas();
-  const element = h('div', { class: 'tile', title: note }, h('h3', {}, title), h('p', {}, number, ' ', unitText), canvas);
+  const { element: picture, draw } = graph(title, format);
+  const element = h('div', { class: 'tile', title: note }, h('h3', {}, title), h('p', {}, number, ' ', unitText), picture);
   return {
     element,
-    show(value, series, alarm) {
+    show(value, times, series, alarm, colours) {
       setText(number, value ?? 'not reported');
       setText(unitText, value === null ? '' : unit);
       element.classList.toggle('absent', value === null);
       element.classList.toggle('alarm', alarm);
-      seriesOf.set(canvas, series);
+      draw(times, series, colours);
     },
   };
 }
@@ -157,8 +162,8 @@ function fine(ms: number): string {
   return span < 1 ? `${Math.round(span * 1_000)} µs` : span < 10 ? `${span.toFixed(1)} ms` : duration(span);
 }
 
-function section(title: string, note: string, ...content: HTMLElement[]): HTMLElement {
-  return h('section', { class: 'panel', 'aria-label': title }, h('div', { class: 'panel-head' }, h('h2', {}, title), h('span', { class: 'quiet' }, note)), ...content);
+function section(title: string, note: string | HTMLElement, ...content: HTMLElement[]): HTMLElement {
+  return h('section', { class: 'panel', 'aria-label': title }, h('div', { class: 'panel-head' }, h('h2', {}, title), typeof note === 'string' ? h('span', { class: 'quiet' }, note) : note), ...content);
 }
 
 function table(label: string, heads: readonly string[], body: HTMLElement): HTMLElement {

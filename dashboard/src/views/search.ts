@@ -6,6 +6,7 @@ import { h, icon, setAttribute } from './dom';
 
 interface Suggestion {
   readonly symbol: string;
+  readonly name: string;
   readonly note: string;
 }
 
@@ -31,10 +32,10 @@ export function searchView(app: App): { element: HTMLElement; focus: () => void 
 
   const suggest = (): Suggestion[] => {
     const known = [...new Set([...app.symbols, ...app.available])];
-    const found = matches(known, input.value, SHOWN_MAX, (symbol) => app.companies.get(symbol)?.name ?? '').map((symbol) => ({ symbol, note: describe(app, symbol) }));
+    const found = matches(known, input.value, SHOWN_MAX, (symbol) => app.companies.get(symbol)?.name ?? '').map((symbol) => ({ symbol, name: app.companies.get(symbol)?.name ?? '', note: describe(app, symbol) }));
     const typed = readSymbol(input.value);
     if (typed === null || known.includes(typed)) return found;
-    return [...found, { symbol: typed, note: 'follow; no history seen' }];
+    return [...found, { symbol: typed, name: '', note: 'not in the history; follow it anyway' }];
   };
 
   const draw = (open: boolean) => {
@@ -44,7 +45,7 @@ export function searchView(app: App): { element: HTMLElement; focus: () => void 
     setAttribute(input, 'aria-expanded', String(shown.length > 0));
     setAttribute(input, 'aria-activedescendant', shown.length > 0 ? `search-${chosen}` : null);
     list.replaceChildren(
-      ...shown.map(({ symbol, note }, index) =>
+      ...shown.map(({ symbol, name, note }, index) =>
         h(
           'div',
           {
@@ -58,6 +59,7 @@ export function searchView(app: App): { element: HTMLElement; focus: () => void 
             },
           },
           h('span', {}, symbol),
+          h('span', { class: 'option-name' }, name),
           h('span', {}, note),
         ),
       ),
@@ -97,8 +99,7 @@ export function searchView(app: App): { element: HTMLElement; focus: () => void 
 }
 
 function describe(app: App, symbol: string): string {
-  const { last } = app.board.row(symbol);
+  const { last, digits } = app.board.row(symbol);
   const followed = app.symbols.includes(symbol) ? 'followed' : 'add';
-  const name = app.companies.get(symbol)?.name ?? null;
-  return [name, last === null ? null : price(last), followed].filter((part) => part !== null).join(' · ');
+  return [last === null ? null : price(last, digits), followed].filter((part) => part !== null).join(' · ');
 }

@@ -8,7 +8,7 @@ import { h, paced, setAttribute, setText, type Frames } from './dom';
 const SIZES = [0, 100, 500, 1_000, 10_000];
 const ROWS = 60;
 /** Faster than anyone reads; a burst of thousands is a few redraws. */
-const DRAW_MS = 80;
+const DRAW_MS = 125;
 
 interface Line {
   readonly element: HTMLTableRowElement;

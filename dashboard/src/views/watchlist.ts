@@ -1,25 +1,27 @@
 /**
- * The followed symbols as a table that moves. Values change many times a second; the page writes them twenty times a second at most,
- * sorts once a second, and draws sparklines when their minute is worth it.
+ * The followed symbols as a table that moves. Values change many times a second; the page writes them eight times a second at most, only
+ * those on screen, sorts once a second, and draws sparklines when their minute is worth it.
  */
 import type { App } from '../app';
 import type { Row } from '../core/board';
-import { compact, pennies, percent, price } from '../core/format';
+import { compact, percent, price } from '../core/format';
 import { clicked, COLUMNS, ordered, type Column, type Sort } from '../core/sort';
 import { palette } from '../core/theme';
 import { h, icon, paced, setAttribute, setText, type Frames } from './dom';
 import { flash } from './flash';
+import { listMenu } from './list-menu';
 import { drawSpark, sparkCanvas } from './spark';
 import { tone } from './tabs';
 
-const NAMES: Record<Column, string> = { symbol: 'Symbol', last: 'Last', change: 'Chg %', spread: 'Spread', volume: 'Volume' };
+const NAMES: Record<Column, string> = { symbol: 'Symbol', company: 'Company', last: 'Last', change: 'Chg %', spread: 'Spread', volume: 'Volume' };
 /** All rows that changed are written together: one layout for many. */
-const DRAW_MS = 50;
+const DRAW_MS = 125;
 const SLOW_MS = 1_000;
 
 interface Line {
   readonly element: HTMLTableRowElement;
   readonly button: HTMLButtonElement;
+  readonly company: HTMLElement;
   readonly last: HTMLElement;
   readonly change: HTMLElement;
   readonly spread: HTMLElement;
@@ -27,6 +29,8 @@ interface Line {
   readonly spark: HTMLCanvasElement;
   changes: number;
   sparkDue: boolean;
+  /** Whether the row is on screen. */
+  seen: boolean;
 }
 
 export function watchlistView(app: App, frames: Frames): HTMLElement {
@@ -37,9 +41,21 @@ export function watchlistView(app: App, frames: Frames): HTMLElement {
   let sort = keptSort(app);
   let colours = palette(document.documentElement);
 
+  /** What nobody sees is not written; it is, once it comes into view. */
+  const watcher = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      const symbol = (target as HTMLElement).dataset['symbol'] ?? '';
+      const line = lines.get(symbol);
+      if (line === undefined) continue;
+      line.seen = isIntersecting;
+      dirty.add(symbol);
+    }
+    soon();
+  });
+
   const make = (symbol: string): Line => {
     const cell = (name: string) => h('td', { class: name });
-    const [last, change, spread, volume] = [cell('last'), cell('change'), cell('spread'), cell('volume')];
+    const [company, last, change, spread, volume] = [cell('company'), cell('last'), cell('change'), cell('spread'), cell('volume')];
     const glow = h('span', { class: 'glow' });
     last.append(glow);
     const spark = sparkCanvas();
@@ -60,23 +76,30 @@ export function watchlistView(app: App, frames: Frames): HTMLElement {
     );
     const element = h(
       'tr',
-      { 'data-symbol': symbol, onclick: () => app.open(symbol) },
+      { 'data-symbol': symbol, draggable: 'true', onclick: () => app.open(symbol) },
       h('th', { scope: 'row' }, button),
+      company,
       last,
       change,
       spread,
       volume,
       h('td', { class: 'spark' }, spark, drop),
     );
-    return { element, button, last: glow, change, spread, volume, spark, changes: -1, sparkDue: true };
+    watcher.observe(element);
+    return { element, button, company, last: glow, change, spread, volume, spark, changes: -1, sparkDue: true, seen: true };
   };
 
   const fill = () => {
     for (const symbol of dirty) {
       const line = lines.get(symbol);
+      if (line?.seen === false) continue;
+      dirty.delete(symbol);
       if (line === undefined) continue;
       const row = app.board.row(symbol);
-      setText(line.last, price(row.last, pennies(row.last)));
+      const company = app.companies.get(symbol)?.name ?? '';
+      setText(line.company, company);
+      if (line.company.title !== company) line.company.title = company;
+      setText(line.last, price(row.last, row.digits));
       setText(line.change, percent(row.changeRatio));
       const reason = app.unavailable.get(symbol);
       setAttribute(line.button, 'title', reason === undefined ? (app.companies.get(symbol)?.name ?? null) : `No live data: ${reason}`);
@@ -89,14 +112,15 @@ export function watchlistView(app: App, frames: Frames): HTMLElement {
       line.changes = row.changes;
       line.sparkDue = true;
     }
-    dirty.clear();
   };
+
+  const soon = paced(frames, DRAW_MS, fill);
 
   const slow = () => {
     if (document.hidden || !body.isConnected) return;
     if (sort !== null) arrange();
     for (const [symbol, line] of lines) {
-      if (!line.sparkDue) continue;
+      if (!line.sparkDue || !line.seen) continue;
       line.sparkDue = false;
       const row = app.board.row(symbol);
       const { spark } = row;
@@ -107,7 +131,7 @@ export function watchlistView(app: App, frames: Frames): HTMLElement {
 
   /** Moves only the rows that are not where they belong. */
   const arrange = () => {
-    const order = ordered(app.symbols, (symbol) => app.board.row(symbol), sort);
+    const order = ordered(app.symbols, (symbol) => app.board.row(symbol), sort, (symbol) => app.companies.get(symbol)?.name ?? null);
     for (const [index, symbol] of order.entries()) {
       const element = lines.get(symbol)?.element;
       const there = body.children[index] ?? null;
@@ -125,6 +149,7 @@ export function watchlistView(app: App, frames: Frames): HTMLElement {
   const build = () => {
     for (const [symbol, line] of lines) {
       if (app.symbols.includes(symbol)) continue;
+      watcher.unobserve(line.element);
       line.element.remove();
       lines.delete(symbol);
     }
@@ -160,6 +185,12 @@ export function watchlistView(app: App, frames: Frames): HTMLElement {
 
   body.addEventListener('keydown', (event) => {
     if (event.key !== 'ArrowDown' && event.key !== 'ArrowUp') return;
+    const own = document.activeElement?.closest<HTMLElement>('tr')?.dataset['symbol'];
+    if (event.altKey && own !== undefined) {
+      event.preventDefault();
+      move(own, event.key === 'ArrowDown' ? 1 : -1);
+      return lines.get(own)?.button.focus();
+    }
     const rows = [...body.querySelectorAll<HTMLButtonElement>('.watch-symbol')];
     const at = rows.indexOf(document.activeElement as HTMLButtonElement);
     if (at < 0) return;
@@ -167,9 +198,33 @@ export function watchlistView(app: App, frames: Frames): HTMLElement {
     rows[(at + (event.key === 'ArrowDown' ? 1 : -1) + rows.length) % rows.length]?.focus();
   });
 
+  const move = (symbol: string, to: string | number) => {
+    sort = null;
+    app.move(symbol, to);
+    markSort();
+  };
+  let dragged: string | null = null;
+  const rowOf = (event: DragEvent) => (event.target instanceof Element ? event.target.closest<HTMLElement>('tr') : null);
+  body.addEventListener('dragstart', (event) => {
+    dragged = rowOf(event)?.dataset['symbol'] ?? null;
+    event.dataTransfer?.setData('text/plain', dragged ?? '');
+  });
+  body.addEventListener('dragover', (event) => {
+    if (dragged !== null) event.preventDefault();
+  });
+  body.addEventListener('drop', (event) => {
+    event.preventDefault();
+    const target = rowOf(event)?.dataset['symbol'];
+    if (dragged !== null && target !== undefined) move(dragged, target);
+    dragged = null;
+  });
+
   app.symbolsChanged.on(build);
   app.activeChanged.on(choose);
-  const soon = paced(frames, DRAW_MS, fill);
+  app.settingsChanged.on(() => {
+    sort = keptSort(app);
+    markSort();
+  });
   app.rowChanged.on((symbol) => {
     dirty.add(symbol);
     soon();
@@ -186,14 +241,13 @@ export function watchlistView(app: App, frames: Frames): HTMLElement {
   return h(
     'section',
     { class: 'panel watchlist', 'aria-label': 'Watchlist' },
-    h('div', { class: 'panel-head' }, h('h2', {}, 'Watchlist')),
+    h('div', { class: 'panel-head' }, h('h2', {}, 'Watchlist'), h('span', { class: 'space' }), listMenu(app)),
     h('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Watchlist table' }, h('table', {}, h('thead', {}, headRow), body)),
   );
 }
 
-/** In the decimals of the price that it belongs to: 0.02, not 0.0200. */
-function spread({ spread, quote }: Row): string {
-  return spread === null ? '–' : price(spread, pennies(quote?.bid ?? null));
+function spread({ spread, digits }: Row): string {
+  return price(spread, digits);
 }
 
 function keptSort(app: App): Sort | null {

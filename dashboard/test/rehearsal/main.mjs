@@ -11,14 +11,14 @@ import { Listing } from './market.mjs';
 
 const DIST = fileURLToPath(new URL('../../dist/', import.meta.url));
 const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.map': 'application/json' };
-const FRAMES = { '1Min': 1, '5Min': 5, '15Min': 15, '1Hour': 60, '1Day': 1_440, '1Week': 10_080 };
+const FRAMES = { '1Min': 1, '5Min': 5, '15Min': 15, '30Min': 30, '1Hour': 60, '2Hour': 120, '4Hour': 240, '1Day': 1_440, '1Week': 10_080, '1Month': 43_200 };
 const COMPANIES = { AAPL: ['Apple Inc.', 'NASDAQ'], MSFT: ['Microsoft Corporation', 'NASDAQ'] };
 const NEW_YORK = new Intl.DateTimeFormat('en-US', { timeZone: 'America/New_York', hourCycle: 'h23', hour: 'numeric', minute: 'numeric' });
 
 /** Starts it; resolves to its address, a way to change its behaviour, and a way to end it. Port 0 takes a free one. */
 export async function rehearse({ port = 0, symbols = ['AAPL', 'GOOGL', 'MSFT', 'NVDA', 'TSLA'], rate = 6, seed = 1 } = {}) {
   /** What can be made to go wrong. */
-  const faults = { heartbeat: true, market: 'open', redis: 'up', pipeline: 'ok', mute: false, delay: 0, api: 'up', rate, key: '', life: 300 };
+  const faults = { heartbeat: true, market: 'open', redis: 'up', pipeline: 'ok', data: 'live', mute: false, delay: 0, api: 'up', rate, key: '', life: 300 };
   /** What the feed missed, and tokens that were handed out. */
   let gaps = [];
   const tokens = new Map();
@@ -62,8 +62,8 @@ export async function rehearse({ port = 0, symbols = ['AAPL', 'GOOGL', 'MSFT', '
   }, TICK);
   const heart = setInterval(() => {
     if (!faults.heartbeat) return;
-    const { market, pipeline, redis } = faults;
-    sockets.emit('heartbeat', { time: Date.now(), market, feed_age_ms: Date.now() - heardAt, pipeline, redis });
+    const { market, pipeline, redis, data } = faults;
+    sockets.emit('heartbeat', { time: Date.now(), market, feed_age_ms: Date.now() - heardAt, pipeline, redis, data });
   }, 1_000);
 
   async function serve(request, response) {
@@ -76,7 +76,7 @@ export async function rehearse({ port = 0, symbols = ['AAPL', 'GOOGL', 'MSFT', '
     }
     if (pathname === '/api/market/search') return answer(response, () => ({ query: '', results: symbols.map((symbol) => ({ symbol, name: COMPANIES[symbol]?.[0] ?? null, exchange: COMPANIES[symbol]?.[1] ?? null })) }));
     if (pathname === '/api/pipeline') return answer(response, pipeline);
-    if (pathname === '/metrics') return response.writeHead(200).end('gateway_fanout_seconds{quantile="0.5"} 0.00004\ngateway_fanout_seconds{quantile="0.99"} 0.00031\n');
+    if (pathname === '/metrics') return response.writeHead(200).end(fanout(published.trade));
     if (pathname === '/control') return answer(response, () => control(searchParams));
     if (pathname.startsWith('/api/')) return answer(response, () => bars(pathname, searchParams));
     const path = normalize(pathname === '/' ? '/index.html' : pathname);
@@ -190,7 +190,7 @@ const problem = (status, message) => Object.assign(new Error(message), { status 
 function aggregate(listing, timeframe) {
   const minutes = listing.bars();
   if (timeframe === '1Min') return minutes;
-  const length = FRAMES[timeframe === '1Week' ? '1Day' : timeframe] * 60_000;
+  const length = Math.min(FRAMES[timeframe], FRAMES['1Day']) * 60_000;
   const frames = new Map();
   for (const bar of minutes) {
     const [hour, minute] = NEW_YORK.format(bar.timestamp).split(':').map(Number);
@@ -207,6 +207,7 @@ function aggregate(listing, timeframe) {
     }
   }
   if (timeframe === '1Week') return weeks([...listing.days, ...frames.values()]);
+  if (timeframe === '1Month') return months([...listing.days, ...frames.values()]);
   const first = frames.keys().next().value ?? Infinity;
   return timeframe === '1Day' ? [...listing.days.filter((bar) => bar.timestamp < first), ...frames.values()] : [...frames.values()];
 }
@@ -221,6 +222,22 @@ function weeks(days) {
     const { high, low, volume } = found.get(known) ?? { high: 0, low: Infinity, volume: 0 };
     const open = found.get(known)?.open ?? day.open;
     found.set(known, { ...day, timestamp: known, open, high: Math.max(high, day.high), low: Math.min(low, day.low), volume: volume + day.volume });
+  }
+  return [...found.values()];
+}
+
+/** A histogram that grows by one for each trade: nine of ten below 50 µs. */
+function fanout(count) {
+  const below = [[0.00005, Math.floor(count * 0.9)], [0.0005, count], ['+Inf', count]];
+  return below.map(([bound, number]) => `gateway_fanout_seconds_bucket{le="${bound}"} ${number}\n`).join('');
+}
+
+function months(days) {
+  const found = new Map();
+  for (const day of days.sort((a, b) => a.timestamp - b.timestamp)) {
+    const name = new Date(day.timestamp).toISOString().slice(0, 7);
+    const month = found.get(name) ?? day;
+    found.set(name, { ...day, timestamp: month.timestamp, open: month.open, high: Math.max(month.high, day.high), low: Math.min(month.low, day.low), volume: month.volume + (month === day ? 0 : day.volume) });
   }
   return [...found.values()];
 }

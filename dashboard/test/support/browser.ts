@@ -24,6 +24,10 @@ export interface VisitOptions {
   readonly width?: number;
   readonly height?: number;
   readonly theme?: 'dark' | 'light';
+  /** A finger instead of a mouse. */
+  readonly touch?: boolean;
+  /** What the browser has kept of an earlier visit. */
+  readonly kept?: Record<string, unknown>;
 }
 
 /** A browser with a profile of its own, gone when it closes. */
@@ -35,10 +39,12 @@ export async function visitor(options: VisitOptions = {}): Promise<Visitor> {
     args: FLAGS,
     viewport: { width: options.width ?? 1440, height: options.height ?? 900 },
     colorScheme: options.theme ?? 'dark',
+    hasTouch: options.touch ?? false,
   });
   return {
-    async visit(url, { width, height, theme } = {}) {
+    async visit(url, { width, height, theme, kept } = {}) {
       const page = await context.newPage();
+      if (kept !== undefined) await page.addInitScript((settings) => localStorage.getItem('tapeline') ?? localStorage.setItem('tapeline', JSON.stringify(settings)), kept);
       if (width !== undefined) await page.setViewportSize({ width, height: height ?? 900 });
       if (theme !== undefined) await page.emulateMedia({ colorScheme: theme });
       const errors: string[] = [];

@@ -74,6 +74,33 @@ export async function barsOf(url: string, symbol: string, query = ''): Promise<(
   return ((await response.json()) as { bars: (ShownCandle & { final: boolean })[] }).bars;
 }
 
+/** How much of the page moved while it loaded: the browser's own measure, 0 for nothing. */
+export function layoutShift(page: Page): Promise<number> {
+  return page.evaluate(
+    () =>
+      new Promise<number>((resolve) => {
+        let sum = 0;
+        new PerformanceObserver((list) => {
+          for (const entry of list.getEntries() as (PerformanceEntry & { value: number; hadRecentInput: boolean })[]) if (!entry.hadRecentInput) sum += entry.value;
+        }).observe({ type: 'layout-shift', buffered: true });
+        setTimeout(() => resolve(sum), 100);
+      }),
+  );
+}
+
+/** Turns the wheel over the chart: sideways scrolls, up and down zooms. */
+export async function wheelChart(page: Page, x: number, y: number): Promise<void> {
+  const box = await page.locator('.chart-canvas').boundingBox();
+  if (box === null) throw new Error('no canvas');
+  await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+  await page.mouse.wheel(x, y);
+}
+
+/** How many candles the chart has, by its own description. */
+export async function candleCount(page: Page): Promise<number> {
+  return Number(/(\d+) candles/.exec((await page.getAttribute('.chart-canvas', 'aria-label')) ?? '')?.[1] ?? 0);
+}
+
 /** Serious accessibility faults that axe finds; `axe` is its source. */
 export async function faultsOf(page: Page, axe: string): Promise<unknown[]> {
   type Fault = { id: string; impact: string; nodes: { html: string; failureSummary?: string }[] };

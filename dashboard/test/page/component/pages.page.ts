@@ -25,7 +25,7 @@ test('the pipeline page shows rates, names what is ill, and says what nobody rep
     return rate > 60 && rate < 100;
   });
   await says(page, 'Not well: consumer-trades, bars-api.');
-  expect(await tile('Bars stored').locator('b').textContent()).toBe('not reported');
+  expect(await tile('History answers').locator('b').textContent()).toBe('not reported');
   expect(await tile('Dead letters, trades').getAttribute('class')).toContain('alarm');
   await says(page, 'connection refused; retrying');
   stage.control({ status: JSON.stringify({ type: 'gap', source: 'alpaca', symbol: '*', from: Date.now() - 60_000, cause: 'the feed closed the connection' }) });

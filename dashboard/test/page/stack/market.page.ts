@@ -5,8 +5,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { eventually, keep, visitor, type Visit, type Visitor } from '../../support/browser';
 import { listen, type Ear } from '../../support/ear';
-import { asShown, badgeBecomes, barsOf, chartReady, shownCandles, shownTape } from '../../support/looks';
+import { asShown, badgeBecomes, barsOf, candleCount, chartReady, layoutShift, shownCandles, shownTape } from '../../support/looks';
 import { tapeTime } from '../../../src/core/format';
+import { FIGURES } from '../../../src/core/hops';
+import { sessionOf } from '../../../src/lib/calendar';
 
 const URL_OF_STACK = (process.env['TAPELINE_URL'] ?? 'http://localhost:5000').replace(/\/$/, '');
 let symbol: string;
@@ -61,7 +63,8 @@ test('the price in the header is the newest one that sets a price', async () => 
   await eventually('header and newest trade to agree', async () => {
     const text = (await page.textContent('.quote-price')) ?? '';
     const newest = [...ear.trades].reverse().slice(0, 40).map((trade) => trade.price);
-    return newest.some((price) => Math.abs(price - Number(text.replaceAll(',', ''))) < 1e-6);
+    // In the decimals of the tick: a trade between two ticks is shown at the nearer one.
+    return newest.some((price) => Math.abs(price - Number(text.replaceAll(',', ''))) < 0.00501);
   });
 });
 
@@ -91,7 +94,7 @@ test('the candle that forms now becomes the bar that the database holds, and no 
   expect(missing).toEqual([]);
 });
 
-test.each(['5Min', '15Min', '1Hour', '1Day'])('candles of %s equal the API’s', async (timeframe) => {
+test.each(['5Min', '30Min', '4Hour', '1Day', '1Month'])('candles of %s equal the API’s', async (timeframe) => {
   const { page } = visit;
   await page.click(`[data-value="${timeframe}"]`);
   await eventually('chart and API to agree', async () => {
@@ -101,6 +104,92 @@ test.each(['5Min', '15Min', '1Hour', '1Day'])('candles of %s equal the API’s',
     return shown.length > 0 && bars.size > 0 && closed.every((candle) => JSON.stringify(candle) === bars.get(candle.timestamp));
   });
   await page.click('[data-value="1Min"]');
+});
+
+test.each(['6M', 'YTD', '1Y', 'MAX'])('the horizon %s is a picture of the past that is stored, not of two candles', async (horizon) => {
+  const { page } = visit;
+  await page.click(`[data-value="${horizon}"]`);
+  await eventually('enough candles', async () => (await candleCount(page)) >= 60, 30_000);
+  expect(await page.getAttribute(`[data-value="${horizon}"]`, 'aria-pressed')).toBe('true');
+  await keep(page, `stack-horizon-${horizon}`);
+  await page.click('[data-value="1Min"]');
+});
+
+test('simulated prices are called that', async () => {
+  const { page } = visit;
+  await eventually('the badge to say so', async () => (await page.textContent('.badge')) === 'Simulated');
+  expect(await page.textContent('.quote-session')).toMatch(/^Simulated data · /);
+});
+
+test('indicators are the API’s, by name and value', async () => {
+  const { page } = await guest.visit(`${URL_OF_STACK}/#/market/${symbol}?tf=1Hour&with=ema:20,sma:20,bollinger:20:2,rsi:14,atr:14,vwap`);
+  await chartReady(page, symbol);
+  type Indicated = { bars: { timestamp: number }[]; indicators: Record<string, (number | null)[]> };
+  const answer = (await (await fetch(`${URL_OF_STACK}/api/bars/${symbol}?timeframe=1Hour&limit=40&indicators=sma:20,bollinger:20:2,vwap`)).json()) as Indicated;
+  const box = await page.locator('.chart-canvas').boundingBox();
+  if (box === null) throw new Error('no canvas');
+  const matched = await eventually('a candle under the pointer whose values the API has', async () => {
+    for (let x = box.x + box.width - 120; x > box.x + 300; x -= 9) {
+      await page.mouse.move(x, box.y + 150);
+      await page.waitForTimeout(20);
+      const legend = (await page.textContent('.chart-legend')) ?? '';
+      const shown = Number(/SMA 20([\d.]+)/.exec(legend)?.[1]);
+      const at = answer.indicators['sma:20']?.findIndex((value) => value !== null && Math.abs(value - shown) < 0.006) ?? -1;
+      if (at < 0 || at >= answer.bars.length - 1) continue;
+      const bands = /Bollinger 20, 2([\d.]+) · ([\d.]+) · ([\d.]+)/.exec(legend)?.slice(1).map(Number) ?? [];
+      const expected = ['lower', 'middle', 'upper'].map((edge) => answer.indicators[`bollinger:20:2:${edge}`]?.[at] ?? NaN);
+      return bands.length === 3 && bands.every((value, index) => Math.abs(value - (expected[index] ?? NaN)) < 0.02);
+    }
+    return false;
+  }, 30_000);
+  expect(matched).toBe(true);
+  await keep(page, 'stack-indicators');
+  await page.close();
+});
+
+test('a first visit is small, and what has a hash in its name is kept', async () => {
+  const stranger = await visitor();
+  try {
+    const { page } = await stranger.visit(URL_OF_STACK);
+    await chartReady(page, (await page.textContent('.quote-symbol')) ?? '');
+    const files = await page.evaluate(() => {
+      const entries = [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')] as PerformanceResourceTiming[];
+      return entries.filter(({ name }) => !name.includes('/api/') && !name.includes('socket.io')).map(({ name, transferSize }) => ({ name, transferSize }));
+    });
+    expect(files.length).toBeGreaterThanOrEqual(3);
+    expect(files.reduce((sum, file) => sum + file.transferSize, 0)).toBeLessThan(130_000);
+    expect(await layoutShift(page)).toBeLessThan(0.05);
+    const script = files.find(({ name }) => name.endsWith('.js'));
+    const answer = await fetch(script?.name ?? '', { headers: { 'accept-encoding': 'br' } });
+    expect([answer.headers.get('content-encoding'), answer.headers.get('cache-control')]).toEqual(['br', 'public, max-age=31536000, immutable']);
+  } finally {
+    await stranger.close();
+  }
+});
+
+test('every number of the pipeline page is one that the services report', async () => {
+  const { page } = await guest.visit(`${URL_OF_STACK}/#/pipeline`);
+  const tiles = page.locator('.tile');
+  await eventually('rates', async () => (await tiles.count()) >= FIGURES.length && !/…/.test((await tiles.first().textContent()) ?? '…'));
+  const told = (await (await fetch(`${URL_OF_STACK}/api/pipeline`)).json()) as { services: Record<string, { metrics: Record<string, number> }> };
+  const silent = FIGURES.filter(({ measure }) => Object.keys(told.services[measure.service]?.metrics ?? {}).length === 0);
+  expect(silent.map(({ title }) => title)).toEqual([]);
+  await eventually('a value in every tile', async () => (await page.locator('.tile.absent').allTextContents()).length === 0, 20_000);
+  await keep(page, 'stack-pipeline');
+  await page.close();
+});
+
+test('the calendar that shades sessions is the API’s', async () => {
+  const api = process.env['TAPELINE_API_URL'];
+  if (api === undefined) return;
+  const days = (await (await fetch(`${api}/v2/calendar?start=2024-01-01&end=2027-12-31`)).json()) as { date: string; open: string; close: string }[];
+  expect(days.length).toBeGreaterThan(1_000);
+  const known = new Map(days.map(({ date, close }) => [date, close]));
+  for (let at = Date.UTC(2024, 0, 1, 17); at < Date.UTC(2028, 0, 1); at += 86_400_000) {
+    const date = new Date(at).toISOString().slice(0, 10);
+    const session = sessionOf(at);
+    expect(session === null ? undefined : new Date(session[2]).toLocaleTimeString('en-GB', { timeZone: 'America/New_York', hour: '2-digit', minute: '2-digit' }), date).toBe(known.get(date));
+  }
 });
 
 test('nothing is asked of another host, and nothing went wrong', () => {

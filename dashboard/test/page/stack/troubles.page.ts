@@ -26,7 +26,7 @@ describe.skipIf(!canTrouble)('in trouble', () => {
   test('a mute feed is stale in an open market, and closed in a closed one', async () => {
     const { page } = visit;
     await feedFault({ fault: 'mute', seconds: 90, pongs: true });
-    const open = (await page.textContent('.quote-session')) === 'Market open';
+    const open = (await page.getAttribute('.quote-session', 'data-market')) === 'open';
     await badgeBecomes(page, open ? 'stale' : 'closed', 90_000);
     await keep(page, 'stack-mute');
     await feedFault({ fault: 'clear' });

@@ -16,15 +16,12 @@ import { moved } from './core/watchlists';
 import { useZone, ZONES, type Zone } from './core/zone';
 import { Access } from './io/access';
 import { Api, type Company } from './io/api';
-import { seedRow } from './io/seed';
+import { Seeder } from './io/seeder';
 import { notify } from './io/notify';
 import { browserStorage, loadSettings, saveSettings, tabStorage, type Settings } from './io/settings';
 import { GatewayStream, type Ears } from './io/socket';
 import type { Trade } from './lib/records';
-import { dayStart } from './lib/timeframe';
 
-const SEEDS_AT_ONCE = 4;
-const RESEED_MS = 15_000;
 const ASK_AGAIN_MS = 10_000;
 const REMEMBER_MS = 30_000;
 
@@ -71,9 +68,7 @@ export class App {
   private answered: () => void = () => undefined;
   /** Resolves when it is known, or not to be known now, which symbols there are. */
   readonly ready = new Promise<void>((resolve) => (this.answered = resolve));
-  private readonly seededDay = new Map<string, number>();
-  private readonly toSeed = new Set<string>();
-  private seeding = 0;
+  private readonly seeder: Seeder;
   private readonly oldestOf = new Map<string, Promise<number | null>>();
   /** Symbols whose outages are being asked for. */
   private readonly learning = new Set<string>();
@@ -85,6 +80,8 @@ export class App {
     this.settings = loadSettings(this.storage);
     useZone(ZONES.find((zone) => zone === this.settings.zone) ?? 'exchange');
     this.alerts = readAlerts(this.settings.alerts);
+    const followed = () => ({ symbols: this.symbols, active: this.active, stored: this.looked ? this.available : null });
+    this.seeder = new Seeder(this.api, this.board, followed, (symbol) => this.rowChanged.emit(symbol));
     const ears: Ears = {
       onTrade: (trade) => this.onTrade(trade),
       onBar: (bar) => {
@@ -106,7 +103,7 @@ export class App {
       onConnection: (connected) => {
         this.connected = connected;
         if (!connected) return;
-        for (const symbol of this.symbols) this.seedSoon(symbol);
+        for (const symbol of this.symbols) this.seeder.soon(symbol);
         // Outages may have opened, ended and healed unheard.
         this.gaps.doubt();
         this.gapsChanged.emit();
@@ -120,7 +117,6 @@ export class App {
     this.access.onToken = (token) => this.stream.admit(token);
     this.want();
     void this.lookAround();
-    setInterval(() => this.reseed(), RESEED_MS);
   }
 
   get symbols(): string[] {
@@ -273,7 +269,7 @@ export class App {
   private forget(symbol: string): void {
     this.board.drop(symbol);
     this.tape.drop(symbol);
-    this.seededDay.delete(symbol);
+    this.seeder.forget(symbol);
   }
 
   /** Listens to everything that is shown or watched, the followed symbols first. */
@@ -286,7 +282,7 @@ export class App {
     this.settings.symbols = symbols;
     this.save();
     this.want();
-    for (const symbol of symbols) if (!this.seededDay.has(symbol)) this.seedSoon(symbol);
+    for (const symbol of symbols) if (!this.seeder.has(symbol)) this.seeder.soon(symbol);
     this.symbolsChanged.emit();
   }
 
@@ -309,7 +305,7 @@ export class App {
       if (this.active !== before) this.activeChanged.emit();
       this.looked = true;
       void this.learnNames();
-      for (const symbol of this.symbols) this.seedSoon(symbol);
+      for (const symbol of this.symbols) this.seeder.soon(symbol);
       // A system that has just started has no bars yet.
       if (latest.size === 0) setTimeout(() => void this.lookAround(wait), 10_000);
     } catch {
@@ -363,38 +359,5 @@ export class App {
     } catch {
       // asked again with the next look at what there is
     }
-  }
-
-  /** A new day has a new previous close, and a failed seed another try. */
-  private reseed(): void {
-    for (const symbol of this.symbols) {
-      const { lastAt } = this.board.row(symbol);
-      if (this.seededDay.get(symbol) !== (lastAt === null ? undefined : dayStart(lastAt))) this.seedSoon(symbol);
-    }
-  }
-
-  private seedSoon(symbol: string): void {
-    // Of what nobody has bars of there is nothing to ask, until its first trade or bar comes.
-    if (!this.looked || (!this.available.includes(symbol) && this.board.row(symbol).lastAt === null)) return;
-    this.toSeed.add(symbol);
-    if (this.seeding < SEEDS_AT_ONCE) void this.seedNext();
-  }
-
-  private async seedNext(): Promise<void> {
-    this.seeding += 1;
-    for (;;) {
-      const symbol = this.toSeed.has(this.active) ? this.active : [...this.toSeed][0];
-      if (symbol === undefined) break;
-      this.toSeed.delete(symbol);
-      try {
-        const row = this.board.row(symbol);
-        row.seed(await seedRow(this.api, symbol));
-        this.seededDay.set(symbol, row.lastAt === null ? NaN : dayStart(row.lastAt));
-        this.rowChanged.emit(symbol);
-      } catch {
-        // An unknown symbol, or no API just now: `reseed` comes back to it.
-      }
-    }
-    this.seeding -= 1;
   }
 }

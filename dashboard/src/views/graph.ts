@@ -19,8 +19,8 @@ export interface GraphColours {
   readonly grid: string;
 }
 
-/** `name` is what a screen reader says; `format` writes a value with its unit. */
-export function graph(name: string, format: (value: number) => string): Graph {
+/** `name` is what a screen reader says; `format` writes a value with its unit, `mark` as short as the axis needs it. */
+export function graph(name: string, format: (value: number) => string, mark: (value: number) => string): Graph {
   const canvas = h('canvas', { class: 'graph', role: 'img', tabindex: '0', 'aria-label': name });
   const tip = h('div', { class: 'graph-tip', hidden: true });
   const element = h('div', { class: 'graph-box' }, canvas, tip);
@@ -50,7 +50,7 @@ export function graph(name: string, format: (value: number) => string): Graph {
     context.strokeStyle = colours.grid;
     context.textAlign = 'right';
     for (const value of known.length === 0 ? [] : [0, top]) {
-      context.fillText(format(value), LEFT - 5, y(value) + 3);
+      context.fillText(mark(value), LEFT - 5, y(value) + 3);
       context.beginPath();
       context.moveTo(LEFT, Math.round(y(value)) + 0.5);
       context.lineTo(width - 6, Math.round(y(value)) + 0.5);

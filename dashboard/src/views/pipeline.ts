@@ -25,7 +25,7 @@ export function pipelinePage(app: App): HTMLElement {
   const delayTimes: number[] = [];
   let buckets: Buckets = [];
   const delays: { p50: (number | null)[]; p99: (number | null)[]; fan50: (number | null)[]; fan99: (number | null)[] } = { p50: [], p99: [], fan50: [], fan99: [] };
-  const figures = new Map<Figure, Tile>(FIGURES.map((figure) => [figure, tile(figure.title, figure.unit, figure.note, (value) => `${amount(value, figure.unit)}${figure.unit === '' ? '' : ` ${figure.unit}`}`)]));
+  const figures = new Map<Figure, Tile>(FIGURES.map((figure) => [figure, tile(figure.title, figure.unit, figure.note, (value) => amount(value, figure.unit))]));
   const latency = {
     p50: tile('Trade to this page, p50', '', 'From the stamp of a trade to its arrival here, by the gateway’s clock; half of them were faster', fine),
     p99: tile('Trade to this page, p99', '', 'The slowest of a hundred recent trades', fine),
@@ -134,10 +134,11 @@ export function pipelinePage(app: App): HTMLElement {
   return page;
 }
 
-function tile(title: string, unit: string, note: string, format: (value: number) => string): Tile {
+/** `mark` writes a value without its unit. */
+function tile(title: string, unit: string, note: string, mark: (value: number) => string): Tile {
   const number = h('b', {}, '…');
   const unitText = h('span', { class: 'quiet' }, '');
-  const { element: picture, draw } = graph(title, format);
+  const { element: picture, draw } = graph(title, (value) => `${mark(value)}${unit === '' ? '' : ` ${unit}`}`, mark);
   const element = h('div', { class: 'tile', title: note }, h('h3', {}, title), h('p', {}, number, ' ', unitText), picture);
   return {
     element,

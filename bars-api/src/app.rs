@@ -6,12 +6,12 @@ use actix_web::dev::{Handler, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::header;
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::{App, Error, FromRequest, HttpRequest, HttpResponse, Resource, Responder, guard, web};
+use service::web::origin::Origins;
 use utoipa::OpenApi as _;
 use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
-use crate::config::Origins;
 use crate::format;
-use crate::middleware::{REQUEST_ID, around};
+use crate::middleware::{RATE_LIMIT, REQUEST_ID, around};
 use crate::openapi::ApiDoc;
 use crate::problem::Problem;
 use crate::reply;
@@ -106,12 +106,17 @@ fn cors(origins: &Origins) -> Cors {
         .allowed_methods(["GET", "HEAD"])
         .allow_any_header()
         .expose_headers([REQUEST_ID, header::ETAG, header::RETRY_AFTER])
+        .expose_headers(RATE_LIMIT)
         .expose_headers([format::NEXT_PAGE_TOKEN, format::AS_OF, reply::COMPLETE])
         .max_age(3600);
-    match origins {
-        Origins::Any => cors.allow_any_origin().send_wildcard(),
-        Origins::These(list) => list.iter().fold(cors, |cors, origin| cors.allowed_origin(origin)),
+    if origins.is_any() {
+        return cors.allow_any_origin().send_wildcard();
     }
+    let origins = origins.clone();
+    cors.allowed_origin_fn(move |origin, request| {
+        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+        origin.to_str().is_ok_and(|origin| origins.allow(origin, host))
+    })
 }
 
 async fn no_route(request: HttpRequest) -> Result<HttpResponse, Problem> {

@@ -6,8 +6,11 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use market::Source;
+use service::Vars;
 use service::postgres::PostgresConfig;
-use service::{Secret, Vars};
+use service::web::access::AccessConfig;
+use service::web::client_address::TrustedProxies;
+use service::web::origin::Origins;
 
 use crate::access::Rules;
 
@@ -36,15 +39,6 @@ pub struct Config {
     pub remembered_bytes_max: usize,
 }
 
-/// Whom CORS lets in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origins {
-    /// Every page (`*`).
-    Any,
-    /// These pages.
-    These(Vec<String>),
-}
-
 impl Config {
     /// Reads all variables.
     pub fn from_vars(vars: &mut Vars) -> Self {
@@ -59,7 +53,7 @@ impl Config {
             connections_max: vars.read_within("API_CONNECTIONS_MAX", 16, 1..=1000, "connections"),
             pool_wait_max: millis(vars, "API_POOL_WAIT_MAX_MS", 1_000),
             statement_time_max: millis(vars, "API_STATEMENT_TIME_MAX_MS", 5_000),
-            origins: origins(vars),
+            origins: Origins::from_vars(vars),
             sources,
             access: access(vars),
             remembered_bytes_max: vars.read_within("API_REMEMBERED_MAX_MB", 128, 0..=65_536, "megabytes") << 20,
@@ -68,14 +62,12 @@ impl Config {
 }
 
 fn access(vars: &mut Vars) -> Rules {
-    let key_required = vars.read_switch("AUTH_REQUIRED", false);
-    let keys: Vec<Secret> = vars.read_list::<String>("API_KEYS", "", "keys").into_iter().map(Secret::new).collect();
-    if key_required && keys.is_empty() {
-        vars.problem("API_KEYS", "not set although AUTH_REQUIRED is on (expected comma-separated keys)");
-    }
     let unit = "requests a minute from one caller, 0 for any number";
-    let requests_per_minute = vars.read_within("API_RATE_LIMIT_PER_MINUTE", 0, 0..=100_000_000, unit);
-    Rules { key_required, keys, requests_per_minute }
+    Rules {
+        access: AccessConfig::from_vars(vars),
+        proxies: TrustedProxies::from_vars(vars),
+        requests_per_minute: vars.read_within("API_RATE_LIMIT_PER_MINUTE", 0, 0..=100_000_000, unit),
+    }
 }
 
 fn millis(vars: &mut Vars, name: &str, default: u64) -> Duration {
@@ -92,23 +84,6 @@ fn sources(vars: &mut Vars) -> Vec<Source> {
     if sources.is_empty() { vec![Source::alpaca()] } else { sources }
 }
 
-fn origins(vars: &mut Vars) -> Origins {
-    let list = vars.read_list::<String>(
-        "FRONTEND_URL",
-        "http://localhost:3000,http://localhost:5173",
-        "origins, or * for every page",
-    );
-    if list.iter().any(|origin| origin == "*") {
-        return Origins::Any;
-    }
-    for origin in &list {
-        if !(origin.starts_with("http://") || origin.starts_with("https://")) {
-            vars.problem("FRONTEND_URL", format_args!("`{origin}` is no origin (expected http://host:port or *)"));
-        }
-    }
-    Origins::These(list.into_iter().map(|origin| origin.trim_end_matches('/').to_owned()).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,10 +93,7 @@ mod tests {
         let config = Vars::from_pairs(&[]).load(Config::from_vars).unwrap();
         assert_eq!(config.address.port(), 8000);
         assert_eq!(config.sources, [Source::alpaca()]);
-        assert_eq!(
-            config.origins,
-            Origins::These(["http://localhost:3000", "http://localhost:5173"].map(str::to_owned).to_vec())
-        );
+        assert!(config.origins.allow("http://localhost:5173", None) && !config.origins.is_any());
     }
 
     #[test]
@@ -142,6 +114,6 @@ mod tests {
     #[test]
     fn a_star_opens_the_api_to_every_page() {
         let config = Vars::from_pairs(&[("FRONTEND_URL", "*")]).load(Config::from_vars).unwrap();
-        assert_eq!(config.origins, Origins::Any);
+        assert!(config.origins.is_any());
     }
 }

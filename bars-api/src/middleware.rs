@@ -1,7 +1,5 @@
 //! Around every request: an id, a measure, and errors in one shape.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use actix_web::body::{EitherBody, MessageBody};
@@ -11,26 +9,34 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse, ResponseError as _, web};
 use jiff::Timestamp;
+use service::web::request_id;
 
 use crate::problem::Problem;
 use crate::rate::Allowance;
 use crate::state::State;
 
 /// Carries the id of a request both ways.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const REQUEST_ID: HeaderName = HeaderName::from_static(request_id::HEADER);
+/// What a caller may still ask, as Alpaca's API names it.
+pub const RATE_LIMIT: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit"),
+    HeaderName::from_static("x-ratelimit-remaining"),
+    HeaderName::from_static("x-ratelimit-reset"),
+];
 
 /// Gives the request an id (or keeps the caller's), renders its [`Problem`] with that id, and measures it.
 ///
 /// # Errors
 /// Only what the router itself cannot turn into a response.
 pub async fn around<B: MessageBody>(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let began = Instant::now();
-    let id = given_id(&request).unwrap_or_else(next_id);
-    let admitted = match request.app_data::<web::Data<State>>() {
-        Some(state) => state.door.admit(&request, Timestamp::now().as_second()),
+    let id = request_id::given_or_new(request.headers().get(&REQUEST_ID).map(HeaderValue::as_bytes));
+    let state = request.app_data::<web::Data<State>>().cloned();
+    let admitted = match &state {
+        Some(state) => state.admission.admit(&mut request, Timestamp::now().as_second()),
         None => Ok(None),
     };
     let (response, mut problem, allowance) = match admitted {
@@ -53,26 +59,33 @@ pub async fn around<B: MessageBody>(
     let mut response = match problem {
         None => response,
         Some(problem) => {
-            if problem.is_ours() {
-                tracing::warn!(request_id = ?id, path = response.request().path(), "{problem}");
+            if let Some(left_out) = state.and_then(|state| state.failures.next()) {
+                let path = response.request().path();
+                if problem.is_ours() {
+                    tracing::warn!(request_id = id, path, left_out, "request failed: {problem}");
+                } else {
+                    tracing::info!(request_id = id, path, left_out, "request rejected: {problem}");
+                }
             }
-            let rendered = problem.response(response.request().path(), id.to_str().unwrap_or_default());
+            let rendered = problem.response(response.request().path(), &id);
             response.into_response(rendered).map_into_right_body()
         }
     };
     measure(&response, began);
-    response.headers_mut().insert(REQUEST_ID, id);
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
     if let Some(allowance) = allowance {
         tell(response.headers_mut(), allowance);
     }
     Ok(response)
 }
 
-/// As Alpaca's API names them.
 fn tell(headers: &mut HeaderMap, allowance: Allowance) {
-    headers.insert(HeaderName::from_static("x-ratelimit-limit"), HeaderValue::from(allowance.limit));
-    headers.insert(HeaderName::from_static("x-ratelimit-remaining"), HeaderValue::from(allowance.remaining));
-    headers.insert(HeaderName::from_static("x-ratelimit-reset"), HeaderValue::from(allowance.reset_s));
+    let values = [allowance.limit.into(), allowance.remaining.into(), allowance.reset_s.into()];
+    for (name, value) in RATE_LIMIT.into_iter().zip(values) {
+        headers.insert(name, value);
+    }
 }
 
 fn measure<B>(response: &ServiceResponse<B>, began: Instant) {
@@ -89,21 +102,4 @@ fn status_class(status: u16) -> &'static str {
         400..500 => "4xx",
         _ => "5xx",
     }
-}
-
-/// The caller's id, where it is short and harmless enough to be repeated.
-fn given_id(request: &ServiceRequest) -> Option<HeaderValue> {
-    let id = request.headers().get(&REQUEST_ID)?;
-    let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    let fits = (1..=64).contains(&id.len()) && id.as_bytes().iter().all(harmless);
-    fits.then(|| id.clone())
-}
-
-/// Unique among all instances: a random start, then counted.
-fn next_id() -> HeaderValue {
-    static RUN: OnceLock<u64> = OnceLock::new();
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let run = RUN.get_or_init(rand::random);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    HeaderValue::from_str(&format!("{run:016x}-{count:x}")).unwrap_or(HeaderValue::from_static("unknown"))
 }

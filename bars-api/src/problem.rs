@@ -3,32 +3,42 @@
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header;
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::Serialize;
+use service::web::access::Denied;
+use service::web::problem::{self, echo};
 use tokio_postgres::error::SqlState;
 use utoipa::ToSchema;
 
 use crate::rate::Allowance;
 
-/// How much of a caller's own text an error repeats.
-const ECHO_CHARS_MAX: usize = 64;
 /// What a client that met a busy or absent database should wait, in seconds.
 const RETRY_AFTER_S: u32 = 1;
 
-/// Why a request was not answered. Inner details go to the log; a client only ever sees its own words again.
+/// Why a request was not answered, in the shape that both front doors share.
 #[derive(Clone, Debug)]
 pub struct Problem {
-    status: StatusCode,
-    title: &'static str,
-    detail: String,
-    parameter: Option<String>,
-    retry_after_s: Option<u32>,
+    shared: problem::Problem,
     allowance: Option<Allowance>,
 }
 
-/// The body of an error.
-#[derive(Serialize, ToSchema)]
+/// What two dialects expect beside the members that all errors have.
+#[derive(Default, Serialize)]
+struct More<'a> {
+    /// `/v2`: where Alpaca's clients look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+    /// `/udf`: how UDF says that an answer is an error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    s: Option<&'static str>,
+    /// `/udf`: where charts look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errmsg: Option<&'a str>,
+}
+
+/// The body of an error, for the documentation; `service::web::problem` writes it.
+#[derive(ToSchema)]
 pub struct ProblemBody {
     /// Always `about:blank`: `status` and `parameter` say what kind it is.
     #[schema(example = "about:blank")]
@@ -43,19 +53,15 @@ pub struct ProblemBody {
     #[schema(example = "limit: `0` is not a whole number from 1 to 10000")]
     pub detail: String,
     /// The parameter that is wrong.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "limit")]
     pub parameter: Option<String>,
     /// The same as `detail`, on `/v2` only, where clients look for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub message: Option<String>,
     /// `error`, on `/udf` only: how UDF says that an answer is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub s: Option<&'static str>,
     /// The same as `detail`, on `/udf` only, where charts look for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub errmsg: Option<String>,
     /// Names this request in the server's log; also in the header `X-Request-Id`.
@@ -64,7 +70,7 @@ pub struct ProblemBody {
 
 impl Problem {
     fn new(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, title, detail: detail.into(), parameter: None, retry_after_s: None, allowance: None }
+        problem::Problem::new(status.as_u16(), title, detail).into()
     }
 
     /// 400: a parameter is wrong. `got` is what the caller sent, `expected` what would do.
@@ -76,17 +82,16 @@ impl Problem {
     /// 400: a parameter is wrong in a way of its own.
     #[must_use]
     pub fn bad(name: &str, what: impl fmt::Display) -> Self {
-        let detail = format!("{}: {what}", echo(name));
-        let parameter = Some(echo(name));
-        Self { parameter, ..Self::new(StatusCode::BAD_REQUEST, "Bad request", detail) }
+        problem::Problem::bad(name, what).into()
     }
 
     /// 404: no bar, or no trade, of this symbol has ever been stored.
     #[must_use]
     pub fn unknown_symbol(symbol: &str, what: &str) -> Self {
         let detail = format!("no {what} of `{}` are stored; symbols are case-sensitive", echo(symbol));
-        let parameter = Some("symbol".to_owned());
-        Self { parameter, ..Self::new(StatusCode::NOT_FOUND, "Unknown symbol", detail) }
+        let mut problem = Self::new(StatusCode::NOT_FOUND, "Unknown symbol", detail);
+        problem.shared.parameter = Some("symbol".to_owned());
+        problem
     }
 
     /// 404: no such route.
@@ -103,20 +108,13 @@ impl Problem {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", detail)
     }
 
-    /// 401: a key is needed.
-    #[must_use]
-    pub fn unauthorized() -> Self {
-        let detail = "a key is needed: send it as `Authorization: Bearer …` or `X-API-Key: …`";
-        Self::new(StatusCode::UNAUTHORIZED, "Key needed", detail)
-    }
-
     /// 429: more than a caller may ask in a minute.
     #[must_use]
     pub fn too_many(allowance: Allowance, now_s: i64) -> Self {
         let wait_s = u32::try_from(allowance.reset_s - now_s).unwrap_or(RETRY_AFTER_S).max(1);
         let detail = format!("more than {} requests a minute; come back in {wait_s} s", allowance.limit);
-        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests", detail);
-        Self { retry_after_s: Some(wait_s), allowance: Some(allowance), ..problem }
+        let problem = problem::Problem::new(429, "Too many requests", detail).retry_after(wait_s);
+        Self { shared: problem, allowance: Some(allowance) }
     }
 
     /// What the caller may still ask, where that is why it was refused.
@@ -128,8 +126,7 @@ impl Problem {
     /// 503: come back in a moment.
     #[must_use]
     pub fn unavailable(detail: impl Into<String>) -> Self {
-        let retry_after_s = Some(RETRY_AFTER_S);
-        Self { retry_after_s, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "Not available right now", detail) }
+        problem::Problem::new(503, "Not available right now", detail).retry_after(RETRY_AFTER_S).into()
     }
 
     /// 503: the answer would have taken too long.
@@ -147,56 +144,58 @@ impl Problem {
     /// What happened and what to do about it.
     #[must_use]
     pub fn detail(&self) -> &str {
-        &self.detail
+        &self.shared.detail
     }
 
     /// Whether the fault is on this side, so that the log should know.
     #[must_use]
     pub fn is_ours(&self) -> bool {
-        self.status.is_server_error()
+        self.shared.status >= 500
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.shared.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// The response to the request for `path`, with the request's id in its body.
     #[must_use]
     pub fn response(&self, path: &str, request_id: &str) -> HttpResponse {
-        let body = ProblemBody {
-            r#type: "about:blank",
-            title: self.title,
-            status: self.status.as_u16(),
-            detail: self.detail.clone(),
-            parameter: self.parameter.clone(),
-            message: path.starts_with("/v2/").then(|| self.detail.clone()),
-            s: path.starts_with("/udf/").then_some("error"),
-            errmsg: path.starts_with("/udf/").then(|| self.detail.clone()),
-            request_id: request_id.to_owned(),
+        let detail = self.shared.detail.as_str();
+        let more = match path {
+            path if path.starts_with("/v2/") => More { message: Some(detail), ..More::default() },
+            path if path.starts_with("/udf/") => More { s: Some("error"), errmsg: Some(detail), ..More::default() },
+            _ => More::default(),
         };
-        let mut response = HttpResponseBuilder::new(self.status);
-        response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
+        let mut response = HttpResponseBuilder::new(self.status());
+        response.insert_header((header::CONTENT_TYPE, problem::CONTENT_TYPE));
         response.insert_header((header::CACHE_CONTROL, "no-store"));
-        if let Some(seconds) = self.retry_after_s {
-            response.insert_header((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        for named in self.shared.headers() {
+            response.insert_header(named);
         }
-        if self.status == StatusCode::UNAUTHORIZED {
-            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
-        }
-        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+        if self.status() == StatusCode::METHOD_NOT_ALLOWED {
             response.insert_header((header::ALLOW, "GET, HEAD"));
         }
-        response.body(serde_json::to_vec(&body).unwrap_or_default())
+        response.body(self.shared.body(request_id, more))
     }
 }
 
-/// A caller's text, cut so that an error stays short.
-fn echo(text: &str) -> String {
-    match text.char_indices().nth(ECHO_CHARS_MAX) {
-        Some((cut, _)) => format!("{}…", &text[..cut]),
-        None => text.to_owned(),
+impl From<problem::Problem> for Problem {
+    fn from(shared: problem::Problem) -> Self {
+        Self { shared, allowance: None }
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        problem::Problem::denied(denied).into()
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.status.as_u16(), self.title, self.detail)
+        self.shared.fmt(f)
     }
 }
 
@@ -204,7 +203,7 @@ impl std::error::Error for Problem {}
 
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
-        self.status
+        self.status()
     }
 
     /// Without an id; [`crate::middleware`] renders it again with the id of the request.
@@ -273,8 +272,8 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_where_it_is_repeated() {
         let problem = Problem::parameter("limit", &"ä".repeat(1000), "a number");
-        assert!(problem.detail.chars().count() < 100, "{}", problem.detail);
-        assert_eq!(problem.parameter.as_deref(), Some("limit"));
+        assert!(problem.detail().chars().count() < 100, "{}", problem.detail());
+        assert_eq!(problem.shared.parameter.as_deref(), Some("limit"));
     }
 
     #[test]

@@ -6,8 +6,9 @@ use std::time::Duration;
 use market::Source;
 use service::Health;
 use service::telemetry::Metrics;
+use service::web::request_id::Lines;
 
-use crate::access::Door;
+use crate::access::Admission;
 use crate::config::Config;
 use crate::db::Database;
 use crate::db::minutes::Minutes;
@@ -24,8 +25,10 @@ pub struct State {
     pub remembered: Arc<Remembered<Version, Answer>>,
     /// Bars read before.
     pub minutes: Arc<Minutes>,
-    /// Who may ask, and how often.
-    pub door: Arc<Door>,
+    /// Who may ask, for what, and how often.
+    pub admission: Arc<Admission>,
+    /// Paces the log of requests that failed.
+    pub failures: Arc<Lines>,
     /// Whose records readers get unless they ask for another source.
     pub source: Source,
     /// What works.
@@ -49,7 +52,8 @@ impl State {
             database: Database::new(config, "bars-api", config.connections_max, Arc::clone(&minutes))?,
             remembered: Arc::new(Remembered::new(config.remembered_bytes_max - for_minutes)),
             minutes,
-            door: Arc::new(Door::new(config.access.clone())),
+            admission: Arc::new(Admission::new(&config.access)),
+            failures: Arc::default(),
             source: config.sources.first().cloned().unwrap_or_else(Source::alpaca),
             health,
             metrics: Metrics::install(),

@@ -3,7 +3,7 @@
 #
 #   deps.sh          what the demo needs
 #   deps.sh --bench  that, and Python for a peer that is written in it
-#   deps.sh --test   that, and a Chromium for the test of the page
+#   deps.sh --test   that, a Chromium for the test of the page, and an nginx for the test behind a proxy
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -36,6 +36,8 @@ has_python() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
 
 has_chromium() { [[ -n $(local-stack/scripts/chromium.sh) ]]; }
 
+has_nginx() { has nginx || [[ -x /usr/sbin/nginx ]]; }
+
 # The first package of a list that this distribution has.
 first_available() {
     local package
@@ -60,6 +62,7 @@ missing() {
     has npm || echo npm
     if [[ ${1:-} == --bench || ${1:-} == --test ]] && ! has_python; then echo python; fi
     if [[ ${1:-} == --test ]] && ! has_chromium; then echo chromium; fi
+    if [[ ${1:-} == --test ]] && ! has_nginx; then echo nginx; fi
 }
 
 debian_package() {
@@ -73,6 +76,7 @@ debian_package() {
     npm) echo npm ;;
     chromium) first_available chromium chromium-browser ;;
     python) echo python3-venv ;;
+    nginx) echo nginx-light ;;
     esac
 }
 
@@ -86,6 +90,7 @@ in_words() {
     node) echo "Node.js $node_min or newer" ;;
     npm) echo "npm" ;;
     chromium) echo "Chromium or Chrome (or CHROMIUM, which names one)" ;;
+    nginx) echo "nginx" ;;
     python) echo "Python 3 with venv and pip" ;;
     esac
 }

@@ -194,6 +194,10 @@ impl Ports {
             ("CONSUMER_BARS_PORT", bars.to_string()),
             ("API_PORT", api.to_string()),
             ("GATEWAY_PORT", gateway.to_string()),
+            // A demo is for this machine alone, and for whatever page a developer serves on it.
+            ("GATEWAY_HOST", "127.0.0.1".to_owned()),
+            ("API_HOST", "127.0.0.1".to_owned()),
+            ("FRONTEND_URL", "http://localhost:*,http://127.0.0.1:*".to_owned()),
             ("BARS_API_URL", url(api)),
             ("PIPELINE_TARGETS", targets),
             ("DASHBOARD_DIR", path::project().join("dashboard/dist").display().to_string()),

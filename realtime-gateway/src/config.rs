@@ -1,15 +1,18 @@
 //! Settings of the gateway.
 
 use std::collections::HashSet;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use service::Vars;
 use service::redis::RedisConfig;
-use service::{Secret, Vars};
+use service::web::access::AccessConfig;
+use service::web::client_address::TrustedProxies;
+use service::web::origin::Origins;
 
 use crate::data_kind::DataKind;
 use crate::delivery::outbox;
-use crate::http::origin::Origins;
 use crate::hub;
 use crate::memory::log::Bounds;
 
@@ -18,7 +21,9 @@ use crate::memory::log::Bounds;
 pub struct Config {
     /// Where records come from.
     pub redis: RedisConfig,
-    /// Port to listen on, all interfaces.
+    /// Address to listen on; `::` takes IPv4 too.
+    pub host: IpAddr,
+    /// Port to listen on.
     pub port: u16,
     /// Base URL of the history API.
     pub bars_api_url: String,
@@ -34,6 +39,8 @@ pub struct Config {
     pub hub: hub::Settings,
     /// What one client's outbox keeps to.
     pub outbox: outbox::Limits,
+    /// Proxies that say whose request they pass on.
+    pub proxies: TrustedProxies,
     /// Limits at the door.
     pub door: DoorLimits,
     /// Tokens.
@@ -63,11 +70,11 @@ impl std::str::FromStr for Target {
 /// Limits on what comes in.
 #[derive(Clone, Copy, Debug)]
 pub struct DoorLimits {
-    /// Connections at once.
+    /// Clients at once, whatever their transport.
     pub connections_max: usize,
-    /// Connections at once from one address.
+    /// Clients at once from one address.
     pub connections_per_address_max: usize,
-    /// New connections a second from one address.
+    /// New clients a second from one address.
     pub connects_per_address_rate: u32,
     /// Largest message from a client in bytes.
     pub message_bytes_max: usize,
@@ -81,33 +88,17 @@ pub struct DoorLimits {
     pub ping_timeout: Duration,
 }
 
-/// Who may come in.
-#[derive(Clone, Debug)]
-pub struct AccessConfig {
-    /// Whether sockets and `/api` need a token or key.
-    pub required: bool,
-    /// Keys that may ask for tokens.
-    pub keys: Vec<Secret>,
-    /// Signs tokens; random, and good for this gateway alone, where not set.
-    pub signing_key: Option<Secret>,
-    /// How long a token is good for.
-    pub token_life: Duration,
-}
-
 impl Config {
     /// Reads every variable.
     pub fn from_vars(vars: &mut Vars) -> Self {
         let config = Self {
             redis: RedisConfig::from_vars(vars),
+            host: vars.read("GATEWAY_HOST", IpAddr::V6(Ipv6Addr::UNSPECIFIED), "IP address to listen on"),
             port: vars.read_within("GATEWAY_PORT", 5000, 1..=65535, "port"),
             bars_api_url: read_url_var(vars, "BARS_API_URL", "http://localhost:8000"),
             dashboard_dir: vars.read("DASHBOARD_DIR", PathBuf::from("dashboard/dist"), "a folder"),
             data: vars.read("DATA_KIND", DataKind::Live, "live, delayed, simulated or replay"),
-            origins: Origins::new(vars.read_list(
-                "FRONTEND_URL",
-                "http://localhost:3000,http://localhost:5173",
-                "origins such as https://app.example.com, or *",
-            )),
+            origins: Origins::from_vars(vars),
             pipeline: vars.read_list(
                 "PIPELINE_TARGETS",
                 "producer=http://localhost:9101,consumer-trades=http://localhost:9102,consumer-bars=http://localhost:9103,bars-api=http://localhost:8000",
@@ -127,6 +118,7 @@ impl Config {
                 lossless_bytes: vars.read_within::<usize>("CLIENT_BUFFER_KB", 4096, 16..=65_536, "kilobytes") << 10,
                 held_max: 20_000,
             },
+            proxies: TrustedProxies::from_vars(vars),
             door: DoorLimits {
                 connections_max: vars.read_within("CONNECTIONS_MAX", 100_000, 1..=10_000_000, "connections"),
                 connections_per_address_max: vars.read_within("CONNECTIONS_PER_ADDRESS_MAX", 20_000, 1..=10_000_000, "connections"),
@@ -137,12 +129,7 @@ impl Config {
                 ping_interval: seconds(vars, "PING_INTERVAL_S", 25, 1..=300),
                 ping_timeout: seconds(vars, "PING_TIMEOUT_S", 20, 1..=300),
             },
-            access: AccessConfig {
-                required: vars.read_switch("AUTH_REQUIRED", false),
-                keys: vars.read_list::<String>("API_KEYS", "", "keys").into_iter().map(Secret::new).collect(),
-                signing_key: vars.secret("TOKEN_SIGNING_KEY"),
-                token_life: seconds(vars, "TOKEN_LIFE_S", 300, 10..=86_400),
-            },
+            access: AccessConfig::from_vars(vars),
             drain: seconds(vars, "DRAIN_S", 5, 0..=120),
         };
         config.check(vars);
@@ -150,16 +137,6 @@ impl Config {
     }
 
     fn check(&self, vars: &mut Vars) {
-        let short = |secret: &Secret| secret.expose().len() < 16;
-        if self.access.keys.iter().any(short) {
-            vars.problem("API_KEYS", "every key needs at least 16 characters");
-        }
-        if self.access.signing_key.as_ref().is_some_and(|key| key.expose().len() < 32) {
-            vars.problem("TOKEN_SIGNING_KEY", "needs at least 32 characters");
-        }
-        if self.access.required && self.access.keys.is_empty() {
-            vars.problem("API_KEYS", "not set (expected keys, comma-separated, because AUTH_REQUIRED is on)");
-        }
         let names: HashSet<_> = self.pipeline.iter().map(|target| &target.name).collect();
         if names.len() < self.pipeline.len() {
             vars.problem("PIPELINE_TARGETS", "a name occurs twice");

@@ -1,144 +1,96 @@
-//! The door: how many may come, from where, and how fast.
+//! How many clients may come, and how fast one of them may talk.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
+
+use axum::extract::{ConnectInfo, Request};
+use service::web::admission::{Admission, Admitted, Bucket, Limits, Refused};
+use service::web::client_address::TrustedProxies;
 
 use crate::config::DoorLimits;
 use crate::delivery::client::Cut;
+use crate::files::Files;
 
-/// Why a connection is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turned {
-    /// The gateway is full.
-    Full,
-    /// Too many from this address.
-    Address,
-    /// Too fast from this address.
-    Rate,
-}
+/// Holds a session's place in the counts, whatever its transport.
+pub type Place = Admitted;
 
-impl Turned {
-    /// The metric label.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Full => "connections",
-            Self::Address => "per_address",
-            Self::Rate => "connect_rate",
-        }
-    }
-}
-
-/// Counts those inside.
+/// Two counts: of connections, which cost a file each, and of sessions, which cost memory. One polling session may use many connections,
+/// and one connection may carry many sessions.
 #[derive(Debug)]
 pub struct Door {
-    limits: DoorLimits,
-    inside: Arc<Mutex<Inside>>,
-}
-
-#[derive(Debug, Default)]
-struct Inside {
-    total: usize,
-    by_address: HashMap<IpAddr, Visitors>,
-}
-
-#[derive(Debug)]
-struct Visitors {
-    count: usize,
-    bucket: Bucket,
-}
-
-/// Holds a place inside; gives it back when dropped.
-#[derive(Debug)]
-pub struct Place {
-    inside: Arc<Mutex<Inside>>,
-    address: IpAddr,
+    connections: Admission,
+    sessions: Admission,
+    proxies: TrustedProxies,
+    files: Files,
 }
 
 impl Door {
-    /// Nobody inside.
+    /// Nobody has come yet.
     #[must_use]
-    pub fn new(limits: DoorLimits) -> Self {
-        Self { limits, inside: Arc::default() }
+    pub fn new(limits: &DoorLimits, files: Files, proxies: TrustedProxies) -> Self {
+        let sessions_max = limits.connections_max.min(files.connections_max);
+        if sessions_max < limits.connections_max {
+            tracing::warn!(
+                CONNECTIONS_MAX = limits.connections_max,
+                taken = sessions_max,
+                "CONNECTIONS_MAX is above what the limit on open files allows; raise that limit (`ulimit -n`, LimitNOFILE=) to take more"
+            );
+        }
+        let counted = |total_max| Limits {
+            total_max,
+            per_address_max: limits.connections_per_address_max,
+            per_address_rate: limits.connects_per_address_rate,
+        };
+        Self {
+            connections: Admission::new(counted(files.connections_max)),
+            sessions: Admission::new(counted(sessions_max)),
+            proxies,
+            files,
+        }
     }
 
-    /// Lets a connection in.
+    /// Admits a connection. Those of a trusted proxy count in all, not for its address: they belong to many clients.
     ///
     /// # Errors
-    /// [`Turned`] away.
-    pub fn enter(&self, address: IpAddr, now: Instant) -> Result<Place, Turned> {
-        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        if inside.total >= self.limits.connections_max {
-            return Err(Turned::Full);
-        }
-        let rate = self.limits.connects_per_address_rate;
-        let visitors = inside
-            .by_address
-            .entry(address)
-            .or_insert_with(|| Visitors { count: 0, bucket: Bucket::new(rate, rate, now) });
-        if visitors.count >= self.limits.connections_per_address_max {
-            return Err(Turned::Address);
-        }
-        if !visitors.bucket.take(now) {
-            return Err(Turned::Rate);
-        }
-        visitors.count += 1;
-        inside.total += 1;
-        Ok(Place { inside: Arc::clone(&self.inside), address })
+    /// [`Refused`].
+    pub fn connect(&self, peer: IpAddr, now: Instant) -> Result<Admitted, Refused> {
+        if self.proxies.trust(peer) { self.connections.admit_shared() } else { self.connections.admit(peer, now) }
+    }
+
+    /// Admits a session, counted for the client's address.
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub fn begin(&self, request: &Request, now: Instant) -> Result<Arc<Place>, Refused> {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+        let Some(peer) = peer else { return self.sessions.admit_shared().map(Arc::new) };
+        let values = |name: &'static str| request.headers().get_all(name).iter().map(|value| value.as_bytes());
+        self.sessions.admit(self.proxies.client(peer, values), now).map(Arc::new)
     }
 
     /// Every few seconds: forgets addresses that nobody uses.
     pub fn sweep(&self, now: Instant) {
-        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        inside
-            .by_address
-            .retain(|_, visitors| visitors.count > 0 || now.duration_since(visitors.bucket.at).as_secs() < 5);
+        self.connections.sweep(now);
+        self.sessions.sweep(now);
     }
 
-    /// Connections inside.
+    /// How many connections beyond those that are served are told so.
     #[must_use]
-    pub fn count(&self) -> usize {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner).total
+    pub fn refusals_max(&self) -> usize {
+        self.files.refusals_max
     }
-}
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        inside.total -= 1;
-        if let Some(visitors) = inside.by_address.get_mut(&self.address) {
-            visitors.count -= 1;
-        }
-    }
-}
-
-/// So many a second on average, and a burst at once after a rest.
-#[derive(Clone, Copy, Debug)]
-pub struct Bucket {
-    rate: f64,
-    burst: f64,
-    tokens: f64,
-    at: Instant,
-}
-
-impl Bucket {
-    /// A full one: `rate` a second, `burst` at once.
+    /// Connections now.
     #[must_use]
-    pub fn new(rate: u32, burst: u32, now: Instant) -> Self {
-        Self { rate: rate.into(), burst: burst.into(), tokens: burst.into(), at: now }
+    pub fn connections(&self) -> usize {
+        self.connections.count()
     }
 
-    /// Takes one; false where there is none.
-    pub fn take(&mut self, now: Instant) -> bool {
-        self.tokens = (self.tokens + now.duration_since(self.at).as_secs_f64() * self.rate).min(self.burst);
-        self.at = now;
-        let some = self.tokens >= 1.0;
-        if some {
-            self.tokens -= 1.0;
-        }
-        some
+    /// Sessions now.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions.count()
     }
 }
 
@@ -159,7 +111,7 @@ impl Pace {
     /// Counts a message.
     ///
     /// # Errors
-    /// [`Cut::Flood`] where there were too many.
+    /// [`Cut::Flood`] when there were too many.
     pub fn step(&mut self, now: Instant) -> Result<(), Cut> {
         if self.0.take(now) { Ok(()) } else { Err(Cut::Flood) }
     }
@@ -180,41 +132,5 @@ mod tests {
             now += Duration::from_millis(100);
             assert!((0..10).all(|_| pace.step(now).is_ok()), "the rate itself never ends");
         }
-    }
-
-    fn door(connections_max: usize, per_address: usize, rate: u32) -> Door {
-        let mut limits = service::Vars::from_pairs(&[]).load(crate::config::Config::from_vars).unwrap().door;
-        limits.connections_max = connections_max;
-        limits.connections_per_address_max = per_address;
-        limits.connects_per_address_rate = rate;
-        Door::new(limits)
-    }
-
-    #[test]
-    fn each_limit_has_its_own_reason_and_a_place_comes_back() {
-        let (a, b): (IpAddr, IpAddr) = ([127, 0, 0, 1].into(), [127, 0, 0, 2].into());
-        let now = Instant::now();
-        let door = door(3, 2, 100);
-        let places = [door.enter(a, now).unwrap(), door.enter(a, now).unwrap()];
-        assert_eq!(door.enter(a, now).unwrap_err(), Turned::Address);
-        let _third = door.enter(b, now).unwrap();
-        assert_eq!(door.enter(b, now).unwrap_err(), Turned::Full);
-        drop(places);
-        assert!(door.enter(a, now).is_ok());
-        assert_eq!(door.count(), 1);
-    }
-
-    #[test]
-    fn a_rate_allows_a_burst_and_then_one_at_a_time() {
-        let address = [127, 0, 0, 1].into();
-        let now = Instant::now();
-        let door = door(100, 100, 2);
-        for _ in 0..2 {
-            drop(door.enter(address, now).unwrap());
-        }
-        assert_eq!(door.enter(address, now).unwrap_err(), Turned::Rate);
-        assert!(door.enter(address, now + Duration::from_millis(500)).is_ok());
-        door.sweep(now + Duration::from_secs(60));
-        assert!(door.inside.lock().unwrap().by_address.is_empty());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -9,7 +10,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use crate::access::Access;
 use crate::config::Config;
 use crate::door::Door;
+use crate::files::Files;
 use crate::hub::Hub;
+
+/// How long another service may be silent in the middle of an answer.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
 
 /// One running gateway.
 #[derive(Debug)]
@@ -77,13 +82,15 @@ impl Gateway {
     /// A gateway without clients.
     ///
     /// # Errors
-    /// Where the HTTP client cannot be made.
+    /// When the HTTP client cannot be made, or the system lets the process open too few files.
     pub fn new(config: Config) -> anyhow::Result<Arc<Self>> {
-        let http = reqwest::Client::builder().connect_timeout(std::time::Duration::from_secs(2)).build()?;
+        let http =
+            reqwest::Client::builder().connect_timeout(Duration::from_secs(2)).read_timeout(SILENCE_MAX).build()?;
+        let files = Files::claim().map_err(anyhow::Error::msg)?;
         Ok(Arc::new(Self {
             hub: Hub::new(config.hub),
             access: Access::new(&config.access),
-            door: Door::new(config.door),
+            door: Door::new(&config.door, files, config.proxies.clone()),
             feed: Feed::default(),
             http,
             config,

@@ -82,7 +82,8 @@ fn ping(gateway: &Gateway) {
 #[expect(clippy::cast_precision_loss, reason = "a gauge")]
 fn count(gateway: &Gateway) {
     metrics::gauge!("gateway_clients").set(gateway.hub.clients() as f64);
-    metrics::gauge!("gateway_connections").set(gateway.door.count() as f64);
+    metrics::gauge!("gateway_connections").set(gateway.door.connections() as f64);
+    metrics::gauge!("gateway_sessions").set(gateway.door.sessions() as f64);
     metrics::gauge!("gateway_replay_bytes").set(gateway.hub.log_bytes() as f64);
     metrics::counter!("gateway_deliveries_total").absolute(gateway.hub.deliveries());
 }

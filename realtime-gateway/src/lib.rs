@@ -19,6 +19,7 @@ pub mod delivery;
 pub mod dialects;
 pub mod door;
 pub mod drain;
+pub mod files;
 pub mod gateway;
 pub mod heartbeat;
 pub mod http;
@@ -52,7 +53,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let metrics = Metrics::install();
     let health = Health::new("realtime-gateway");
     let redis = health.part("redis");
-    let listener = ops::bind(SocketAddr::from(([0, 0, 0, 0], config.port))).await?;
+    let listener = http::server::bind(SocketAddr::new(config.host, config.port))?;
     let address = listener.local_addr()?;
     let drain = config.drain;
     let gateway = Gateway::new(config)?;

@@ -22,7 +22,8 @@ fn readers() -> Vec<PathBuf> {
     let services = ["producer", "sink", "consumer-trades", "consumer-bars", "bars-api", "realtime-gateway"];
     let configs = services.map(|name| root().join(name).join("src/config.rs"));
     let connectors = ["kafka", "redis", "postgres"].map(|name| root().join(format!("service/src/{name}.rs")));
-    configs.into_iter().chain(connectors).filter(|path| path.exists()).collect()
+    let doors = ["access", "client_address", "origin"].map(|name| root().join(format!("service/src/web/{name}.rs")));
+    configs.into_iter().chain(connectors).chain(doors).filter(|path| path.exists()).collect()
 }
 
 /// Literals in capitals: in these files nothing else is written so.

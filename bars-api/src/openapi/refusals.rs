@@ -10,9 +10,12 @@ pub enum Refused {
     /// A parameter is wrong; `parameter` and `detail` say which and what would do.
     #[response(status = 400, content_type = "application/problem+json")]
     Parameter(ProblemBody),
-    /// A key is needed (where `AUTH_REQUIRED` is on): `Authorization: Bearer …` or `X-API-Key: …`.
+    /// A key or token is needed (where `AUTH_REQUIRED` is on): `Authorization: Bearer …` or `X-API-Key: …`; or the token has expired.
     #[response(status = 401, content_type = "application/problem+json")]
     Key(ProblemBody),
+    /// Your token does not cover this symbol, this stream or what is stored.
+    #[response(status = 403, content_type = "application/problem+json")]
+    Scope(ProblemBody),
     /// More requests than a caller may send in a minute (where that is limited); `X-RateLimit-Limit`, `-Remaining`, `-Reset` and `Retry-After` say more.
     #[response(status = 429, content_type = "application/problem+json")]
     TooMany(ProblemBody),

@@ -2,6 +2,7 @@
 
 use actix_web::test::TestRequest;
 use serde_json::json;
+use service::web::access::{Access, AccessConfig, Claims};
 
 use crate::common::{OPEN_MS, Stored, api, assert_problem, database, get, on, send, store, with};
 
@@ -207,13 +208,60 @@ async fn a_caller_beyond_its_limit_is_told_when_to_come_back() {
 async fn without_a_key_only_the_front_door_is_open_where_keys_are_needed() {
     let (database, mut client) = database().await;
     store(&mut client, &[Stored::minute("AAPL", 0)]).await;
-    let api = api(with(&database, &[("AUTH_REQUIRED", "true"), ("API_KEYS", "one,two")])).await;
+    let api = api(with(
+        &database,
+        &[("AUTH_REQUIRED", "true"), ("API_KEYS", "the first of two keys,the second of two keys")],
+    ))
+    .await;
     let refused = get(&api, "/bars/AAPL").await;
     assert_problem(&refused, 401, "");
     assert_eq!(refused.header("www-authenticate"), "Bearer");
     assert_eq!(get(&api, "/docs/").await.status, 200);
-    let with_key = TestRequest::get().uri("/bars/AAPL").insert_header(("authorization", "Bearer two"));
+    let with_key =
+        TestRequest::get().uri("/bars/AAPL").insert_header(("authorization", "Bearer the second of two keys"));
     assert_eq!(send(&api, with_key).await.minutes(), [0]);
+}
+
+#[actix_web::test]
+async fn a_token_of_the_gateway_reads_what_it_covers_and_nothing_else() {
+    let (database, mut client) = database().await;
+    store(&mut client, &[Stored::minute("AAPL", 0), Stored::minute("MSFT", 0)]).await;
+    let settings = [
+        ("AUTH_REQUIRED", "true"),
+        ("API_KEYS", "a key of this test"),
+        ("TOKEN_SIGNING_KEY", "the signing key of both front doors"),
+    ];
+    let access = service::Vars::from_pairs(&settings).load(AccessConfig::from_vars).unwrap();
+    let claims = Claims { symbols: Some(vec!["AAPL".to_owned()]), ..Claims::default() };
+    let (token, _) = Access::new(&access).issue(claims, None);
+    let api = api(with(&database, &settings)).await;
+    for path in
+        ["/bars/AAPL", "/v2/stocks/bars/latest?symbols=AAPL", "/udf/history?symbol=AAPL&resolution=1", "/v2/clock"]
+    {
+        let separator = if path.contains('?') { '&' } else { '?' };
+        assert_eq!(get(&api, &format!("{path}{separator}token={token}")).await.status, 200, "{path}");
+    }
+    let bearer = ("authorization", format!("Bearer {token}"));
+    let ask = |path: &str| TestRequest::get().uri(path).insert_header(bearer.clone());
+    let latest = send(&api, ask("/bars/latest")).await;
+    let listed: serde_json::Value = serde_json::from_slice(&latest.body).unwrap();
+    assert!(listed.to_string().contains("AAPL") && !listed.to_string().contains("MSFT"), "{listed}");
+    for path in [
+        "/bars/MSFT",
+        "/bars/msft",
+        "/bars/%4DSFT",
+        "/bars/latest?symbols=AAPL,MSFT",
+        "/v2/stocks/bars/latest?symbols=AAPL%2CMSFT",
+        "/v2/stocks/MSFT/trades",
+        "/udf/history?symbol=NASDAQ:MSFT&resolution=1",
+        "/udf/search?query=",
+        "/api/market/search?q=m",
+        "/api/market/quote/MSFT",
+    ] {
+        let reply = send(&api, ask(path)).await;
+        assert_problem(&reply, 403, "");
+        assert!(!String::from_utf8_lossy(&reply.body).contains("100.5"), "{path}");
+    }
 }
 
 #[actix_web::test]

@@ -9,10 +9,11 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
 use actix_web::{Error, test, web};
 use bars_api::app::app;
-use bars_api::config::{Config, Origins};
+use bars_api::config::Config;
 use bars_api::state::State;
 use local_stack::testing::{self, Database};
 use serde_json::Value;
+use service::web::origin::Origins;
 use service::{Health, Vars};
 use tokio_postgres::Client;
 
@@ -172,7 +173,7 @@ pub(crate) async fn api(
     config: Config,
 ) -> impl Service<actix_http::Request, Response = ServiceResponse<impl MessageBody>, Error = Error> {
     let state = State::new(&config, Health::new("bars-api")).unwrap();
-    test::init_service(app(web::Data::new(state), Origins::These(vec!["http://page.test".to_owned()]))).await
+    test::init_service(app(web::Data::new(state), Origins::of(["http://page.test"]).unwrap())).await
 }
 
 /// `GET path`.

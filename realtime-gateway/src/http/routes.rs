@@ -1,21 +1,25 @@
 //! Which address is answered by whom.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header, request};
+use axum::extract::{Extension, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use service::telemetry::Metrics;
+use service::web::origin::Origins;
+use service::web::request_id::Lines;
 use service::{Health, ops};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::pipeline::{self, Pipeline};
 use super::problem::Problem;
+use super::request_id;
 use super::{dashboard, proxy, sse, token};
-use crate::access::credential;
+use crate::access::{Grant, credential, query_value};
 use crate::dialects::socketio::polling::Polls;
 use crate::dialects::socketio::{self, SocketIo};
 use crate::dialects::websocket::handshake;
@@ -30,11 +34,14 @@ pub fn router(
     metrics: &Metrics,
     pipeline: Arc<Pipeline>,
 ) -> Router {
+    let pipeline = Router::new()
+        .route("/api/pipeline", get(pipeline::look).with_state(pipeline))
+        .route_layer(middleware::from_fn(everything));
     let guarded = Router::new()
         .route("/api/bars/{*path}", any(proxy::bars))
         .route("/api/market/{*path}", any(proxy::same))
         .with_state(Arc::clone(gateway))
-        .route("/api/pipeline", get(pipeline::look).with_state(pipeline))
+        .merge(pipeline)
         .route_layer(middleware::from_fn_with_state(Arc::clone(gateway), guard));
     let socketio = Router::new()
         .route("/socket.io/", any(socketio::enter))
@@ -46,6 +53,7 @@ pub fn router(
         .route("/stream", get(sse::open))
         .with_state(Arc::clone(gateway))
         .merge(socketio)
+        .route_layer(middleware::from_fn_with_state(Arc::clone(gateway), begin_session))
         .route_layer(middleware::from_fn_with_state(Arc::clone(gateway), check_origin));
     let tokens = Router::new()
         .route("/api/token", post(token::issue))
@@ -57,7 +65,9 @@ pub fn router(
         .merge(tokens)
         .route("/api/{*path}", any(unknown))
         .merge(ops::router(health.clone(), metrics.clone()));
-    dashboard::serve(router, &gateway.config.dashboard_dir).layer(cors(gateway))
+    dashboard::serve(router, &gateway.config.dashboard_dir)
+        .layer(middleware::from_fn_with_state(Arc::<Lines>::default(), request_id::around))
+        .layer(cors(gateway))
 }
 
 async fn ws(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
@@ -75,21 +85,54 @@ async fn unknown() -> Problem {
     )
 }
 
-/// Lets requests through that bring a token or key, where one is needed.
-async fn guard(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
+/// Lets requests through that bring a token or key, where one is needed, and notes what it covers.
+async fn guard(State(gateway): State<Arc<Gateway>>, mut request: Request, next: Next) -> Response {
     match gateway.access.admit(credential(request.headers(), request.uri().query()).as_deref()) {
-        Ok(_) => next.run(request).await,
-        Err(denied) => ([(header::WWW_AUTHENTICATE, "Bearer")], Problem::from(denied)).into_response(),
+        Ok(grant) => {
+            request.extensions_mut().insert(grant);
+            next.run(request).await
+        }
+        Err(denied) => Problem::from(denied).into_response(),
     }
+}
+
+/// Behind [`guard`]: lets those through whose scope covers everything.
+async fn everything(Extension(grant): Extension<Grant>, request: Request, next: Next) -> Response {
+    if grant.scope.is_all() {
+        return next.run(request).await;
+    }
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "your token covers some symbols or streams only; this answer is about all of them",
+    )
+    .into_response()
+}
+
+/// Gives each new session its place in the counts. A Socket.IO request with a `sid` belongs to a session that has one, or to none.
+async fn begin_session(State(gateway): State<Arc<Gateway>>, mut request: Request, next: Next) -> Response {
+    let session = query_value(request.uri().query(), "sid").filter(|sid| !sid.is_empty());
+    if session.is_none() || !request.uri().path().starts_with("/socket.io") {
+        match gateway.door.begin(&request, Instant::now()) {
+            Ok(place) => request.extensions_mut().insert(place),
+            Err(refused) => return Problem::from(refused).into_response(),
+        };
+    }
+    next.run(request).await
 }
 
 /// Browsers enforce CORS for requests but not for WebSockets: pages from elsewhere are turned away here.
 async fn check_origin(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
-    if handshake::is_wanted(request.headers()) && !gateway.config.origins.allow_request(request.headers()) {
+    if handshake::is_wanted(request.headers()) && !may_ask(&gateway.config.origins, request.headers()) {
         metrics::counter!("gateway_connects_refused_total", "reason" => "origin").increment(1);
         return Problem::new(StatusCode::FORBIDDEN, "this page's origin is not in FRONTEND_URL").into_response();
     }
     next.run(request).await
+}
+
+/// Whether a request may open a connection: programs send no `Origin` and are let in.
+fn may_ask(origins: &Origins, headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
+    text(header::ORIGIN).is_none_or(|origin| origins.allow(origin, text(header::HOST)))
 }
 
 fn cors(gateway: &Arc<Gateway>) -> CorsLayer {
@@ -107,10 +150,15 @@ fn cors(gateway: &Arc<Gateway>) -> CorsLayer {
             header::AUTHORIZATION,
             header::IF_NONE_MATCH,
             HeaderName::from_static("x-api-key"),
+            HeaderName::from_static(service::web::request_id::HEADER),
         ])
         .expose_headers([
             header::ETAG,
             header::RETRY_AFTER,
+            HeaderName::from_static(service::web::request_id::HEADER),
+            HeaderName::from_static("x-ratelimit-limit"),
+            HeaderName::from_static("x-ratelimit-remaining"),
+            HeaderName::from_static("x-ratelimit-reset"),
             HeaderName::from_static("x-complete"),
             HeaderName::from_static("x-as-of"),
             HeaderName::from_static("x-next-page-token"),

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::problem::Problem;
 use crate::access::{credential, query_value};
 use crate::delivery::client::{Client, Cut};
+use crate::door::Place;
 use crate::gateway::Gateway;
 use crate::records::encoding::Encoding;
 use crate::subscriptions::contract::read_request;
@@ -37,14 +38,13 @@ pub async fn open(State(gateway): State<Arc<Gateway>>, request: Request) -> Resp
     let last_id = request.headers().get("last-event-id").and_then(|id| id.to_str().ok());
     subscription.since_offset = last_id.and_then(|id| id.parse().ok());
     let client = Client::on_task(gateway.hub.next_id(), Encoding::Sse, gateway.config.outbox);
-    if let Some(expires_ms) = grant.expires_ms {
-        client.set_expiry(expires_ms);
-    }
+    client.set_expiry(grant.expires_ms.unwrap_or(u64::MAX));
     gateway.hub.join(&client, grant.scope);
     gateway.hub.subscribe(client.id(), &subscription, |answer| {
         Encoding::Sse.notice("subscribed", &serde_json::to_string(answer).ok()?)
     });
-    let guest = Guest { gateway, client };
+    let place = request.extensions().get::<Arc<Place>>().cloned();
+    let guest = Guest { gateway, client, _place: place };
     let body = Body::from_stream(stream::unfold(guest, |guest| async move {
         let chunk = guest.next().await?;
         Some((Ok::<_, Infallible>(chunk), guest))
@@ -66,6 +66,7 @@ fn wish(query: Option<&str>) -> Result<Value, String> {
 struct Guest {
     gateway: Arc<Gateway>,
     client: Arc<Client>,
+    _place: Option<Arc<Place>>,
 }
 
 impl Guest {

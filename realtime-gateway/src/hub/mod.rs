@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use market::Symbol;
+use service::web::scope::{Scope, Stream, Streams};
 
 use crate::delivery::client::{Client, Cut};
 use crate::delivery::flush::Flushers;
@@ -21,9 +22,8 @@ use crate::records::channel::{Channel, Channels};
 use crate::records::encoding::Encoding;
 use crate::records::feed_state::FeedState;
 use crate::sessions::Sessions;
-use crate::subscriptions::contract::{Answer, Options, Rejected, Request};
+use crate::subscriptions::contract::{Answer, Code, Options, Rejected, Request};
 use crate::subscriptions::gate::Gate;
-use crate::subscriptions::scope::Scope;
 
 /// What the hub keeps to.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +82,7 @@ struct Follower {
 #[derive(Debug)]
 struct Member {
     client: Arc<Client>,
-    scope: Option<Scope>,
+    scope: Scope,
     symbols: Vec<(Symbol, Options)>,
 }
 
@@ -123,16 +123,40 @@ impl Hub {
     }
 
     /// Lets a client in. Without this, it can neither subscribe nor be told anything.
-    pub fn join(&self, client: &Arc<Client>, scope: Option<Scope>) {
+    pub fn join(&self, client: &Arc<Client>, scope: Scope) {
         let member = Member { client: Arc::clone(client), scope, symbols: Vec::new() };
         self.state().members.insert(client.id(), member);
     }
 
-    /// Changes what a client may follow, after a new token.
-    pub fn set_scope(&self, id: u64, scope: Option<Scope>) {
-        if let Some(member) = self.state().members.get_mut(&id) {
-            member.scope = scope;
+    /// Changes what a client may follow, after a new token. What the new scope does not cover ends at once; returns the symbols whose
+    /// subscriptions ended altogether, and tells the client in a `status` event.
+    pub fn set_scope(&self, id: u64, scope: Scope) -> Vec<Symbol> {
+        let mut state = self.state();
+        let Some(member) = state.members.get_mut(&id) else { return Vec::new() };
+        let client = Arc::clone(&member.client);
+        let (kept, ended): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut member.symbols).into_iter().partition(|(symbol, options)| {
+                scope.allows(symbol) && options.channels.and(Channels::within(scope.streams())).carries_market_data()
+            });
+        let ended: Vec<Symbol> = ended.into_iter().map(|(symbol, _)| symbol).collect();
+        let within = Channels::within(scope.streams());
+        member.scope = scope;
+        for symbol in &ended {
+            state.forget(symbol, id);
         }
+        for (symbol, options) in kept {
+            state.register(id, &client, symbol, Options { channels: options.channels.and(within), ..options });
+        }
+        drop(state);
+        if !ended.is_empty() {
+            let notice = serde_json::json!({
+                "type": "scope",
+                "detail": "your new token does not cover these symbols; their subscriptions have ended",
+                "symbols": ended.iter().map(Symbol::as_str).collect::<Vec<_>>(),
+            });
+            client.notify("status", &notice.to_string());
+        }
+        ended
     }
 
     /// Lets a client go. With a `session` its subscriptions wait for it under that name.
@@ -214,9 +238,9 @@ impl Hub {
             let Some(member) = state.members.get(&id) else { return };
             let client = Arc::clone(&member.client);
             let (accepted, rejected) = member.sort_out(request, self.settings.symbols_max);
-            let channels = member.scope.as_ref().map_or(Channels::ALL, |scope| scope.channels);
-            let options = Options { channels: request.options.channels.and(channels), ..request.options };
-            let mut answer = Answer { rejected, ..Answer::default() };
+            let within = Channels::within(member.scope.streams());
+            let options = Options { channels: request.options.channels.and(within), ..request.options };
+            let mut answer = Answer { rejected, normalized: request.normalized.clone(), ..Answer::default() };
             let mut recovered = HashMap::new();
             for symbol in &accepted {
                 let missed = match (request.since.get(symbol), request.since_offset) {
@@ -266,6 +290,7 @@ impl Hub {
             ok: request.rejected.is_empty(),
             unsubscribed: Some(request.symbols.iter().map(Symbol::to_string).collect()),
             rejected: request.rejected.clone(),
+            normalized: request.normalized.clone(),
             symbols: state.followed(id),
             ..Answer::default()
         };
@@ -284,6 +309,14 @@ impl Hub {
         let (Some(member), Some(kept)) = (state.members.get(&id), state.sessions.get(session)) else { return false };
         let client = Arc::clone(&member.client);
         let symbols = kept.to_vec();
+        // What the new token does not cover is not revived: the client subscribes again and is told what it may have.
+        let within = Channels::within(member.scope.streams());
+        let covered = |(symbol, options): &(Symbol, Options)| {
+            member.scope.allows(symbol) && options.channels.and(within) == options.channels
+        };
+        if !symbols.iter().all(covered) {
+            return false;
+        }
         let mut missed = Vec::new();
         for (symbol, options) in &symbols {
             let Some(entry) = state.symbols.get(symbol) else { continue }; // swept: it never had a record
@@ -337,13 +370,23 @@ impl Hub {
     /// Sets what an outside source knows of a symbol's day, and shows it to those who follow it.
     pub fn set_background(&self, symbol: Symbol, background: Background) {
         let mut state = self.state();
-        let entry = state.symbols.entry(symbol).or_default();
+        let State { symbols, members, .. } = &mut *state;
+        let entry = symbols.entry(symbol).or_default();
         entry.memory.set_background(background);
-        let json = entry.memory.snapshot(symbol.as_str());
-        let clients: Vec<_> = entry.followers.values().map(|follower| Arc::clone(&follower.client)).collect();
+        let mut snapshots: Vec<(Streams, String)> = Vec::new();
+        let mut told = Vec::new();
+        for (id, follower) in &entry.followers {
+            let streams = members.get(id).map_or(Streams::NONE, |member| member.scope.streams());
+            if !snapshots.iter().any(|(known, _)| *known == streams) {
+                snapshots.push((streams, entry.memory.snapshot(symbol.as_str(), streams)));
+            }
+            told.push((Arc::clone(&follower.client), streams));
+        }
         drop(state);
-        for client in clients {
-            client.notify("snapshot", &json);
+        for (client, streams) in told {
+            if let Some((_, json)) = snapshots.iter().find(|(known, _)| *known == streams) {
+                client.notify("snapshot", json);
+            }
         }
     }
 
@@ -495,15 +538,19 @@ impl State {
 
     /// The first paint: what is known of the symbol now.
     fn paint(&mut self, client: &Arc<Client>, symbol: &Symbol) {
+        let streams = self.members.get(&client.id()).map_or(Streams::NONE, |member| member.scope.streams());
         let Some(entry) = self.symbols.get_mut(symbol) else { return };
         match client.encoding() {
             Encoding::Action | Encoding::Type | Encoding::Notification => {
+                if !streams.has(Stream::Trades) {
+                    return;
+                }
                 if let Some(batch) = entry.memory.newest_trade() {
                     client.push(&batch, 0, Instant::now());
                 }
             }
             encoding => {
-                if let Some(message) = encoding.notice("snapshot", &entry.memory.snapshot(symbol.as_str())) {
+                if let Some(message) = encoding.notice("snapshot", &entry.memory.snapshot(symbol.as_str(), streams)) {
                     client.say(message);
                 }
             }
@@ -532,19 +579,22 @@ impl Member {
     fn sort_out(&self, request: &Request, symbols_max: usize) -> (Vec<Symbol>, Vec<Rejected>) {
         let mut rejected = request.rejected.clone();
         let mut accepted = Vec::new();
+        let within = Channels::within(self.scope.streams());
         let mut count = self.symbols.len();
         for symbol in &request.symbols {
             let known = self.symbols.iter().any(|(followed, _)| followed == symbol);
-            let reason = if !Scope::allows(self.scope.as_ref(), symbol) {
-                "your token does not cover this symbol".to_owned()
+            let (code, reason) = if !self.scope.allows(symbol) {
+                (Code::NotInScope, "your token does not cover this symbol".to_owned())
+            } else if !request.options.channels.and(within).carries_market_data() {
+                (Code::NotInScope, "your token does not cover these streams".to_owned())
             } else if !known && count >= symbols_max {
-                format!("at most {symbols_max} symbols a client; unsubscribe from others first")
+                (Code::TooManySymbols, format!("at most {symbols_max} symbols a client; unsubscribe from others first"))
             } else {
                 count += usize::from(!known);
                 accepted.push(*symbol);
                 continue;
             };
-            rejected.push(Rejected { symbol: symbol.to_string(), reason });
+            rejected.push(Rejected { symbol: symbol.to_string(), code, reason });
         }
         (accepted, rejected)
     }
@@ -569,7 +619,7 @@ mod tests {
     fn visitor(hub: &Hub) -> Arc<Client> {
         let limits = Limits { lossless_bytes: 1 << 16, held_max: 100 };
         let client = Client::on_task(hub.next_id(), Encoding::DIRECT, limits);
-        hub.join(&client, None);
+        hub.join(&client, Scope::ALL);
         client
     }
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use market::{BarBuilder, Position, Timeframe, wire};
+use service::web::scope::{Stream, Streams};
 
 use super::log::{Bounds, Entry, Log};
 use super::since::Since;
 use crate::records::batch::Batch;
-use crate::records::channel::Channel;
+use crate::records::channel::{Channel, Channels};
 use crate::records::event::{Day, Event};
 use crate::records::feed_state::Carried;
 
@@ -139,20 +140,22 @@ impl Memory {
     }
 
     /// The `snapshot` event: newest trade, quote and bar, previous close, positions, and where the feed cannot carry the symbol why
-    /// it is `unavailable`; parts that nobody knows are left out.
-    pub fn snapshot(&mut self, symbol: &str) -> String {
+    /// it is `unavailable`; parts that nobody knows are left out, and so is what belongs to a stream that is not in `streams`.
+    pub fn snapshot(&mut self, symbol: &str, streams: Streams) -> String {
         let mut json = String::from("{\"symbol\":");
         json.push_str(&serde_json::to_string(symbol).unwrap_or_default());
-        for (key, channel) in [("trade", Channel::Trades), ("quote", Channel::Quotes)] {
-            if let Some(payload) = self.newest(channel) {
+        for (key, stream) in [("trade", Stream::Trades), ("quote", Stream::Quotes)] {
+            if let Some(payload) = self.newest(stream.into()).filter(|_| streams.has(stream)) {
                 let _ = write!(json, ",\"{key}\":{payload}"); // a String takes every write
             }
         }
-        if let Some(bar) = self.bar() {
-            let _ = write!(json, ",\"bar\":{bar}");
-        }
-        if let Some(close) = self.background.as_ref().and_then(|background| background.previous_close) {
-            let _ = write!(json, ",\"previous_close\":{close}");
+        if streams.has(Stream::Bars) {
+            if let Some(bar) = self.bar() {
+                let _ = write!(json, ",\"bar\":{bar}");
+            }
+            if let Some(close) = self.background.as_ref().and_then(|background| background.previous_close) {
+                let _ = write!(json, ",\"previous_close\":{close}");
+            }
         }
         if let Some(reason) = &self.unavailable {
             json.push_str(",\"unavailable\":");
@@ -160,7 +163,8 @@ impl Memory {
         }
         json.push_str(",\"position\":{");
         let mut separator = "";
-        for (channel, log) in self.streams() {
+        let within = Channels::within(streams);
+        for (channel, log) in self.streams().filter(|(channel, _)| within.has(*channel)) {
             if let Some(Position { epoch, seq }) = log.position() {
                 let _ = write!(json, "{separator}\"{}\":{{\"epoch\":{epoch},\"seq\":{seq}}}", channel.name());
                 separator = ",";
@@ -257,7 +261,7 @@ mod tests {
     }
 
     fn snapshot(memory: &mut Memory) -> Value {
-        serde_json::from_str(&memory.snapshot("A")).unwrap()
+        serde_json::from_str(&memory.snapshot("A", Streams::ALL)).unwrap()
     }
 
     #[test]

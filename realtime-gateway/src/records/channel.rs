@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use service::web::scope::{Stream, Streams};
+
 /// One stream of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
@@ -94,6 +96,18 @@ impl Channels {
         Channel::ALL.into_iter().filter(move |channel| !channel.is_about_the_feed() && self.has(*channel))
     }
 
+    /// The streams that a scope covers, and the state of their feed.
+    #[must_use]
+    pub fn within(streams: Streams) -> Self {
+        Self::of(streams.iter().map(Channel::from))
+    }
+
+    /// Whether there is more in it than the state of the feed.
+    #[must_use]
+    pub fn carries_market_data(self) -> bool {
+        self.iter().next().is_some()
+    }
+
     /// Those that are in both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
@@ -111,11 +125,16 @@ impl FromStr for Channel {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "trades" | "trade" => Ok(Self::Trades),
-            "bars" | "bar" => Ok(Self::Bars),
-            "quotes" | "quote" => Ok(Self::Quotes),
-            _ => Err("streams are trades, bars and quotes"),
+        text.parse().map(|stream: Stream| stream.into())
+    }
+}
+
+impl From<Stream> for Channel {
+    fn from(stream: Stream) -> Self {
+        match stream {
+            Stream::Trades => Self::Trades,
+            Stream::Bars => Self::Bars,
+            Stream::Quotes => Self::Quotes,
         }
     }
 }

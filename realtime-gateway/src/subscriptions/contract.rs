@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use market::symbol::Parsed;
 use market::{Position, Symbol};
 use serde::Serialize;
 use serde_json::Value;
@@ -22,6 +23,8 @@ pub struct Request {
     pub symbols: Vec<Symbol>,
     /// What was not understood.
     pub rejected: Vec<Rejected>,
+    /// What was read as another spelling than the client's: by what it wrote, what was taken.
+    pub normalized: BTreeMap<String, String>,
     /// How.
     pub options: Options,
     /// From where, for clients that come back.
@@ -52,8 +55,22 @@ impl Default for Options {
 pub struct Rejected {
     /// As the client wrote it.
     pub symbol: String,
+    /// What kind of mistake it is, for programs.
+    pub code: Code,
     /// What to do about it.
     pub reason: String,
+}
+
+/// Why a symbol was rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// It is not a symbol.
+    InvalidSymbol,
+    /// The client's token does not cover it, or none of the streams that it was wanted for.
+    NotInScope,
+    /// The client follows as many symbols as it may.
+    TooManySymbols,
 }
 
 /// What the client is told.
@@ -69,6 +86,9 @@ pub struct Answer {
     pub unsubscribed: Option<Vec<String>>,
     /// What was not taken.
     pub rejected: Vec<Rejected>,
+    /// Symbols that were taken in another spelling than the client's, by what it wrote: events name them as they are here.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub normalized: BTreeMap<String, String>,
     /// Everything that the client follows now.
     pub symbols: Vec<String>,
     /// Present where `since` was given: whether everything missed follows, for all symbols.
@@ -127,9 +147,15 @@ impl Request {
                 self.reject(&item.to_string(), "a symbol must be a text");
                 continue;
             };
-            match Symbol::new(text) {
-                Ok(symbol) if self.symbols.contains(&symbol) => {}
-                Ok(symbol) => self.symbols.push(symbol),
+            match Symbol::parse(text) {
+                Ok(Parsed { symbol, changed }) => {
+                    if changed {
+                        self.normalized.insert(text.to_owned(), symbol.to_string());
+                    }
+                    if !self.symbols.contains(&symbol) {
+                        self.symbols.push(symbol);
+                    }
+                }
                 Err(reason) => self.reject(text, &reason.to_string()),
             }
         }
@@ -138,7 +164,7 @@ impl Request {
 
     fn reject(&mut self, symbol: &str, reason: &str) {
         let symbol = symbol.chars().take(64).collect();
-        self.rejected.push(Rejected { symbol, reason: reason.to_owned() });
+        self.rejected.push(Rejected { symbol, code: Code::InvalidSymbol, reason: reason.to_owned() });
     }
 }
 
@@ -169,7 +195,7 @@ fn read_since(value: &Value, symbols: &[Symbol]) -> Result<BTreeMap<Symbol, Sinc
     let by_symbol = value.as_object().ok_or(SHAPE)?;
     let mut all = BTreeMap::new();
     for (symbol, value) in by_symbol {
-        let Ok(symbol) = Symbol::new(symbol) else { continue };
+        let Ok(symbol) = symbol.parse::<Symbol>() else { continue };
         let since = match read_position(value) {
             Some(position) => Since { trades: Some(position), ..Since::default() },
             None => {
@@ -228,6 +254,21 @@ mod tests {
         assert_eq!((since("B").trades, since("B").bars), (None, Some(Position { epoch: 5, seq: 8 })));
         let single = read_request(&json!({"symbols": "A", "since": position(3)})).unwrap();
         assert_eq!(single.since[&Symbol::new("A").unwrap()].trades, Some(Position { epoch: 5, seq: 3 }));
+    }
+
+    #[test]
+    fn a_symbol_is_normalised_and_said_so_or_rejected_with_a_code() {
+        let request = read_request(&json!(["aapl", " AAPL ", "MSFT", "brk.b"])).unwrap();
+        assert_eq!(names(&request), ["AAPL", "MSFT", "BRK.B"]);
+        let normalized: Vec<_> =
+            request.normalized.iter().map(|(wrote, took)| (wrote.as_str(), took.as_str())).collect();
+        assert_eq!(normalized, [(" AAPL ", "AAPL"), ("aapl", "AAPL"), ("brk.b", "BRK.B")]);
+        for text in ["AAPL,MSFT", "*", "$$$", "X,T.*", "T.*", "AAPL MSFT", "", ".", "A\u{0}", "../X"] {
+            let request = read_request(&json!(text)).unwrap();
+            assert_eq!((request.symbols.len(), request.rejected[0].code), (0, Code::InvalidSymbol), "{text}");
+        }
+        let since = read_request(&json!({"symbols": "aapl", "since": {"aapl": {"epoch": 1, "seq": 2}}})).unwrap();
+        assert!(since.since.contains_key(&Symbol::new("AAPL").unwrap()));
     }
 
     #[test]

@@ -2,4 +2,3 @@
 
 pub mod contract;
 pub mod gate;
-pub mod scope;

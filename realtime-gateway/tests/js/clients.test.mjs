@@ -39,7 +39,7 @@ for (const [version, [io, more]] of Object.entries(clients)) {
           const engine = socket.io.engine;
           await eventually('the upgrade', () => engine.transport.name === 'websocket');
         }
-        const symbol = `S${Math.random().toString(36).slice(2, 10)}`;
+        const symbol = `S${Math.random().toString(36).slice(2, 10).toUpperCase()}`;
         const seen = collect(socket, 'trade', 'bar', 'heartbeat');
         const answer = await ask(socket, 'subscribe', symbol);
         assert.deepEqual(answer, { ok: true, subscribed: [symbol], rejected: [], symbols: [symbol] });
@@ -65,7 +65,7 @@ for (const [version, [io, more]] of Object.entries(clients)) {
 
       test('a subscribe sent at once with the connect is never lost', async () => {
         const count = name === 'polling' ? 40 : 100;
-        const symbol = `R${Math.random().toString(36).slice(2, 10)}`;
+        const symbol = `R${Math.random().toString(36).slice(2, 10).toUpperCase()}`;
         const sockets = [];
         let acknowledged = 0;
         for (let index = 0; index < count; index += 1) {

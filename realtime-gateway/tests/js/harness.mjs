@@ -81,8 +81,10 @@ export class Redis {
 }
 
 export class Gateway {
-  static async start(redis, settings = {}) {
+  /** `files`: how many files the gateway may have open. */
+  static async start(redis, settings = {}, { files } = {}) {
     const gateway = new Gateway();
+    gateway.files = files;
     gateway.port = settings.GATEWAY_PORT ?? (await freePort());
     gateway.url = `http://127.0.0.1:${gateway.port}`;
     gateway.settings = {
@@ -99,7 +101,9 @@ export class Gateway {
   }
 
   async up() {
-    this.child = start(GATEWAY, [], { env: this.settings, cwd: os.tmpdir(), stdio: ['ignore', 'ignore', 'pipe'] });
+    const options = { env: this.settings, cwd: os.tmpdir(), stdio: ['ignore', 'ignore', 'pipe'] };
+    const limited = ['-c', `ulimit -n ${this.files}; exec "$0"`, GATEWAY];
+    this.child = this.files ? start('bash', limited, options) : start(GATEWAY, [], options);
     this.log = '';
     this.child.stderr.on('data', (text) => (this.log += text));
     await eventually('the gateway is healthy', async () => {

@@ -24,7 +24,7 @@ const open = (options) => {
 
 for (const [name, options] of Object.entries({ websocket: { transports: ['websocket'] }, upgrade: {}, polling: { transports: ['polling'] } })) {
   test(`connection state recovery over ${name}: everything missed, in order, once`, async () => {
-    const symbol = `REC${name}`;
+    const symbol = `REC${name.toUpperCase()}`;
     const socket = open(options);
     await connected(socket);
     const seen = collect(socket, 'trade');

@@ -20,6 +20,8 @@ use crate::{Secret, Vars};
 static HEADER: LazyLock<String> = LazyLock::new(|| BASE64.encode(r#"{"alg":"HS256","typ":"JWT"}"#));
 /// Longest token that is looked at, in bytes.
 const TOKEN_BYTES_MAX: usize = 8_192;
+/// Shortest API key, in bytes.
+const KEY_BYTES_MIN: usize = 16;
 /// Shortest signing key, in bytes.
 const SIGNING_KEY_BYTES_MIN: usize = 32;
 
@@ -47,6 +49,9 @@ impl AccessConfig {
         };
         if config.signing_key.as_ref().is_some_and(|key| key.expose().len() < SIGNING_KEY_BYTES_MIN) {
             vars.problem("TOKEN_SIGNING_KEY", "needs at least 32 characters");
+        }
+        if config.keys.iter().any(|key| key.expose().len() < KEY_BYTES_MIN) {
+            vars.problem("API_KEYS", "every key needs at least 16 characters");
         }
         if config.required && config.keys.is_empty() {
             vars.problem("API_KEYS", "not set (expected keys, comma-separated, because AUTH_REQUIRED is on)");

@@ -1,13 +1,18 @@
 //! The name of a request: given by the client or created here, passed on to every service that the request causes to be asked, repeated
 //! in the answer and in the logs.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+use super::admission::Bucket;
 
 /// The header that carries it, both ways.
 pub const HEADER: &str = "x-request-id";
 /// Longest id that is taken from a client, in bytes.
 const BYTES_MAX: usize = 64;
+/// Lines a second about requests that failed; more are counted and left out.
+const LINES_PER_S: u32 = 20;
 
 /// The client's id where it is short and harmless enough to be repeated; else a new one, unique among all instances.
 #[must_use]
@@ -26,6 +31,29 @@ fn new() -> String {
     let run = RUN.get_or_init(rand::random);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     format!("{run:016x}-{count:x}")
+}
+
+/// Paces the log of requests that failed: callers decide how many there are.
+#[derive(Debug)]
+pub struct Lines(Mutex<(Bucket, u64)>);
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self(Mutex::new((Bucket::new(LINES_PER_S, LINES_PER_S * 10, Instant::now()), 0)))
+    }
+}
+
+impl Lines {
+    /// How many lines were left out before this one; `None` when this one is left out too.
+    #[must_use]
+    pub fn next(&self) -> Option<u64> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner); // whole between any two statements
+        if state.0.take(Instant::now()) {
+            return Some(std::mem::take(&mut state.1));
+        }
+        state.1 += 1;
+        None
+    }
 }
 
 #[cfg(test)]

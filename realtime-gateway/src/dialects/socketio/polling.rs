@@ -4,13 +4,12 @@
 //! (see [`super::upgrade`]), what is still in the outbox goes on there as it is.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
@@ -60,7 +59,7 @@ pub struct Poll {
 struct Talk {
     engine: Engine,
     pace: Pace,
-    _place: Place,
+    place: Option<Arc<Place>>,
 }
 
 impl Polls {
@@ -72,22 +71,13 @@ impl Polls {
 
     /// Lets a client in and greets it.
     pub fn open(&self, gateway: &Arc<Gateway>, request: &Request) -> Response {
-        let Some(ConnectInfo(address)) = request.extensions().get::<ConnectInfo<SocketAddr>>() else {
-            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-        };
         let now = Instant::now();
-        let place = match gateway.door.enter(address.ip(), now) {
-            Ok(place) => place,
-            Err(turned) => {
-                metrics::counter!("gateway_connects_refused_total", "reason" => turned.label()).increment(1);
-                return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")]).into_response();
-            }
-        };
+        let place = request.extensions().get::<Arc<Place>>().cloned();
         let arrival = Arrival::read(request.headers(), request.uri().query(), false);
         let client = Client::on_task(gateway.hub.next_id(), Encoding::DIRECT, gateway.config.outbox);
         let (engine, sid) = Engine::open(gateway, &client, arrival, &["websocket"]);
         let greeting = answer(take(&client).unwrap_or_default());
-        let talk = Talk { engine, pace: Pace::new(gateway.config.door.messages_rate, now), _place: place };
+        let talk = Talk { engine, pace: Pace::new(gateway.config.door.messages_rate, now), place };
         let poll = Poll {
             sid: sid.clone(),
             client,
@@ -155,15 +145,15 @@ impl Polls {
 
     /// Takes the conversation out, for a transport that goes on with it; `None` where another one did or the client is over.
     #[must_use]
-    pub fn leave(&self, poll: &Poll) -> Option<Engine> {
+    pub fn leave(&self, poll: &Poll) -> Option<(Engine, Option<Arc<Place>>)> {
         let talk = poll.talk().take()?;
         self.all().remove(&poll.sid);
         poll.hurry.notify_one();
-        Some(talk.engine)
+        Some((talk.engine, talk.place))
     }
 
     fn end(&self, poll: &Poll, reason: Cut) {
-        let Some(mut engine) = self.leave(poll) else { return };
+        let Some((mut engine, _)) = self.leave(poll) else { return };
         poll.client.cut(reason);
         let reason = poll.client.cut_reason().unwrap_or(reason);
         engine.closed(reason);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::http::{HeaderMap, header};
+use market::Symbol;
 use serde_json::Value;
 
 use super::packet::{Packet, Reply, read_msgpack, read_text};
@@ -174,9 +175,7 @@ impl Session {
     fn enter(&mut self, grant: Grant, auth: &Value) {
         let hub = &self.gateway.hub;
         let id = self.client.id();
-        if let Some(expires_ms) = grant.expires_ms {
-            self.client.set_expiry(expires_ms);
-        }
+        self.client.set_expiry(grant.expires_ms.unwrap_or(u64::MAX));
         let recovers = self.arrival.recovers(auth);
         if recovers {
             let marked = self.client.encoding().marked();
@@ -212,8 +211,9 @@ impl Session {
                 let answer = match refresh(&self.gateway.access, argument) {
                     Ok(grant) => {
                         self.client.set_expiry(grant.expires_ms.unwrap_or(u64::MAX));
-                        self.gateway.hub.set_scope(self.client.id(), grant.scope);
-                        serde_json::json!({ "ok": true, "expires": grant.expires_ms })
+                        let ended = self.gateway.hub.set_scope(self.client.id(), grant.scope);
+                        let ended: Vec<&str> = ended.iter().map(Symbol::as_str).collect();
+                        serde_json::json!({ "ok": true, "expires": grant.expires_ms, "ended": ended })
                     }
                     Err(denied) => serde_json::json!({ "ok": false, "error": denied.to_string() }),
                 };

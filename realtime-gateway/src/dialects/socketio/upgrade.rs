@@ -39,7 +39,7 @@ pub fn accept(polls: &Arc<Polls>, poll: Arc<Poll>, request: Request) -> Response
             return;
         }
         let turn = poll.turn().await; // no GET may take from the outbox while it changes over
-        let Some(mut engine) = polls.leave(&poll) else { return };
+        let Some((mut engine, _place)) = polls.leave(&poll) else { return };
         poll.client().heard();
         poll.client().attach(socket);
         drop(turn);

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::door::Place;
+use crate::http::io::Impatient;
 
 /// Kernel memory for unsent bytes. More would hide a stalled client for longer and cost more for each of them.
 const SEND_BUFFER_BYTES: usize = 128 << 10;
@@ -48,8 +49,8 @@ where
         let _place = place; // counts as inside until the socket ends
         let Ok(upgraded) = hyper::upgrade::on(request).await else { return };
         // The server below hands out nothing but TCP connections.
-        let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
-        serve(parts.io.into_inner(), parts.read_buf).await;
+        let Ok(parts) = upgraded.downcast::<TokioIo<Impatient>>() else { return };
+        serve(parts.io.into_inner().into_inner(), parts.read_buf).await;
     });
     let headers = [
         (header::UPGRADE, "websocket".to_owned()),

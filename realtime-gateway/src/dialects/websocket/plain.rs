@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::Request;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
+use market::Symbol;
 use serde_json::{Value, json};
 
 use super::connection::{self, text_message};
@@ -17,6 +17,7 @@ use crate::access::{Grant, credential};
 use crate::delivery::client::{Client, Cut};
 use crate::dialects::socketio::session::refresh;
 use crate::gateway::Gateway;
+use crate::http::problem::Problem;
 use crate::records::channel::{Channel, Channels};
 use crate::records::encoding::Encoding;
 use crate::records::frame::Reader;
@@ -36,7 +37,7 @@ pub fn accept(gateway: &Arc<Gateway>, address: Address, request: Request) -> Res
     let brought = credential(request.headers(), request.uri().query());
     let grant = match gateway.access.admit(brought.as_deref()) {
         Ok(grant) => grant,
-        Err(denied) => return (StatusCode::UNAUTHORIZED, format!("{denied}\n")).into_response(),
+        Err(denied) => return Problem::from(denied).into_response(),
     };
     let gateway = Arc::clone(gateway);
     handshake::accept(request, move |socket, early| async move {
@@ -93,13 +94,10 @@ impl Conversation for Plain {
 
 impl Plain {
     fn opened(&mut self) {
-        if let Some(expires_ms) = self.grant.expires_ms {
-            self.client.set_expiry(expires_ms);
-        }
+        self.client.set_expiry(self.grant.expires_ms.unwrap_or(u64::MAX));
         self.gateway.hub.join(&self.client, self.grant.scope.clone());
         if self.grant.notification {
-            let symbols =
-                self.grant.scope.iter().filter_map(|scope| scope.symbols.as_ref()).flatten().copied().collect();
+            let symbols = self.grant.scope.symbols().into_iter().flatten().copied().collect();
             let options = Options { channels: Channels::of([Channel::Trades]), ..Options::default() };
             let request = Subscription { symbols, options, ..Subscription::default() };
             self.gateway.hub.subscribe(self.client.id(), &request, |_| None);
@@ -123,8 +121,11 @@ impl Plain {
             Some("token") => match refresh(&self.gateway.access, message) {
                 Ok(grant) => {
                     self.client.set_expiry(grant.expires_ms.unwrap_or(u64::MAX));
-                    self.gateway.hub.set_scope(self.client.id(), grant.scope);
-                    self.say(&json!({ "type": "token", "status": "accepted", "expires": grant.expires_ms }));
+                    let ended = self.gateway.hub.set_scope(self.client.id(), grant.scope);
+                    let ended: Vec<&str> = ended.iter().map(Symbol::as_str).collect();
+                    self.say(
+                        &json!({ "type": "token", "status": "accepted", "expires": grant.expires_ms, "ended": ended }),
+                    );
                 }
                 Err(denied) => self.error(&denied.to_string()),
             },

@@ -3,7 +3,7 @@
 #
 #   deps.sh          what the demo needs
 #   deps.sh --bench  that, and Python for a peer that is written in it
-#   deps.sh --test   that, a Chromium for the test of the page, and an nginx for the test behind a proxy
+#   deps.sh --test   that, a Chromium for the test of the page, an nginx for the test behind a proxy, and a PgBouncer
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -37,6 +37,7 @@ has_python() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
 has_chromium() { [[ -n $(local-stack/scripts/chromium.sh) ]]; }
 
 has_nginx() { has nginx || [[ -x /usr/sbin/nginx ]]; }
+has_pgbouncer() { has pgbouncer || [[ -x /usr/sbin/pgbouncer ]]; }
 
 # The first package of a list that this distribution has.
 first_available() {
@@ -63,6 +64,7 @@ missing() {
     if [[ ${1:-} == --bench || ${1:-} == --test ]] && ! has_python; then echo python; fi
     if [[ ${1:-} == --test ]] && ! has_chromium; then echo chromium; fi
     if [[ ${1:-} == --test ]] && ! has_nginx; then echo nginx; fi
+    if [[ ${1:-} == --test ]] && ! has_pgbouncer; then echo pgbouncer; fi
 }
 
 debian_package() {
@@ -77,6 +79,7 @@ debian_package() {
     chromium) first_available chromium chromium-browser ;;
     python) echo python3-venv ;;
     nginx) echo nginx-light ;;
+    pgbouncer) echo pgbouncer ;;
     esac
 }
 
@@ -92,6 +95,7 @@ in_words() {
     chromium) echo "Chromium or Chrome (or CHROMIUM, which names one)" ;;
     nginx) echo "nginx" ;;
     python) echo "Python 3 with venv and pip" ;;
+    pgbouncer) echo "PgBouncer" ;;
     esac
 }
 

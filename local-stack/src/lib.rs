@@ -15,6 +15,7 @@ pub mod infra;
 pub mod jars;
 pub mod kafka;
 pub mod path;
+pub mod pgbouncer;
 pub mod port;
 pub mod postgres;
 pub mod process;
@@ -28,6 +29,7 @@ pub mod testing;
 
 pub use folder::Folder;
 pub use kafka::Kafka;
+pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
 pub use redis::Redis;
 pub use server::Server;

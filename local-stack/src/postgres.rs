@@ -259,7 +259,7 @@ fn programs() -> Result<PathBuf> {
 }
 
 /// The user to become where we are root, and `None` where we are not.
-fn unprivileged() -> Result<Option<User>> {
+pub(crate) fn unprivileged() -> Result<Option<User>> {
     if !Uid::effective().is_root() {
         return Ok(None);
     }

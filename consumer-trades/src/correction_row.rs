@@ -8,15 +8,6 @@ use sink::{Coordinates, Place, Refusal, Row, StartRow, Store};
 #[derive(Debug)]
 pub struct CorrectionRow;
 
-/// Keeps a trade and its correction from missing each other: transactions that store trades share this lock, one that stores corrections has
-/// it alone. So each sees what the other has committed, or the other comes later and sees what this one has.
-macro_rules! begin_with_lock {
-    ($function:literal) => {
-        concat!("BEGIN; SELECT ", $function, "(hashtextextended('tapeline.corrections', 0))")
-    };
-}
-pub(crate) use begin_with_lock;
-
 impl Row for CorrectionRow {
     const TABLE: &'static str = "market_data_oltp.stock_trade_corrections";
     const COLUMNS: &'static [&'static str] = &[
@@ -47,13 +38,12 @@ impl Row for CorrectionRow {
          )
          SELECT count(*) FROM stored",
     );
-    const BEGIN: &'static str = begin_with_lock!("pg_advisory_xact_lock");
+    /// A correction whose trade is stored is settled in its own transaction. One that races with its trade, neither seeing the other, is
+    /// found again by [`Row::REVISIT`] (docs/decisions/0050).
     const FOLLOW_UP: Option<&'static str> = Some(
-        "SELECT market_data_oltp.settle_trade_corrections(array_agg(DISTINCT symbol),
-                    min(market_data_oltp.bar_start('1Day', ts_ns)),
-                    max(market_data_oltp.bar_end('1Day', market_data_oltp.bar_start('1Day', ts_ns))))
-         FROM pg_temp.batch",
+        "SELECT market_data_oltp.settle_named_corrections(array_agg(concat(symbol, E'\\t', trade_id))) FROM pg_temp.batch",
     );
+    const REVISIT: Option<&'static str> = Some("SELECT market_data_oltp.settle_due_corrections($1)");
     const EXPIRE: Option<&'static str> = Some("SELECT market_data_oltp.delete_oldest_corrections($1)");
 
     fn encode(payload: &[u8], _at: Coordinates, row: StartRow<'_>) -> Result<Place, Refusal> {

@@ -6,8 +6,6 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use market::wire::decode_trade;
 use sink::{Audited, Awaited, Coordinates, Identity, Place, Refusal, Row, StartRow, Store};
 
-use crate::correction_row::begin_with_lock;
-
 /// The trades' table.
 #[derive(Debug)]
 pub struct TradeRow;
@@ -36,19 +34,22 @@ impl Row for TradeRow {
          )
          SELECT count(*) FROM stored",
     );
-    const BEGIN: &'static str = begin_with_lock!("pg_advisory_xact_lock_shared");
     /// Corrections that came before their trades.
     const AWAITED: Option<Awaited> = Some(Awaited {
+        // A message is younger than the trade that it speaks of, and of the same day or week: what is found is what came after the oldest
+        // trade of the batch, however much else waits. A message that was stamped earlier than its trade is tried again later.
         find: |first_ns, last_ns| {
-            const BEYOND_ANY_DAY_NS: i64 = 26 * 3_600_000_000_000;
+            const SKEW_NS: i64 = 5 * 1_000_000_000;
+            const WEEK_NS: i64 = 8 * 86_400 * 1_000_000_000;
             format!(
-                "SELECT DISTINCT symbol FROM market_data_oltp.stock_trade_corrections
+                "SELECT DISTINCT concat(symbol, E'\\t', trade_id) FROM market_data_oltp.stock_trade_corrections
                  WHERE void_ts_ns IS NULL AND ts_ns BETWEEN {} AND {}",
-                first_ns.saturating_sub(BEYOND_ANY_DAY_NS),
-                last_ns.saturating_add(BEYOND_ANY_DAY_NS),
+                first_ns.saturating_sub(SKEW_NS),
+                last_ns.saturating_add(WEEK_NS),
             )
         },
-        settle: "SELECT market_data_oltp.settle_trade_corrections($1, $2, $3)",
+        key: awaited_key,
+        settle: "SELECT market_data_oltp.settle_named_corrections($1)",
     });
     const ENSURE_PARTITIONS: Option<&'static str> = Some("SELECT market_data_oltp.ensure_trade_partitions($1)");
     const EXPIRE: Option<&'static str> = Some("SELECT market_data_oltp.drop_oldest_trade_partition($1)");
@@ -67,14 +68,16 @@ impl Row for TradeRow {
         row.int8_or_null(seq);
         row.text(trade.symbol.as_str());
         row.text(trade.exchange.as_deref().unwrap_or_default());
-        match &trade.trade_id {
+        let id = trade.trade_id.as_deref();
+        match id {
             Some(id) => row.text(id),
             None => row.text(&synthetic_id(at)),
         }
         row.text(trade.source.as_str());
         row.text_or_null(trade.tape.as_deref());
         row.list_or_null(trade.conditions.iter().map(|code| code.as_str()));
-        Ok(Place::near(trade.symbol.as_bytes(), trade.ts_ns))
+        let named = id.filter(|id| !NO_ID.iter().any(|prefix| id.starts_with(prefix))).unwrap_or_default();
+        Ok(Place::near(trade.symbol.as_bytes(), trade.ts_ns).awaited_as(hash_of(trade.symbol.as_str(), named)))
     }
 }
 
@@ -82,7 +85,7 @@ impl Audited for TradeRow {
     const COUNT_BY_MINUTE: &'static str = "
         SELECT symbol, ts_ns - ts_ns % 60000000000, count(*), count(*) FILTER (WHERE void_at IS NULL)
         FROM market_data_oltp.stock_trades_realtime
-        WHERE ts_ns >= $1 AND ts_ns < $2
+        WHERE ts_ns >= $1 AND ts_ns < $2 AND ($3::text IS NULL OR symbol = $3)
         GROUP BY 1, 2";
     const API_NAME: &'static str = "trades";
 
@@ -101,6 +104,21 @@ impl Audited for TradeRow {
             position: position.map(|position| (position.epoch, position.seq)),
         })
     }
+}
+
+/// What ids begin with that no feed has given: a correction does not know them.
+const NO_ID: [&str; 2] = ["none:", "kafka:"];
+
+/// The key of a name that a correction waits under: symbol, tab, trade id.
+fn awaited_key(name: &str) -> u64 {
+    let (symbol, id) = name.split_once('\t').unwrap_or((name, ""));
+    hash_of(symbol, id)
+}
+
+fn hash_of(symbol: &str, id: &str) -> u64 {
+    let mut key = DefaultHasher::new();
+    (symbol, id).hash(&mut key);
+    key.finish()
 }
 
 /// The id of a trade whose feed gave none: where its record stands, so that two equal trades stay two and one record stays one.

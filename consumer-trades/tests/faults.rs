@@ -4,10 +4,14 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use local_stack::{Kafka, Postgres};
-use support::{PATIENCE, Place, Program, Sums, eventually, rows_stored, send_trades};
+use local_stack::{Folder, Kafka, Postgres, port};
+use support::{PATIENCE, Place, Program, Sender, Sums, encoded, eventually, rows_stored, send_trades, trade};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tokio_postgres::Client;
 
@@ -205,28 +209,168 @@ async fn while_postgresql_or_kafka_is_away_it_waits_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_read_only_makes_it_wait_and_no_dead_letter() {
-    let place = Place::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut postgres = Postgres::start(Folder::lasting(folder.path()).unwrap(), port::free().unwrap()).await.unwrap();
+    postgres.create_database("market_data").await.unwrap();
+    let mut place = Place::new().await;
+    place.database = local_stack::testing::of(&postgres, "market_data");
     place.make_topics().await;
     let consumer = place.start(CONSUMER);
     send_trades(&place, 0..1_000).await;
     rows_stored(&place.database, 1_000).await;
 
-    let admin = place.database.connect().await;
-    let name = &place.database.name;
-    let end_sessions = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                        WHERE datname = current_database() AND pid <> pg_backend_pid()";
-    admin.batch_execute(&format!("ALTER DATABASE \"{name}\" SET default_transaction_read_only = on")).await.unwrap();
-    admin.execute(end_sessions, &[]).await.unwrap();
+    // A standby, as after a fail-over that went the wrong way: it answers, and takes no row.
+    postgres.stop().await;
+    std::fs::write(folder.path().join("postgres/data/standby.signal"), "").unwrap();
+    postgres.restart().await.unwrap();
     send_trades(&place, 1_000..2_000).await;
     eventually("the reason in /health", async || {
-        consumer.page("/health").await.filter(|page| page.contains("25006")).map(drop)
+        let page = consumer.page("/health").await?;
+        page.contains("during recovery").then_some(())
     })
     .await;
-    admin.batch_execute("SET default_transaction_read_only = off").await.unwrap();
-    admin.batch_execute(&format!("ALTER DATABASE \"{name}\" RESET default_transaction_read_only")).await.unwrap();
-    admin.execute(end_sessions, &[]).await.unwrap();
+    place.database.connect().await.execute("SELECT pg_promote()", &[]).await.unwrap();
     assert_stored_once(&place, 2_000).await;
     assert_eq!(consumer.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn defaults_of_the_database_for_transactions_do_no_harm() {
+    const DAYS: u32 = 4;
+    for isolation in ["repeatable read", "serializable"] {
+        let mut place = Place::new().await;
+        place.extra = vec![("BATCH_SIZE", "50".to_owned())];
+        let admin = place.database.connect().await;
+        let name = &place.database.name;
+        admin
+            .batch_execute(&format!(
+                "ALTER DATABASE \"{name}\" SET default_transaction_isolation TO '{isolation}';
+                 ALTER DATABASE \"{name}\" SET default_transaction_read_only TO on;
+                 ALTER DATABASE \"{name}\" SET statement_timeout TO '1s'"
+            ))
+            .await
+            .unwrap();
+        place.make_topics().await;
+        // Days begin while several consumers store, each in two sessions.
+        let consumers = [place.start(CONSUMER), place.start(CONSUMER), place.start(CONSUMER)];
+        for consumer in &consumers {
+            eventually("partitions for each", async || {
+                (consumer.metric("consumer_trades_partitions").await >= 1.0).then_some(())
+            })
+            .await;
+        }
+        let sender = Sender::new(&place);
+        for number in 0..DAYS * 200 {
+            let mut trade = trade(number);
+            trade.ts_ns += i64::from(number / 200) * 86_400_000_000_000;
+            sender.send(trade.symbol.as_str(), &encoded(&trade, u64::from(number) + 1));
+        }
+        sender.flush();
+        rows_stored(&place.database, i64::from(DAYS) * 200).await;
+        for consumer in consumers {
+            assert_eq!(consumer.stop().await, Some(0), "{isolation}");
+        }
+        assert_eq!(place.letters().await, []);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_another_session_has_created_is_no_error_in_an_old_snapshot() {
+    let place = Place::new().await;
+    place.make_topics().await;
+    let consumer = place.start(CONSUMER);
+    send_trades(&place, 0..1).await;
+    rows_stored(&place.database, 1).await;
+    let (old, other) = (place.database.connect().await, place.database.connect().await);
+    let ensure = "SELECT market_data_oltp.ensure_trade_partitions('{2031-05-05}')";
+    old.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class").await.unwrap();
+    other.execute(ensure, &[]).await.unwrap();
+    old.execute(ensure, &[]).await.unwrap();
+    old.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(consumer.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_answer_is_lost_counts_and_health_recovers_at_once() {
+    let mut place = Place::new().await;
+    let proxy = Proxy::start(place.database.port).await;
+    let direct = place.database.clone();
+    place.database.port = proxy.port;
+    place.extra = vec![("SINK_CONNECTIONS", "1".to_owned())];
+    place.make_topics().await;
+    let consumer = place.start(CONSUMER);
+    send_trades(&place, 0..1_000).await;
+    rows_stored(&direct, 1_000).await;
+    proxy.lose_next_commit.store(true, Ordering::SeqCst);
+    send_trades(&place, 1_000..1_001).await;
+    eventually("a lost answer", async || (!proxy.lose_next_commit.load(Ordering::SeqCst)).then_some(())).await;
+
+    // Nothing more comes, and nobody has to wait for it.
+    eventually("health", async || {
+        let counted = consumer.metric("consumer_trades_rows_stored_total").await;
+        let page = consumer.page("/health").await?;
+        (counted >= 1_001.0 && page.starts_with("HTTP/1.1 200")).then_some(())
+    })
+    .await;
+    assert_eq!(consumer.metric("consumer_trades_batches_contested_total").await, 0.0);
+    place.database = direct;
+    assert_stored_once(&place, 1_001).await;
+    assert_eq!(consumer.stop().await, Some(0));
+}
+
+/// Stands between a consumer and PostgreSQL, and on demand swallows the answer to the commit of a batch: the server has it, the client hears
+/// of it as of a lost connection.
+struct Proxy {
+    port: u16,
+    lose_next_commit: Arc<AtomicBool>,
+}
+
+impl Proxy {
+    async fn start(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let lose_next_commit = Arc::new(AtomicBool::new(false));
+        let lose = Arc::clone(&lose_next_commit);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(Self::carry(client, server, Arc::clone(&lose)));
+            }
+        });
+        Self { port, lose_next_commit }
+    }
+
+    async fn carry(client: TcpStream, server: u16, lose: Arc<AtomicBool>) {
+        let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else { return };
+        let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+            (client.into_split(), server.into_split());
+        let stores_trades = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&stores_trades);
+        let up = async move {
+            let mut bytes = vec![0; 1 << 16];
+            while let Ok(read @ 1..) = from_client.read(&mut bytes).await {
+                if bytes[..read].windows(b"PGCOPY".len()).any(|window| window == b"PGCOPY") {
+                    seen.store(true, Ordering::SeqCst);
+                }
+                if to_server.write_all(&bytes[..read]).await.is_err() {
+                    break;
+                }
+            }
+        };
+        let down = async move {
+            let mut bytes = vec![0; 1 << 16];
+            while let Ok(read @ 1..) = from_server.read(&mut bytes).await {
+                let committed = bytes[..read].windows(b"COMMIT\0".len()).any(|window| window == b"COMMIT\0");
+                let of_trades = stores_trades.load(Ordering::SeqCst);
+                if committed && of_trades && lose.swap(false, Ordering::SeqCst) {
+                    break;
+                }
+                if to_client.write_all(&bytes[..read]).await.is_err() {
+                    break;
+                }
+            }
+        };
+        tokio::select! { () = up => {}, () = down => {} }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

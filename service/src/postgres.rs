@@ -4,9 +4,40 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
-use tokio_postgres::NoTls;
+use tokio_postgres::{Client, Error, NoTls, SimpleQueryMessage};
 
 use crate::config::{Secret, Vars};
+
+/// How a transaction that writes begins. It states what it relies on, because `default_transaction_isolation` and
+/// `default_transaction_read_only` may be set for a database or a user. Two statements, because `BEGIN READ WRITE` fails on a standby
+/// without beginning anything, and what was sent after it would then run without a transaction.
+pub const BEGIN: &str = "BEGIN; SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE";
+
+/// Whether a pooler in transaction mode stands between two open connections and the server: then both are served by the same session
+/// of the server in turn, and no state of a session (prepared statements, temporary tables, `SET`, session locks) may be relied on.
+/// `true` is certain. `false` may be wrong while other clients keep the pool busy.
+///
+/// # Errors
+/// One of PostgreSQL.
+pub async fn share_a_session(one: &Client, other: &Client) -> Result<bool, Error> {
+    const ROUNDS: usize = 4;
+    let first = backend_pid(one).await?;
+    for _ in 0..ROUNDS {
+        if backend_pid(other).await? == first || backend_pid(one).await? != first {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The server's process. A simple query, which every pooler passes on.
+async fn backend_pid(client: &Client) -> Result<Option<String>, Error> {
+    let messages = client.simple_query("SELECT pg_backend_pid()").await?;
+    Ok(messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    }))
+}
 
 /// Where the database is.
 #[derive(Clone, Debug)]

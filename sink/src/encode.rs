@@ -1,6 +1,6 @@
 //! Raw records to the bytes of a binary COPY. Pure, and the only place where payloads are looked into.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -88,6 +88,8 @@ pub struct Encoded {
     pub days: BTreeSet<Day>,
     /// Times of the first and the last row in Unix nanoseconds; the first is the greater where there is no row.
     pub reach: (i64, i64),
+    /// Under which names something may wait for the rows; empty for a kind of row that nothing waits for.
+    awaited_as: Vec<u64>,
     /// Records that are no rows, and why.
     pub refused: Vec<(usize, Refusal)>,
 }
@@ -105,10 +107,14 @@ impl Encoded {
         let mut refused = Vec::new();
         let mut newest_day = None;
         let mut reach = (i64::MAX, i64::MIN);
+        let mut awaited = Vec::with_capacity(if R::AWAITED.is_some() { batch.len() } else { 0 });
         for index in 0..batch.len() {
             let start = rows.len();
             match encode_one::<R>(&batch.record(index), window, &mut rows) {
-                Ok(Place { order, ts_ns }) => {
+                Ok(Place { order, ts_ns, awaited_as }) => {
+                    if R::AWAITED.is_some() {
+                        awaited.push(awaited_as);
+                    }
                     reach = (reach.0.min(ts_ns), reach.1.max(ts_ns));
                     let day = Day::of_ns(ts_ns);
                     if newest_day != Some(day) {
@@ -141,6 +147,7 @@ impl Encoded {
             batch,
             days,
             reach,
+            awaited_as: awaited,
             refused,
         }
     }
@@ -162,6 +169,21 @@ impl Encoded {
     pub fn bytes_of(&self, rows: Range<usize>) -> Bytes {
         let end_of = |row: usize| if row == 0 { 0 } else { self.ends[row - 1] };
         self.rows.slice(end_of(rows.start)..end_of(rows.end))
+    }
+
+    /// Those of these names that rows of this batch have; `key` is [`crate::row::Awaited::key`].
+    #[must_use]
+    pub fn named<'n>(&self, names: impl IntoIterator<Item = &'n str>, key: fn(&str) -> u64) -> Vec<String> {
+        let mut wanted: HashMap<u64, Vec<&str>> = HashMap::new();
+        names.into_iter().for_each(|name| wanted.entry(key(name)).or_default().push(name));
+        let mut found = Vec::new();
+        for key in &self.awaited_as {
+            if wanted.is_empty() {
+                break;
+            }
+            found.extend(wanted.remove(key).into_iter().flatten().map(str::to_owned));
+        }
+        found
     }
 
     /// The index of the record that a row was made from.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_postgres::Error;
+use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::Connection;
@@ -64,6 +65,18 @@ async fn send(shared: &Shared, open: Option<Connection>, seen: &[Seen]) -> Resul
     let ends: Vec<i64> = seen.iter().map(|seen| seen.log_end).collect();
     let sent: Vec<Option<i64>> = seen.iter().map(|seen| seen.stored_sent_ms).collect();
     let (cluster_id, topic) = (&shared.log.cluster_id, &shared.log.topic);
-    connection.execute(REPORT, &[cluster_id, topic, &partitions, &ends, &sent]).await?;
+    connection
+        .in_transaction(
+            "",
+            REPORT,
+            &[
+                (cluster_id, Type::TEXT),
+                (topic, Type::TEXT),
+                (&partitions, Type::INT4_ARRAY),
+                (&ends, Type::INT8_ARRAY),
+                (&sent, Type::INT8_ARRAY),
+            ],
+        )
+        .await?;
     Ok(connection)
 }

@@ -20,12 +20,13 @@
 //! | [`batch`], [`batcher`] | raw records and the positions they move; when a batch is due |
 //! | `lane` | decoding of the next batch beside the writing of the present one |
 //! | [`encode`], [`copy`] | records to the bytes of a binary `COPY` |
+//! | `connection`, `session` | PostgreSQL, with and without what storing a batch needs |
 //! | `store` | the transaction, and what to do when it fails |
 //! | [`verdict`], [`isolate`] | which errors wait, which are a record's fault, which end the service; finding the bad records |
 //! | [`dead_letters`] | records that cannot be stored |
 //! | [`direct`] | records that come from no topic |
 //! | `program`, `audit`, `topic` | the command line of a consumer; counting at every hop |
-//! | [`schema`], `upkeep`, `lag` | migrations; partitions ahead of need, retention; lag for `psql` |
+//! | [`schema`], `upkeep`, `revisit`, `lag` | migrations; partitions ahead of need, retention; rows that wait; lag for `psql` |
 
 mod audit;
 pub mod batch;
@@ -46,9 +47,11 @@ mod positions;
 mod program;
 mod reader;
 mod retry;
+mod revisit;
 pub mod row;
 mod run;
 pub mod schema;
+mod session;
 mod store;
 mod topic;
 mod upkeep;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use service::Part;
 use service::postgres::PostgresConfig;
+use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error};
 use tokio_util::sync::CancellationToken;
 
@@ -53,11 +54,17 @@ pub(crate) async fn load(
         // Only now and only these: an insert would wait for a transaction that holds the row, and that may be a ghost's.
         let (numbers, firsts): (Vec<i32>, Vec<i64>) = new.into_iter().unzip();
         connection
-            .execute(
+            .in_transaction(
+                "",
                 "INSERT INTO market_data_oltp.kafka_offsets (cluster_id, topic, partition, next_offset)
                  SELECT $1, $2, * FROM unnest($3::integer[], $4::bigint[])
                  ON CONFLICT DO NOTHING",
-                &[&log.cluster_id, &log.topic, &numbers, &firsts],
+                &[
+                    (&log.cluster_id, Type::TEXT),
+                    (&log.topic, Type::TEXT),
+                    (&numbers, Type::INT4_ARRAY),
+                    (&firsts, Type::INT8_ARRAY),
+                ],
             )
             .await?;
         Ok(self::stored(&connection, log).await?)
@@ -68,7 +75,7 @@ pub(crate) async fn load(
 /// The stored positions of all partitions of a topic.
 pub(crate) async fn stored(client: &Client, log: &Log) -> Result<BTreeMap<i32, i64>, Error> {
     let sql = "SELECT partition, next_offset FROM market_data_oltp.kafka_offsets WHERE cluster_id = $1 AND topic = $2";
-    let rows = client.query(sql, &[&log.cluster_id, &log.topic]).await?;
+    let rows = client.query_typed(sql, &[(&log.cluster_id, Type::TEXT), (&log.topic, Type::TEXT)]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
@@ -76,7 +83,7 @@ pub(crate) async fn stored(client: &Client, log: &Log) -> Result<BTreeMap<i32, i
 pub(crate) async fn stored_of_topic(client: &Client, topic: &str) -> Result<BTreeMap<i32, i64>, Error> {
     let sql =
         "SELECT partition, max(next_offset) FROM market_data_oltp.kafka_offsets WHERE topic = $1 GROUP BY partition";
-    let rows = client.query(sql, &[&topic]).await?;
+    let rows = client.query_typed(sql, &[(&topic, Type::TEXT)]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 

@@ -23,13 +23,14 @@ pub trait Row: Send + Sync + 'static {
     const COLUMNS: &'static [&'static str];
     /// How rows get into the table.
     const STORE: Store;
-    /// How a batch's transaction begins: `BEGIN`, and a lock where two kinds of record must not miss each other.
-    const BEGIN: &'static str = "BEGIN";
     /// What has to be brought in line with the merged rows, in the same transaction; it may look at the temporary table `batch`.
     const FOLLOW_UP: Option<&'static str> = None;
     /// Records of another kind that may have come before the rows they speak of.
     const AWAITED: Option<Awaited> = None;
-    /// Makes the partitions of the days in `$1` (`date[]`), where the table has one a day.
+    /// Tries again at most `$1` (`integer`) rows that wait for something and returns how many it tried. Run a few times a second; it must
+    /// never wait for a lock.
+    const REVISIT: Option<&'static str> = None;
+    /// Creates the partitions of the days in `$1` (`date[]`), where the table has one a day.
     const ENSURE_PARTITIONS: Option<&'static str> = None;
     /// Removes a part of what is older than `$1` days and says in one `text` what it was; NULL when nothing is left. `None`
     /// where rows are kept for ever.
@@ -44,8 +45,8 @@ pub trait Row: Send + Sync + 'static {
 
 /// A kind of record that an audit follows from hop to hop.
 pub trait Audited: Row {
-    /// Counts rows by symbol and minute (start in Unix nanoseconds) from `$1` to before `$2`, both in Unix nanoseconds: all of them,
-    /// and those that hold, which are the ones that the API serves.
+    /// Counts rows by symbol and minute (start in Unix nanoseconds) from `$1` to before `$2`, both in Unix nanoseconds, of the symbol `$3`
+    /// or, where that is NULL, of all: all of them, and those that hold, which are the ones that the API serves.
     const COUNT_BY_MINUTE: &'static str;
     /// What the API calls such records in `/v2/stocks/{symbol}/…`.
     const API_NAME: &'static str;
@@ -55,13 +56,15 @@ pub trait Audited: Row {
 }
 
 /// How to find what waits for the rows of a batch, and bring both together, in the batch's own transaction. The search is one small
-/// query a batch, sent along with [`Row::BEGIN`], and never looks at single rows.
+/// query a batch; which of its names are those of rows in the batch is then found out here, without asking the database.
 #[derive(Clone, Copy, Debug)]
 pub struct Awaited {
     /// The query for names (`text`, one a row) under which something waits for rows whose time is within these two, both in Unix
     /// nanoseconds.
     pub find: fn(i64, i64) -> String,
-    /// Settles what waits under the names `$1` (`text[]`) for rows whose time is within `$2` to `$3`.
+    /// The [`Place::awaited_as`] of the rows that a name means.
+    pub key: fn(&str) -> u64,
+    /// Settles what waits under the names `$1` (`text[]`).
     pub settle: &'static str,
 }
 
@@ -85,6 +88,8 @@ pub struct Place {
     pub order: u64,
     /// Its time in Unix nanoseconds.
     pub ts_ns: i64,
+    /// A hash of the name under which something may wait for it; 0 where nothing ever does.
+    pub awaited_as: u64,
 }
 
 impl Place {
@@ -95,7 +100,13 @@ impl Place {
         let mut order = [0; 8];
         let length = name.len().min(8);
         order[..length].copy_from_slice(&name[..length]);
-        Self { order: u64::from_be_bytes(order), ts_ns }
+        Self { order: u64::from_be_bytes(order), ts_ns, awaited_as: 0 }
+    }
+
+    /// The same row, for which something may wait under a name with this hash.
+    #[must_use]
+    pub fn awaited_as(self, key: u64) -> Self {
+        Self { awaited_as: key, ..self }
     }
 }
 

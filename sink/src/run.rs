@@ -19,8 +19,9 @@ use crate::metrics::SinkMetrics;
 use crate::positions::Log;
 use crate::reader::{LaneEnd, Reader};
 use crate::row::Row;
+use crate::session::Pooler;
 use crate::store::Shared;
-use crate::{lag, retry, schema, upkeep};
+use crate::{lag, retry, revisit, schema, upkeep};
 
 /// How long the reader and the lanes may take to stop; the reader drains for a part of it.
 const PIPELINE_STOP_MAX: Duration = Duration::from_secs(15);
@@ -62,6 +63,7 @@ async fn one_topic<R: Row>(config: SinkConfig, parts: Parts, stop: CancellationT
         log,
         metrics: SinkMetrics::new(&config.name),
         postgres,
+        pooler: Pooler::default(),
         dead_letters: DeadLetters::new(&config.kafka, config.service, &config.topic),
         dead_letters_part: letters,
         abandon: CancellationToken::new(),
@@ -121,6 +123,10 @@ async fn pipeline<R: Row>(
         lanes.push(LaneEnd { batches, batcher: Batcher::new(shared.config.limits), sent: 0, finished: 0 });
     }
     tasks.spawn("upkeep", upkeep::run::<R>(Arc::clone(&shared), tasks.stop_token()));
+
+    if let Some(sql) = R::REVISIT {
+        tasks.spawn("revisit", revisit::run(Arc::clone(&shared), sql, tasks.stop_token()));
+    }
 
     let (seen, lag) = watch::channel(Vec::new());
     tasks.spawn("lag", lag::report(Arc::clone(&shared), lag, tasks.stop_token()));

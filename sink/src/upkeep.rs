@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::Connection;
@@ -41,17 +42,17 @@ async fn ensure_ahead<R: Row>(connection: &Connection) -> anyhow::Result<()> {
     let Some(sql) = R::ENSURE_PARTITIONS else { return Ok(()) };
     let today = Day::of_second(jiff::Timestamp::now().as_second());
     let days: Vec<_> = (0..=DAYS_AHEAD).map(|ahead| Day(today.0 + ahead).date()).collect();
-    connection.execute(sql, &[&days]).await?;
+    connection.in_transaction("", sql, &[(&days, Type::DATE_ARRAY)]).await?;
     Ok(())
 }
 
 async fn expire<R: Row>(connection: &Connection, retention_days: Option<u32>) -> anyhow::Result<()> {
     let (Some(days), Some(sql)) = (retention_days.map(i32::try_from).transpose()?, R::EXPIRE) else { return Ok(()) };
     // A removal that cannot get its lock soon is left to the next round, or the writers that queue behind it would wait.
-    connection.batch_execute("SET lock_timeout = '2s'").await?;
+    const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '2s'";
     loop {
-        let removed = match connection.query_one(sql, &[&days]).await {
-            Ok(row) => row.get::<_, Option<String>>(0),
+        let removed = match connection.in_transaction(LOCK_TIMEOUT, sql, &[(&days, Type::INT4)]).await {
+            Ok(rows) => rows.first().and_then(|row| row.get::<_, Option<String>>(0)),
             Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
                 tracing::warn!("what is older than RETENTION_DAYS is in use; trying again in an hour");
                 return Ok(());

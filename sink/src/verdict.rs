@@ -15,6 +15,8 @@ pub enum Verdict {
     NoPartition,
     /// A row cannot be stored: find it, keep the others.
     BadData,
+    /// What the session had prepared is gone, or somebody else's: the session is not ours alone.
+    SessionState,
     /// A mistake that repeats for ever: stop with a sentence.
     Stop,
 }
@@ -47,8 +49,12 @@ fn verdict_of(state: &SqlState) -> Verdict {
         "23505" => Verdict::Duplicate,
         // A value too large for an index entry is the record's fault, though its class (program limits) is not.
         "54000" => Verdict::BadData,
-        // Read-only after a fail-over, a lock that was not granted in time.
-        "25006" | "55P03" => Verdict::Retry,
+        // Read-only after a fail-over (0A000: a standby cannot begin a transaction that writes), a lock that was not granted in time.
+        // 0A000 is also what a prepared statement says whose table has changed; a new session knows the new one.
+        "25006" | "0A000" | "55P03" => Verdict::Retry,
+        // Another session has created the schema, table or object at the same moment; the next attempt finds it.
+        "42P06" | "42P07" | "42710" => Verdict::Retry,
+        "26000" | "42P05" => Verdict::SessionState,
         code => match code.get(..2).unwrap_or_default() {
             // connection, rollback by the server, resources (disk full), operator action, system error (I/O)
             "08" | "40" | "53" | "57" | "58" => Verdict::Retry,
@@ -85,6 +91,12 @@ mod tests {
             (SqlState::QUERY_CANCELED, Verdict::Retry),
             (SqlState::READ_ONLY_SQL_TRANSACTION, Verdict::Retry),
             (SqlState::LOCK_NOT_AVAILABLE, Verdict::Retry),
+            (SqlState::FEATURE_NOT_SUPPORTED, Verdict::Retry),
+            (SqlState::DUPLICATE_TABLE, Verdict::Retry),
+            (SqlState::DUPLICATE_SCHEMA, Verdict::Retry),
+            (SqlState::DUPLICATE_OBJECT, Verdict::Retry),
+            (SqlState::INVALID_SQL_STATEMENT_NAME, Verdict::SessionState),
+            (SqlState::DUPLICATE_PSTATEMENT, Verdict::SessionState),
             (SqlState::IO_ERROR, Verdict::Retry),
             (SqlState::UNDEFINED_TABLE, Verdict::Stop),
             (SqlState::INSUFFICIENT_PRIVILEGE, Verdict::Stop),

@@ -165,7 +165,7 @@ impl Place {
 /// A consumer that runs as a program of its own.
 pub(crate) struct Program {
     child: Child,
-    port: String,
+    pub(crate) port: String,
 }
 
 impl Program {

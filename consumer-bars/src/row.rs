@@ -115,7 +115,7 @@ impl Row for BarRow {
 impl Audited for BarRow {
     const COUNT_BY_MINUTE: &'static str = "
         SELECT symbol, ts_ns, count(*), count(*) FROM market_data_oltp.stock_bars_staging
-        WHERE timeframe = '1Min' AND ts_ns >= $1 AND ts_ns < $2
+        WHERE timeframe = '1Min' AND ts_ns >= $1 AND ts_ns < $2 AND ($3::text IS NULL OR symbol = $3)
         GROUP BY 1, 2";
     const API_NAME: &'static str = "bars";
 

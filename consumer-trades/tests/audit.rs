@@ -77,8 +77,12 @@ async fn every_hop_that_loses_a_record_is_named() {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = [0; 1024];
-            assert!(stream.read(&mut request).await.unwrap() > 0);
-            let body = r#"{"trades":[{"t":"2024-06-03T14:00:01Z"}],"symbol":"AAPL","next_page_token":null}"#;
+            let read = stream.read(&mut request).await.unwrap();
+            let body = if request[..read].starts_with(b"GET /openapi.json ") {
+                r#"{"paths":{"/v2/stocks/{symbol}/trades":{}}}"#
+            } else {
+                r#"{"trades":[{"t":"2024-06-03T14:00:01Z"}],"symbol":"AAPL","next_page_token":null}"#
+            };
             let answer = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{body}");
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
@@ -86,6 +90,13 @@ async fn every_hop_that_loses_a_record_is_named() {
     let (code, said) = audit(&["--api", &api]).await;
     assert!(code == Some(1) && said.contains("\t59\t1\tPostgreSQL → API"), "{said}");
     serve.abort();
+
+    // What could not be asked is no difference: nobody there, and somebody else there.
+    let nobody = format!("http://127.0.0.1:{}", local_stack::port::free().unwrap());
+    let (code, said) = audit(&["--api", &nobody]).await;
+    assert!(code == Some(2) && said.contains(&nobody) && said.contains("could not be asked"), "{code:?} {said}");
+    let (code, said) = audit(&["--api", &format!("http://127.0.0.1:{}", consumer.port)]).await;
+    assert!(code == Some(2) && said.contains("is not Tapeline's history API"), "{code:?} {said}");
     assert_eq!(consumer.stop().await, Some(0));
 }
 

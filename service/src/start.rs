@@ -12,7 +12,17 @@ use crate::telemetry;
 /// Exit code for settings that are wrong or missing (`EX_USAGE`).
 pub const EXIT_USAGE: u8 = 64;
 
-/// Runs a service from start to exit code: 0 after a graceful stop, 64 for wrong settings, 1 for a failure.
+/// As the context of an error: the program ends with this code instead of 1.
+#[derive(Clone, Copy, Debug)]
+pub struct Exit(pub u8, pub &'static str);
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.1)
+    }
+}
+
+/// Runs a service from start to exit code: 0 after a graceful stop, 64 for wrong settings, 1 or the code of an [`Exit`] for a failure.
 ///
 /// Reads `.env` where there is one (variables that are already set win). SIGTERM and Ctrl-C cancel the token that `run`
 /// gets; a second signal ends the process at once.
@@ -44,7 +54,7 @@ where
         }
         Err(error) => {
             tracing::error!("{name} failed: {error:#}");
-            ExitCode::FAILURE
+            error.downcast_ref::<Exit>().map_or(ExitCode::FAILURE, |Exit(code, _)| ExitCode::from(*code))
         }
     }
 }

@@ -8,10 +8,12 @@ use anyhow::{Context as _, ensure};
 use clap::Args;
 use jiff::Timestamp;
 use serde::Deserialize;
+use service::start::Exit;
+use tokio_postgres::types::Type;
 
-use super::{MINUTE_NS, Minute, Tally, http, kafka};
+use super::{Answered, MINUTE_NS, Minute, Rows, Tally, http, kafka};
 use crate::config::SinkConfig;
-use crate::connection::Connection;
+use crate::connection::{Connection, Parameter};
 use crate::positions;
 use crate::row::Audited;
 use crate::topic::Part;
@@ -30,12 +32,32 @@ pub(crate) struct Audit {
     api: Option<String>,
 }
 
-/// Prints every symbol and minute where two neighbours differ, then a summary.
+/// Exit code if a server could not be asked, so that nothing is known about what it holds.
+const EXIT_NOT_ASKED: u8 = 2;
+/// How often one symbol is asked for again while its rows change between two looks.
+const ROUNDS_MAX: usize = 5;
+
+/// Prints every symbol and minute where two neighbours differ, then a summary. The program ends with 0 if all are equal, with 1 if some
+/// differ, and with 2 if a server could not be asked.
 ///
 /// # Errors
 /// Where a server does not answer, or something differs.
 pub(crate) async fn run<R: Audited>(audit: Audit, config: SinkConfig) -> anyhow::Result<()> {
+    let held = count::<R>(&audit, config).await.map_err(|error| error.context(Exit(EXIT_NOT_ASKED, NOT_COMPARED)))?;
+    let differing = report(&held)?;
+    ensure!(differing == 0, "{differing} differences");
+    Ok(())
+}
+
+const NOT_COMPARED: &str = "nothing was compared, because a server could not be asked";
+
+/// Counts at every hop. Each is compared with the one before it as both stood at the same moment: what Kafka held up to the positions that
+/// PostgreSQL had stored, and what the API served while PostgreSQL's rows stayed as they were.
+async fn count<R: Audited>(audit: &Audit, config: SinkConfig) -> anyhow::Result<kafka::Held> {
     let config = Arc::new(config);
+    if let Some(api) = &audit.api {
+        http::is_the_api(api).await?; // before the long part
+    }
     let connection = Connection::open(&config.postgres, config.service).await.context("PostgreSQL does not answer")?;
     // Only what is stored already is compared; the rest is lag.
     let before = positions::stored_of_topic(&connection, &config.topic).await?;
@@ -46,34 +68,47 @@ pub(crate) async fn run<R: Audited>(audit: Audit, config: SinkConfig) -> anyhow:
         tokio::task::spawn_blocking(move || kafka::count::<R>(&config, &part))
     };
     let mut held = counting.await.context("counting panicked")??;
-    count_stored::<R>(&connection, &mut held.tallies).await?;
-    if let Some(api) = &audit.api {
-        count_served::<R>(api, &mut held.tallies).await?;
-    }
-    report(&held)
-}
-
-/// Fills in what PostgreSQL holds of these minutes.
-async fn count_stored<R: Audited>(
-    connection: &Connection,
-    tallies: &mut BTreeMap<Minute, Tally>,
-) -> anyhow::Result<()> {
-    let minutes = || tallies.keys().map(|(_, minute_ns)| *minute_ns);
-    let (Some(first), Some(last)) = (minutes().min(), minutes().max()) else { return Ok(()) };
-    for row in connection.query(R::COUNT_BY_MINUTE, &[&first, &(last + MINUTE_NS)]).await? {
-        if let Some(tally) = tallies.get_mut(&(row.get(0), row.get(1))) {
-            tally.stored = row.get::<_, i64>(2).unsigned_abs();
-            tally.holding = row.get::<_, i64>(3).unsigned_abs();
+    let minutes = || held.tallies.keys().map(|(_, minute_ns)| *minute_ns);
+    if let (Some(first), Some(last)) = (minutes().min(), minutes().max()) {
+        let stored = count_stored::<R>(&connection, None, first, last).await?;
+        for (minute, tally) in &mut held.tallies {
+            tally.rows = stored.get(minute).copied().unwrap_or_default();
         }
     }
-    Ok(())
+    if let Some(api) = &audit.api {
+        let symbols: BTreeSet<String> = held.tallies.keys().map(|(symbol, _)| symbol.clone()).collect();
+        for symbol in symbols {
+            let mut of_symbol: Vec<_> = held.tallies.iter_mut().filter(|((of, _), _)| *of == symbol).collect();
+            count_served::<R>(api, &connection, &symbol, &mut of_symbol).await?;
+        }
+    }
+    Ok(held)
+}
+
+/// What PostgreSQL holds of these minutes, of one symbol or of all.
+async fn count_stored<R: Audited>(
+    connection: &Connection,
+    symbol: Option<&str>,
+    first: i64,
+    last: i64,
+) -> anyhow::Result<BTreeMap<Minute, Rows>> {
+    let end = last + MINUTE_NS;
+    let parameters: [Parameter<'_>; 3] = [(&first, Type::INT8), (&end, Type::INT8), (&symbol, Type::TEXT)];
+    let rows = connection.query_typed(R::COUNT_BY_MINUTE, &parameters).await.context("PostgreSQL does not answer")?;
+    Ok(rows
+        .iter()
+        .map(|row| {
+            let count = |column| row.get::<_, i64>(column).unsigned_abs();
+            ((row.get(0), row.get(1)), Rows { stored: count(2), holding: count(3) })
+        })
+        .collect())
 }
 
 /// One page of the API's answer, in Alpaca's shape.
 #[derive(Debug, Deserialize)]
 struct Page {
     #[serde(alias = "trades", alias = "bars")]
-    records: Vec<Served>,
+    records: Option<Vec<Served>>,
     next_page_token: Option<String>,
 }
 
@@ -82,41 +117,66 @@ struct Served {
     t: Timestamp,
 }
 
-/// Fills in what the API serves of these minutes.
-async fn count_served<R: Audited>(api: &str, tallies: &mut BTreeMap<Minute, Tally>) -> anyhow::Result<()> {
-    let symbols: BTreeSet<String> = tallies.keys().map(|(symbol, _)| symbol.clone()).collect();
-    for symbol in symbols {
-        let mine = || tallies.keys().filter(|(of, _)| *of == symbol).map(|(_, minute_ns)| *minute_ns);
-        let (Some(first), Some(last)) = (mine().min(), mine().max()) else { continue };
-        let moment = |ns: i64| Timestamp::from_nanosecond(i128::from(ns));
-        let (start, end) = (moment(first)?, moment(last + MINUTE_NS - 1)?);
-        let mut served: BTreeMap<i64, u64> = BTreeMap::new();
-        let mut token = String::new();
-        loop {
-            let path = format!(
-                "/v2/stocks/{}/{}?timeframe=1Min&start={start}&end={end}&limit=10000{token}",
-                symbol.replace('/', "%2F").replace(' ', "%20"),
-                R::API_NAME,
-            );
-            let Some(body) = http::get(api, &path).await? else { break };
-            let page: Page = serde_json::from_str(&body).with_context(|| format!("{api}{path} is not understood"))?;
-            for record in &page.records {
-                let ns = i64::try_from(record.t.as_nanosecond())?;
-                *served.entry(ns - ns.rem_euclid(MINUTE_NS)).or_default() += 1;
+/// Fills in what the API serves of a symbol, and what PostgreSQL held before and after it was asked; asks again while that changes.
+async fn count_served<R: Audited>(
+    api: &str,
+    connection: &Connection,
+    symbol: &str,
+    tallies: &mut [(&Minute, &mut Tally)],
+) -> anyhow::Result<()> {
+    let minutes = || tallies.iter().map(|((_, minute_ns), _)| *minute_ns);
+    let (Some(first), Some(last)) = (minutes().min(), minutes().max()) else { return Ok(()) };
+    let mut before = count_stored::<R>(connection, Some(symbol), first, last).await?;
+    for round in 1.. {
+        let served = served_by_minute(api, symbol, R::API_NAME, first, last).await?;
+        let after = count_stored::<R>(connection, Some(symbol), first, last).await?;
+        if before == after || round == ROUNDS_MAX {
+            for (minute, tally) in tallies.iter_mut() {
+                let rows = |counted: &BTreeMap<Minute, Rows>| counted.get(*minute).copied().unwrap_or_default();
+                let served = served.get(&minute.1).copied().unwrap_or_default();
+                tally.served = Some(Answered { served, before: rows(&before), after: rows(&after) });
             }
-            match page.next_page_token {
-                Some(next) => token = format!("&page_token={next}"),
-                None => break,
-            }
+            break;
         }
-        for ((_, minute_ns), tally) in tallies.iter_mut().filter(|((of, _), _)| *of == symbol) {
-            tally.served = Some(served.get(minute_ns).copied().unwrap_or_default());
-        }
+        before = after;
     }
     Ok(())
 }
 
-fn report(held: &kafka::Held) -> anyhow::Result<()> {
+/// How many records of each minute the API serves, page by page.
+async fn served_by_minute(
+    api: &str,
+    symbol: &str,
+    name: &str,
+    first: i64,
+    last: i64,
+) -> anyhow::Result<BTreeMap<i64, u64>> {
+    let moment = |ns: i64| Timestamp::from_nanosecond(i128::from(ns));
+    let (start, end) = (moment(first)?, moment(last + MINUTE_NS - 1)?);
+    let mut served: BTreeMap<i64, u64> = BTreeMap::new();
+    let mut token = String::new();
+    loop {
+        let path = format!(
+            "/v2/stocks/{}/{name}?timeframe=1Min&start={start}&end={end}&limit=10000{token}",
+            symbol.replace('/', "%2F").replace(' ', "%20"),
+        );
+        let Some(body) = http::get(api, &path).await? else { break };
+        let page: Page = serde_json::from_str(&body)
+            .with_context(|| format!("the answer of {api}{path} is not a page of {name}"))?;
+        for record in page.records.iter().flatten() {
+            let ns = i64::try_from(record.t.as_nanosecond())?;
+            *served.entry(ns - ns.rem_euclid(MINUTE_NS)).or_default() += 1;
+        }
+        match page.next_page_token {
+            Some(next) => token = format!("&page_token={next}"),
+            None => break,
+        }
+    }
+    Ok(served)
+}
+
+/// Prints what differs and returns how often.
+fn report(held: &kafka::Held) -> anyhow::Result<usize> {
     let mut out = std::io::stdout().lock();
     let mut differing = 0;
     for ((symbol, minute_ns), tally) in &held.tallies {
@@ -126,9 +186,9 @@ fn report(held: &kafka::Held) -> anyhow::Result<()> {
             }
             differing += 1;
             let minute = Timestamp::from_nanosecond(i128::from(*minute_ns))?;
-            let served = tally.served.map_or_else(|| "-".to_owned(), |served| served.to_string());
+            let served = tally.served.map_or_else(|| "-".to_owned(), |answered| answered.served.to_string());
             let numbered = tally.kafka + tally.missing;
-            writeln!(out, "{symbol}\t{minute}\t{numbered}\t{}\t{}\t{served}\t{hop}", tally.kafka, tally.stored)?;
+            writeln!(out, "{symbol}\t{minute}\t{numbered}\t{}\t{}\t{served}\t{hop}", tally.kafka, tally.rows.stored)?;
         }
     }
     let records: u64 = held.tallies.values().map(|tally| tally.kafka).sum();
@@ -138,6 +198,5 @@ fn report(held: &kafka::Held) -> anyhow::Result<()> {
         "{records} records in {minutes} minutes of Kafka, {} dead letters, {differing} differences",
         held.dead_letters
     )?;
-    ensure!(differing == 0, "{differing} differences");
-    Ok(())
+    Ok(differing)
 }

@@ -10,6 +10,19 @@ use tokio::time::timeout;
 /// How long one answer may take.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
+/// Checks that a history API answers there: what another server says about a symbol says nothing about what is stored.
+///
+/// # Errors
+/// Where nobody answers, or somebody else.
+pub(crate) async fn is_the_api(base: &str) -> anyhow::Result<()> {
+    let page = get(base, "/openapi.json").await?.unwrap_or_default();
+    ensure!(
+        page.contains("/v2/stocks/"),
+        "`{base}` is not Tapeline's history API: its /openapi.json does not name /v2/stocks/; give the address of bars-api"
+    );
+    Ok(())
+}
+
 /// The body of `GET base + path`; `None` where the server says 404.
 ///
 /// # Errors

@@ -15,6 +15,36 @@ const MINUTE_NS: i64 = 60_000_000_000;
 /// A symbol's minute, by its start in Unix nanoseconds.
 pub(crate) type Minute = (String, i64);
 
+/// Rows of one minute in PostgreSQL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rows {
+    /// All of them.
+    pub(crate) stored: u64,
+    /// Those that hold: trades that were cancelled or corrected since are not served.
+    pub(crate) holding: u64,
+}
+
+/// What the API answered, between two looks at PostgreSQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Answered {
+    /// Records that it serves.
+    pub(crate) served: u64,
+    pub(crate) before: Rows,
+    pub(crate) after: Rows,
+}
+
+impl Answered {
+    /// Whether the answer is one that PostgreSQL could have given at some moment between the two looks: rows that came in the meantime may
+    /// be in it, and rows that were voided may not.
+    fn is_right(&self) -> bool {
+        let void = |rows: &Rows| rows.stored.saturating_sub(rows.holding);
+        let came = self.after.stored.saturating_sub(self.before.stored);
+        let voided = void(&self.after).saturating_sub(void(&self.before));
+        let (least, most) = (self.before.holding.saturating_sub(voided), self.before.holding + came);
+        (least..=most).contains(&self.served)
+    }
+}
+
 /// Records of one minute at each hop.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -23,11 +53,9 @@ pub(crate) struct Tally {
     /// Different records in Kafka that are no dead letters.
     pub(crate) kafka: u64,
     /// Rows in PostgreSQL.
-    pub(crate) stored: u64,
-    /// Rows in PostgreSQL that hold: trades that were cancelled or corrected since are not served.
-    pub(crate) holding: u64,
-    /// Records that the API serves; `None` where it was not asked.
-    pub(crate) served: Option<u64>,
+    pub(crate) rows: Rows,
+    /// What the API serves; `None` where it was not asked.
+    pub(crate) served: Option<Answered>,
 }
 
 /// A hop at which records went missing, or came from nowhere.
@@ -56,8 +84,8 @@ impl Tally {
     pub(crate) fn differences(&self) -> Vec<Hop> {
         let hops = [
             (self.missing > 0, Hop::ProducerToKafka),
-            (self.stored < self.kafka, Hop::KafkaToPostgres),
-            (self.served.is_some_and(|served| served != self.holding), Hop::PostgresToApi),
+            (self.rows.stored < self.kafka, Hop::KafkaToPostgres),
+            (self.served.is_some_and(|answered| !answered.is_right()), Hop::PostgresToApi),
         ];
         hops.into_iter().filter_map(|(differs, hop)| differs.then_some(hop)).collect()
     }
@@ -122,15 +150,33 @@ mod tests {
 
     #[test]
     fn every_hop_is_named_where_it_loses() {
-        let whole = Tally { missing: 0, kafka: 5, stored: 5, holding: 5, served: Some(5) };
-        assert_eq!(whole.differences(), []);
-        assert_eq!(Tally { stored: 7, served: None, ..whole.clone() }.differences(), [], "Kafka forgets");
-        assert_eq!(Tally { missing: 1, ..whole.clone() }.differences(), [Hop::ProducerToKafka]);
-        assert_eq!(
-            Tally { stored: 4, holding: 4, served: Some(4), ..whole.clone() }.differences(),
-            [Hop::KafkaToPostgres]
-        );
-        assert_eq!(Tally { holding: 4, served: Some(4), ..whole.clone() }.differences(), [], "a void trade");
-        assert_eq!(Tally { served: Some(6), ..whole }.differences(), [Hop::PostgresToApi]);
+        let rows = |stored, holding| Rows { stored, holding };
+        let tally = |missing, stored, served| Tally {
+            missing,
+            kafka: 5,
+            rows: rows(stored, stored),
+            served: Some(Answered { served, before: rows(stored, stored), after: rows(stored, stored) }),
+        };
+        assert_eq!(tally(0, 5, 5).differences(), []);
+        assert_eq!(tally(0, 7, 7).differences(), [], "Kafka forgets");
+        assert_eq!(tally(1, 5, 5).differences(), [Hop::ProducerToKafka]);
+        assert_eq!(tally(0, 4, 4).differences(), [Hop::KafkaToPostgres]);
+        assert_eq!(tally(0, 5, 6).differences(), [Hop::PostgresToApi]);
+        assert_eq!(tally(0, 5, 4).differences(), [Hop::PostgresToApi]);
+    }
+
+    #[test]
+    fn an_answer_may_show_what_came_or_was_voided_while_it_was_given_and_nothing_else() {
+        let answered = |served, before: (u64, u64), after: (u64, u64)| Answered {
+            served,
+            before: Rows { stored: before.0, holding: before.1 },
+            after: Rows { stored: after.0, holding: after.1 },
+        };
+        let right =
+            |before, after| (0..20).filter(|served| answered(*served, before, after).is_right()).collect::<Vec<_>>();
+        assert_eq!(right((5, 5), (5, 5)), [5]);
+        assert_eq!(right((5, 5), (7, 7)), [5, 6, 7], "two came");
+        assert_eq!(right((5, 5), (5, 4)), [4, 5], "one was voided");
+        assert_eq!(right((5, 4), (6, 4)), [3, 4, 5], "one came, one was voided");
     }
 }

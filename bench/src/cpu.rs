@@ -40,8 +40,14 @@ impl Cpu {
 
     /// Microseconds a row that the program `name` has used since `before`.
     pub(crate) fn micros_a_row(&self, before: &Self, name: &str, rows: f64) -> f64 {
+        self.seconds_since(before, name) * 1e6 / rows
+    }
+
+    /// Seconds of processor time that the program `name` has used since `before`. The kernel keeps 15 letters of a name.
+    pub(crate) fn seconds_since(&self, before: &Self, name: &str) -> f64 {
+        let name = name.get(..15).unwrap_or(name);
         let of = |cpu: &Self| cpu.0.get(name).copied().unwrap_or_default();
-        (of(self) - of(before)) * 1e6 / rows
+        of(self) - of(before)
     }
 }
 

@@ -9,6 +9,7 @@ mod feed;
 mod gateway;
 mod ingest;
 mod latency;
+mod market;
 mod report;
 mod stack;
 mod tape;
@@ -31,6 +32,8 @@ enum Section {
     Gateway,
     /// History over HTTP, beside FastAPI + asyncpg.
     Api,
+    /// 8,000 symbols at 60,000 messages a second through everything: does the table keep up?
+    Market,
 }
 
 /// Measures the pipeline on this machine. Build with `--release`.
@@ -47,6 +50,9 @@ struct Options {
     /// Seconds of the latency section; a figure of the API takes a quarter of it.
     #[arg(long, default_value_t = 20)]
     seconds: u64,
+    /// The short form of long sections (market).
+    #[arg(long, env = "FAST", value_parser = clap::builder::FalseyValueParser::new())]
+    fast: bool,
 }
 
 #[tokio::main]
@@ -62,6 +68,7 @@ async fn main() -> Result<()> {
             Section::Ingest => ingest::measure(&mut report, options.trades, options.runs).await?,
             Section::Latency => latency::measure(&mut report, options.seconds).await?,
             Section::Gateway => gateway::measure(&mut report).await?,
+            Section::Market => market::measure(&mut report, &market::Scale::new(options.fast)).await?,
             Section::Api => api::measure(&mut report, options.seconds.div_ceil(4)).await?,
         }
     }

@@ -58,25 +58,36 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// The sum of a metric over its labels; 0 while it was never counted.
+    /// See [`metric`].
     pub(crate) async fn metric(&self, name: &str) -> Result<f64> {
-        let text = http::get(self.port, "/metrics").await?.body;
-        let of = |line: &str| {
-            let rest = line.strip_prefix(name)?;
-            if !(rest.starts_with(' ') || rest.starts_with('{')) {
-                return None;
-            }
-            rest.rsplit(' ').next()?.parse::<f64>().ok()
-        };
-        Ok(text.lines().filter_map(of).sum())
+        metric(self.port, name).await
     }
 
     /// Highest resident memory so far, in MiB.
     pub(crate) fn memory_mib(&self) -> Result<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.service.pid()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-        Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+        highest_memory_mib(self.service.pid())
     }
+}
+
+/// A metric of the service on a port: the sum over its labels, or the value of one series where `name` has its labels; 0 while it was never
+/// counted.
+pub(crate) async fn metric(port: u16, name: &str) -> Result<f64> {
+    let text = http::get(port, "/metrics").await?.body;
+    let of = |line: &str| {
+        let rest = line.strip_prefix(name)?;
+        if !(rest.starts_with(' ') || rest.starts_with('{')) {
+            return None;
+        }
+        rest.rsplit(' ').next()?.parse::<f64>().ok()
+    };
+    Ok(text.lines().filter_map(of).sum())
+}
+
+/// Highest resident memory of a process so far, in MiB.
+pub(crate) fn highest_memory_mib(pid: i32) -> Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
 }
 
 /// Waits until a number reaches `wanted`.

@@ -19,20 +19,40 @@ pub struct Gap {
     pub source: String,
     /// The symbol it concerns, `*` for all.
     pub symbol: String,
-    /// Time of the last record before the outage.
+    /// From here on records may be missing: when the last record before the outage arrived, less the lateness of this feed's reports.
     pub from: i64,
-    /// Time of the first record after it; absent while it lasts.
+    /// Until then: when the first record after it arrived; absent while it lasts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<i64>,
     /// Why, for people.
     pub cause: String,
-    /// When the missed records had been fetched and handed on; absent until then. By the wall clock.
+    /// When the missed records had been fetched, handed on and verified; absent until then. By the wall clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healed_at: Option<i64>,
+    /// How many trades the history has for the gap and its margins, as it was read last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<u64>,
+    /// Trades that the stream delivered around the gap and the history lacks; absent when there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<u64>,
+    /// When a second reading of the history agreed with what was handed on. By the wall clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<i64>,
+    /// Why it could not be healed so far, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How often that was tried in vain; absent instead of 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempts: u32,
     /// Records that went to clients but not to Kafka; absent where the feed was lost. In Kafka only: a reader of its topics sees these
     /// numbers missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missed: Option<Missed>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// Cause of a gap of our own making: neither Kafka nor the spool had room.
@@ -75,6 +95,11 @@ impl Gap {
             to: None,
             cause: cause.into(),
             healed_at: None,
+            records: None,
+            unknown: None,
+            verified_at: None,
+            reason: None,
+            attempts: 0,
             missed: None,
         }
     }
@@ -92,7 +117,8 @@ impl Gap {
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         let gap: Self = serde_json::from_slice(bytes).map_err(|error| format!("not a gap: {error}"))?;
         Source::new(&gap.source).map_err(|reject| reject.to_string())?;
-        if gap.cause.contains('\0') || gap.symbol.contains('\0') {
+        let reason = gap.reason.as_deref().unwrap_or_default();
+        if [gap.cause.as_str(), gap.symbol.as_str(), reason].iter().any(|text| text.contains('\0')) {
             return Err(Reject::Nul.to_string());
         }
         if gap.to.is_some_and(|to| to < gap.from) {
@@ -121,6 +147,14 @@ mod tests {
         let json = String::from_utf8(gap.encode()).unwrap();
         assert!(json.ends_with(r#","missed":{"epoch":7,"records":3,"trades":{"AAPL":[2,4]}}}"#), "{json}");
         assert_eq!(Gap::decode(json.as_bytes()), Ok(gap.clone()));
+        gap.missed = None;
+        (gap.records, gap.unknown, gap.verified_at) = (Some(12), Some(1), Some(1_700_000_119_000));
+        (gap.reason, gap.attempts) = (Some("the history is empty".to_owned()), 2);
+        let text = String::from_utf8(gap.encode()).unwrap();
+        assert!(text.ends_with(
+            r#""healed_at":1700000120000,"records":12,"unknown":1,"verified_at":1700000119000,"reason":"the history is empty","attempts":2}"#
+        ));
+        assert_eq!(Gap::decode(text.as_bytes()), Ok(gap.clone()));
         gap.to = Some(0);
         assert!(Gap::decode(&gap.encode()).unwrap_err().contains("`to`"));
         assert!(Gap::decode(b"{}").unwrap_err().contains("type"));

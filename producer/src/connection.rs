@@ -3,12 +3,13 @@
 pub mod dial;
 pub mod outlet;
 pub mod pulse;
+pub mod steady;
 
 use std::time::{Duration, SystemTime};
 
 use anyhow::bail;
 use futures_util::{SinkExt as _, StreamExt as _};
-use market::NS_PER_MS;
+use market::calendar::{Phase, phase_at};
 use service::{Backoff, CancellationToken, Part};
 use tokio::time::{Instant, Interval, interval_at, sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -17,7 +18,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::connection::dial::{Dial, Socket};
 use crate::connection::outlet::Outlet;
-use crate::connection::pulse::Pulse;
+use crate::connection::pulse::{Doubt, Pulse};
 use crate::demand::Watched;
 use crate::feeds::event::Event;
 use crate::feeds::protocol::{Awaited, Endpoint, Frame, Next, Outgoing, Protocol, Step};
@@ -42,8 +43,6 @@ enum Ended {
     Stopped,
     Lost(String),
     LostForLong(String),
-    /// Nothing says that it was lost, but it does not bring what it should.
-    Doubted(String),
     Fatal(String),
 }
 
@@ -62,25 +61,23 @@ pub async fn keep_connected(
     let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
     let feed = protocol.feed().name();
     let reconnects = metrics::counter!("producer_feed_reconnects_total", "feed" => feed);
-    let mut pulse = Pulse::default();
+    let mut pulse = Pulse::new(protocol.first_record_within());
     loop {
         let mut streaming_since = None;
         if let Some(wishes) = wanted.latest() {
+            pulse.carries(Some(wishes.len()));
             outlet.news(&protocol.want(&wishes).news); // nobody hears the rest: it is said when the connection stands
         }
         let mut attempt =
             Attempt { protocol: protocol.as_mut(), outlet: &mut outlet, wanted: &mut wanted, pulse: &mut pulse };
         let ended = connect_and_stream(&dial, &mut attempt, &part, &mut streaming_since, &stop).await;
+        pulse.lost();
         let (reason, least) = match ended {
             Ended::Stopped => return Ok(()),
             Ended::Fatal(advice) => {
                 outlet.lost(&advice);
                 part.down(advice.as_str());
                 bail!(advice);
-            }
-            Ended::Doubted(reason) => {
-                outlet.doubted(&reason);
-                (reason, Duration::ZERO)
             }
             Ended::Lost(reason) => {
                 outlet.lost(&reason);
@@ -131,7 +128,6 @@ async fn connect_and_stream<D: Dial, O: Outlet>(
     };
     tracing::info!(feed = endpoint.shown, "connected");
     outlet.connected();
-    pulse.connected(Instant::now());
     let step = protocol.connected();
     if let Some(ended) = answer(&mut socket, *outlet, step).await {
         return ended;
@@ -140,9 +136,18 @@ async fn connect_and_stream<D: Dial, O: Outlet>(
     let mut pong_owed = false;
     let mut owed = Owed::new(protocol.awaits());
     let mut heard = Instant::now();
+    // A subscription alone is no sign that records come: in market hours only a record is.
+    let mut working = Working::No;
     loop {
         if owed.awaited.is_none() && streaming_since.is_none() {
             *streaming_since = Some(Instant::now());
+            outlet.subscribed();
+            pulse.subscribed(Instant::now());
+            part.degraded("subscribed; no record has come yet");
+            working = Working::Waits;
+        }
+        if working == Working::Heard && outlet.is_complete() {
+            working = Working::Yes;
             part.ok();
         }
         let message = tokio::select! {
@@ -167,16 +172,27 @@ async fn connect_and_stream<D: Dial, O: Outlet>(
                     protocol.tick(now_ms, events);
                     Step::default()
                 });
-                if let Some(silence) = pulse.doubt(Instant::now()) {
-                    farewell(&mut socket, None).await;
-                    return Ended::Doubted(format!(
+                outlet.tick();
+                let feed_ms = outlet.feed_ms();
+                if let Some(Doubt { silence, leave }) = pulse.doubt(Instant::now(), feed_ms) {
+                    let reason = format!(
                         "the feed answers but has sent no record for {} s while the market is open",
                         silence.as_secs()
-                    ));
+                    );
+                    outlet.silent(&reason);
+                    part.degraded(reason.as_str());
+                    working = Working::Waits;
+                    if leave {
+                        farewell(&mut socket, None).await;
+                        return Ended::Lost(reason);
+                    }
+                } else if working == Working::Waits && phase_at(feed_ms) != Phase::Open {
+                    working = Working::Heard; // nothing need come now
                 }
                 continue;
             }
             wishes = wanted.changed() => {
+                pulse.carries(Some(wishes.len()));
                 let step = protocol.want(&wishes);
                 if let Some(ended) = answer(&mut socket, *outlet, step).await {
                     return ended;
@@ -212,15 +228,21 @@ async fn connect_and_stream<D: Dial, O: Outlet>(
             None => return Ended::Lost("the feed closed the connection".to_owned()),
         };
         heard = Instant::now();
-        let mut newest_ns = None;
+        let mut records = false;
         let step = outlet.frame(Some(frame), |events| {
             protocol.frame(frame, &mut |event| {
-                newest_ns = newest_ns.max(time_of(&event));
+                records |= event.stamp_ns().is_some();
+                if let Event::Halt(symbol, halted) = &event {
+                    pulse.halted(*symbol, *halted);
+                }
                 events(event);
             })
         });
-        if let Some(newest_ns) = newest_ns {
-            pulse.beat(heard, newest_ns.div_euclid(NS_PER_MS));
+        if records {
+            pulse.beat(heard, outlet.feed_ms());
+            if working == Working::Waits {
+                working = Working::Heard;
+            }
         }
         if let Some(ended) = answer(&mut socket, *outlet, step).await {
             return ended;
@@ -229,13 +251,17 @@ async fn connect_and_stream<D: Dial, O: Outlet>(
     }
 }
 
-/// Feed time in Unix nanoseconds of what comes as it happens.
-fn time_of(event: &Event) -> Option<i64> {
-    match event {
-        Event::Trade(trade) => Some(trade.ts_ns),
-        Event::Quote(quote) => Some(quote.ts_ns),
-        _ => None,
-    }
+/// Whether a connection brings what it should.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Working {
+    /// It is not subscribed yet.
+    No,
+    /// It owes a record.
+    Waits,
+    /// Records come, but an outage may not have ended yet.
+    Heard,
+    /// Nothing is missing.
+    Yes,
 }
 
 fn every(period: Duration) -> Interval {

@@ -26,7 +26,10 @@ use crate::feeds::protocol::{Feed, Step};
 pub struct Fanout {
     feed: Feed,
     positions: Positions,
-    clock: FeedClock,
+    /// Feed time to which this frame's records are known, Unix nanoseconds; `None` until the feed's time is known.
+    heard_ns: Option<i64>,
+    /// Stamps of this frame's last trade and quote.
+    stamps: [Option<i64>; 2],
     occurrences: Occurrences,
     buffer: Vec<u8>,
     frame: Vec<Encoded>,
@@ -45,7 +48,8 @@ impl Fanout {
         Self {
             feed,
             positions,
-            clock: FeedClock::default(),
+            heard_ns: None,
+            stamps: [None; 2],
             occurrences: Occurrences::default(),
             buffer: Vec::with_capacity(1024),
             frame: Vec::new(),
@@ -56,15 +60,8 @@ impl Fanout {
         }
     }
 
-    /// What the records say about the feed's time.
-    #[must_use]
-    pub fn clock(&self) -> FeedClock {
-        self.clock
-    }
-
     /// A new connection begins.
     pub fn connected(&mut self) {
-        self.clock.first_ns = None;
         self.occurrences.restart();
     }
 
@@ -81,7 +78,9 @@ impl Fanout {
     }
 
     /// Takes the events of one frame, and hands their records to both paths: to the hot one first, it is the one in a hurry.
-    pub fn frame(&mut self, decode: impl FnOnce(&mut dyn FnMut(Event)) -> Step) -> Step {
+    /// `heard_ns`: the feed time to which the feed is known once they are safe, Unix nanoseconds, if it is known.
+    pub fn frame(&mut self, heard_ns: Option<i64>, decode: impl FnOnce(&mut dyn FnMut(Event)) -> Step) -> Step {
+        (self.heard_ns, self.stamps) = (heard_ns, [None; 2]);
         let positions = self.positions.clone();
         let mut counters = positions.lock();
         let step = decode(&mut |event| self.event(event, &mut counters));
@@ -99,7 +98,15 @@ impl Fanout {
         let record = |news: &Availability| {
             let symbol = Symbol::new(news.symbol()).ok()?;
             let json = Bytes::from(news.encode());
-            Some(Encoded { stream: Stream::Status, feed: Some(self.feed), symbol, ts_ns: 0, seq: 0, json })
+            Some(Encoded {
+                stream: Stream::Status,
+                feed: Some(self.feed),
+                symbol,
+                ts_ns: 0,
+                heard_ns: None,
+                seq: 0,
+                json,
+            })
         };
         let records: Vec<Encoded> = news.iter().filter_map(record).collect();
         self.records[Stream::Status as usize].increment(records.len() as u64);
@@ -109,9 +116,9 @@ impl Fanout {
     /// How old the last record of each channel is when its frame comes.
     fn measure_lag(&mut self) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        for (stream, lag) in &mut self.lags {
-            if let Some(last) = self.frame.iter().rev().find(|record| record.stream == *stream) {
-                lag.note(last.ts_ns, now);
+        for ((_, lag), stamp) in self.lags.iter_mut().zip(self.stamps) {
+            if let Some(ts_ns) = stamp {
+                lag.note(ts_ns, now);
             }
         }
     }
@@ -141,6 +148,7 @@ impl Fanout {
                     self.event(Event::Trade(*trade), counters);
                 }
             }
+            Event::Halt(..) => metrics::counter!("producer_other_messages_total", "kind" => "status").increment(1),
             Event::Other(kind) => metrics::counter!("producer_other_messages_total", "kind" => kind).increment(1),
             Event::Skipped(skip) => {
                 metrics::counter!("producer_skipped_total", "reason" => skip.reason()).increment(1);
@@ -155,41 +163,16 @@ impl Fanout {
         (stream, symbol, ts_ns): (Stream, Symbol, i64),
         encode: impl FnOnce(Position, &mut Vec<u8>),
     ) {
-        if matches!(stream, Stream::Trades | Stream::Quotes) {
-            self.clock.hear(ts_ns);
+        if let Some(at) = self.lags.iter().position(|(lagging, _)| *lagging == stream) {
+            self.stamps[at] = Some(ts_ns);
         }
         self.buffer.clear();
         let position = counters.next(stream, symbol);
         encode(position, &mut self.buffer);
         self.records[stream as usize].increment(1);
         let json = Bytes::copy_from_slice(&self.buffer);
-        self.frame.push(Encoded { stream, feed: Some(self.feed), symbol, ts_ns, seq: position.seq, json });
-    }
-}
-
-/// Feed time as trades and quotes tell it. A replayed day has its own time, so the wall clock is not asked.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct FeedClock {
-    newest_ns: Option<i64>,
-    first_ns: Option<i64>,
-}
-
-impl FeedClock {
-    fn hear(&mut self, ts_ns: i64) {
-        self.newest_ns = self.newest_ns.max(Some(ts_ns));
-        self.first_ns.get_or_insert(ts_ns);
-    }
-
-    /// Time of the newest record so far, Unix nanoseconds.
-    #[must_use]
-    pub fn newest_ns(self) -> Option<i64> {
-        self.newest_ns
-    }
-
-    /// Time of this connection's first record, Unix nanoseconds.
-    #[must_use]
-    pub fn first_ns(self) -> Option<i64> {
-        self.first_ns
+        let (feed, heard_ns) = (Some(self.feed), self.heard_ns);
+        self.frame.push(Encoded { stream, feed, symbol, ts_ns, heard_ns, seq: position.seq, json });
     }
 }
 
@@ -232,7 +215,7 @@ mod tests {
     }
 
     fn send(fanout: &mut Fanout, events: Vec<Event>) {
-        fanout.frame(|each| {
+        fanout.frame(Some(1), |each| {
             events.into_iter().for_each(each);
             Step::default()
         });

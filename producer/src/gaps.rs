@@ -1,18 +1,28 @@
-//! Admits outages: opens a gap when a feed is lost, closes it when records come again, and hands it on to be healed.
+//! Declares outages: a gap opens when a feed is lost or silent, ends when records come again, and is handed on to be healed.
+//!
+//! [`extent`] decides from when to when, by our clock and what [`clock`] knows of the feed's; [`healing`] reads the history, and
+//! [`proof`] judges whether the gap may be called healed, with what the stream delivered around it ([`witness`]).
 
+pub mod clock;
+pub mod extent;
 pub mod healing;
 pub mod own;
+pub mod proof;
+pub mod witness;
 
 use bytes::Bytes;
-use market::{Gap, NS_PER_MS, Symbol};
+use market::{Gap, NS_PER_MS, Symbol, Trade};
 use tokio::sync::mpsc;
 
-use crate::fanout::FeedClock;
 use crate::fanout::cold::Cold;
 use crate::fanout::hot::Hot;
 use crate::fanout::record::{Encoded, Stream};
 use crate::feeds::protocol::Feed;
 use crate::journal::Journal;
+
+use self::clock::Habits;
+use self::extent::{Change, Extents};
+use self::witness::{Bystander, Witnesses};
 
 /// Tells everybody about a gap: clients through Redis, the database through Kafka, the next run through the journal.
 #[derive(Clone)]
@@ -55,101 +65,199 @@ impl Herald {
     }
 }
 
-fn send_to(heal: &mpsc::Sender<Gap>, gap: Gap) {
-    if heal.try_send(gap).is_err() {
+/// A gap that has ended, with the trades that the stream delivered around it.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// The gap.
+    pub gap: Gap,
+    /// What was delivered before and after; after it, the trades are still being collected.
+    pub witnesses: Witnesses,
+}
+
+fn send_to(heal: &mpsc::Sender<Ended>, ended: Ended) {
+    if heal.try_send(ended).is_err() {
         tracing::warn!("too many gaps wait to be healed; this one waits for the next start");
     }
 }
 
 fn encode(gap: &Gap) -> Option<Encoded> {
     let key = Symbol::stored(&gap.source).ok()?;
-    Some(Encoded { stream: Stream::Gaps, feed: None, symbol: key, ts_ns: 0, seq: 0, json: Bytes::from(gap.encode()) })
+    Some(Encoded {
+        stream: Stream::Gaps,
+        feed: None,
+        symbol: key,
+        ts_ns: 0,
+        heard_ns: None,
+        seq: 0,
+        json: Bytes::from(gap.encode()),
+    })
 }
 
-/// The account of one feed's outages.
+/// The account of one feed's outages. Times named `at_ns` are by a clock of ours that never steps, in Unix nanoseconds.
 pub struct Gaps {
     feed: Feed,
     herald: Herald,
-    heal: Option<mpsc::Sender<Gap>>,
-    open: Option<Gap>,
+    heal: Option<mpsc::Sender<Ended>>,
+    extents: Extents,
+    bystander: Bystander,
+    open: Option<Ended>,
     /// A gap of our own making, while it lasts.
     own: Option<Gap>,
-    /// Start (feed time in Unix nanoseconds) and cause of what may be an outage, or a market in which nothing happens.
-    doubt: Option<(i64, String)>,
+    noted: Option<Habits>,
 }
 
 impl Gaps {
     /// Takes up the account where the last run left it: time that no run has seen is a gap too, and what that run did not finish goes
-    /// on. `heal` is `None` for a feed without a history, whose gaps stay.
+    /// on. `heal` is `None` for a feed without a history, whose gaps stay. `now_ms`: the wall clock.
     #[must_use]
-    pub fn resume(feed: Feed, journal: &Journal, herald: Herald, heal: Option<mpsc::Sender<Gap>>) -> Self {
+    pub fn resume(
+        feed: Feed,
+        journal: &Journal,
+        herald: Herald,
+        heal: Option<mpsc::Sender<Ended>>,
+        now_ms: i64,
+    ) -> Self {
         let safe_ns = journal.safe_ns(feed);
         let safe_ms = safe_ns.map(|ns| ns.div_euclid(NS_PER_MS));
-        let mut gaps = Self { feed, herald, heal, open: None, own: None, doubt: None };
+        let last = journal.habits(feed);
+        let mut open = None;
         for gap in journal.gaps(feed) {
             if gap.healed_at.is_some() {
-                gaps.herald.conclude_again(&gap);
-            } else if gaps.open.is_none() && (gap.to.is_none() || Some(gap.from) == safe_ms) {
+                herald.conclude_again(&gap);
+            } else if open.is_none() && gap.to.is_none_or(|to| safe_ms.is_some_and(|safe_ms| safe_ms < to)) {
                 // Nothing that came after it was safe: whether it had an end or not, the same outage goes on.
-                gaps.open = Some(Gap { to: None, ..gap });
-            } else if let Some(heal) = &gaps.heal {
-                send_to(heal, gap);
+                open = Some(Gap { to: None, ..gap });
+            } else if let Some(heal) = &heal {
+                send_to(heal, Ended { gap, witnesses: Witnesses::default() });
             } else {
-                gaps.herald.conclude_again(&gap);
+                herald.conclude_again(&gap);
             }
         }
-        match (&gaps.open, safe_ns) {
-            (Some(gap), _) => journal.note(gap),
-            (None, Some(safe_ns)) => gaps.begin(safe_ns, "the producer was not running"),
+        let from_ns = open.as_ref().map(|gap| gap.from.saturating_mul(NS_PER_MS)).or_else(|| {
+            // A journal that was led astray by a wrong stamp must not put the gap into the future.
+            let safe_ns = safe_ns?.min(now_ms.saturating_mul(NS_PER_MS));
+            Some(safe_ns.saturating_sub(last.map_or(0, |habits| habits.late_ns)))
+        });
+        let extents = Extents::new(last, from_ns);
+        let mut gaps =
+            Self { feed, herald, heal, extents, bystander: Bystander::default(), open: None, own: None, noted: last };
+        match (open, from_ns) {
+            (Some(gap), _) => {
+                journal.note(&gap);
+                gaps.open = Some(Ended { gap, witnesses: Witnesses::default() });
+            }
+            (None, Some(from_ns)) => gaps.begin(from_ns, "the producer was not running"),
             (None, None) => {} // the first run
         }
         gaps
     }
 
-    /// The feed is lost. An outage that goes on keeps its first cause.
-    pub fn lost(&mut self, clock: FeedClock, cause: &str) {
-        self.doubted(clock, cause);
-        self.believe();
+    /// Whether all that the feed sends now arrives, as far as anybody can know.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.extents.is_complete()
     }
 
-    /// The feed may be lost: it says nothing. If it was, the first record that comes again will tell; a halted market has no gap that
-    /// nobody could ever close.
-    pub fn doubted(&mut self, clock: FeedClock, cause: &str) {
-        if let (None, None, Some(newest_ns)) = (&self.open, &self.doubt, clock.newest_ns()) {
-            self.doubt = Some((newest_ns, cause.to_owned()));
+    /// The feed's time in Unix milliseconds when ours is `at_ns`; by the wall clock until the feed has said enough.
+    #[must_use]
+    pub fn feed_ms(&self, at_ns: i64) -> i64 {
+        self.extents.time().middle_at(at_ns).div_euclid(NS_PER_MS)
+    }
+
+    /// The feed's time to which a record that arrives now is known, Unix nanoseconds. See [`Extents::heard_ns`].
+    #[must_use]
+    pub fn heard_ns(&self, at_ns: i64) -> Option<i64> {
+        self.extents.heard_ns(at_ns)
+    }
+
+    /// A trade is in the frame that arrives.
+    pub fn trade(&mut self, at_ns: i64, trade: &Trade) {
+        self.extents.trade(at_ns, trade.ts_ns);
+        self.bystander.saw(trade);
+    }
+
+    /// A frame has arrived; the last of its trades and quotes is stamped `ts_ns`.
+    pub fn heard(&mut self, at_ns: i64, ts_ns: i64) {
+        let change = self.extents.frame(at_ns, ts_ns);
+        self.take(change);
+    }
+
+    /// A connection begins.
+    pub fn connected(&mut self) {
+        self.extents.connected();
+    }
+
+    /// Its subscription is acknowledged.
+    pub fn subscribed(&mut self, at_ns: i64) {
+        self.extents.subscribed(at_ns);
+    }
+
+    /// The connection is over. An outage that goes on keeps its first cause.
+    pub fn lost(&mut self, cause: &str) {
+        let change = self.extents.lost(cause);
+        self.take(change);
+    }
+
+    /// The feed answers and sends no records.
+    pub fn silent(&mut self, cause: &str) {
+        let change = self.extents.silent(cause);
+        self.take(change);
+    }
+
+    /// Time passes.
+    pub fn tick(&mut self, at_ns: i64) {
+        let change = self.extents.tick(at_ns);
+        self.take(change);
+        let habits = self.extents.time().habits();
+        let moved = |noted: Habits| {
+            let differ = |a: i64, b: i64| a.abs_diff(b) > HABITS_STEP_NS;
+            differ(noted.offset_ns, habits.offset_ns)
+                || differ(noted.late_ns, habits.late_ns)
+                || differ(noted.early_ns, habits.early_ns)
+        };
+        if self.extents.time().is_known() && self.noted.is_none_or(moved) {
+            self.herald.journal.note_habits(self.feed, habits);
+            self.noted = Some(habits);
         }
     }
 
-    fn believe(&mut self) {
-        if let Some((from_ns, cause)) = self.doubt.take() {
-            self.begin(from_ns, &cause);
+    fn take(&mut self, change: Option<Change>) {
+        match change {
+            Some(Change::Began { from_ns, cause }) => self.begin(from_ns, &cause),
+            Some(Change::Ended { to_ns }) => self.end(to_ns),
+            None => {}
         }
-    }
-
-    /// Records come again: the gap ends with the first of them.
-    pub fn heard(&mut self, clock: FeedClock) {
-        let Some(first_ns) = clock.first_ns().filter(|_| self.open.is_some() || self.doubt.is_some()) else { return };
-        self.believe();
-        let Some(mut gap) = self.open.take() else { return };
-        gap.to = Some((first_ns.div_euclid(NS_PER_MS) + 1).max(gap.from));
-        tracing::warn!(feed = self.feed.name(), from = gap.from, to = gap.to, cause = gap.cause, "gap in the feed");
-        let Some(heal) = &self.heal else { return self.herald.conclude(&gap) };
-        self.herald.announce(&gap);
-        send_to(heal, gap);
     }
 
     fn begin(&mut self, from_ns: i64, cause: &str) {
-        let from = from_ns.div_euclid(NS_PER_MS);
-        // A gap is known by its start, so another one, although nothing was safe in between, begins a millisecond later.
-        let taken = self.herald.journal.last_gap(self.feed) == Some(from);
+        // A gap is known by its start, so another one begins a millisecond earlier.
+        let taken = self.herald.journal.last_gap(self.feed);
+        let mut from = from_ns.div_euclid(NS_PER_MS);
+        while taken == Some(from) || self.herald.journal.gaps(self.feed).iter().any(|gap| gap.from == from) {
+            from -= 1;
+        }
         let stays =
             if self.feed.keeps_trades() { "" } else { "; this feed has no history of trades, so the gap stays" };
-        let gap = Gap::open(&self.feed.source(), from + i64::from(taken), format!("{cause}{stays}"));
+        let gap = Gap::open(&self.feed.source(), from, format!("{cause}{stays}"));
         metrics::counter!("producer_gaps_total").increment(1);
         self.herald.announce(&gap);
-        self.open = Some(gap);
+        self.open = Some(Ended { gap, witnesses: self.bystander.began() });
+    }
+
+    fn end(&mut self, to_ns: i64) {
+        let Some(mut ended) = self.open.take() else { return };
+        let gap = &mut ended.gap;
+        gap.to = Some((to_ns.div_euclid(NS_PER_MS) + 1).max(gap.from));
+        tracing::warn!(feed = self.feed.name(), from = gap.from, to = gap.to, cause = gap.cause, "gap in the feed");
+        self.bystander.ended(&ended.witnesses);
+        let Some(heal) = &self.heal else { return self.herald.conclude(&ended.gap) };
+        self.herald.announce(&ended.gap);
+        send_to(heal, ended);
     }
 }
+
+/// What the feed's time and lateness may drift before the journal notes it.
+const HABITS_STEP_NS: u64 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -161,14 +269,14 @@ mod tests {
     use super::*;
 
     /// Gaps as a run finds them that has this journal, what it announced by then, and what is to be healed.
-    fn resumed(journal: &Journal) -> (Gaps, Vec<Gap>, Option<Gap>) {
+    fn resumed(journal: &Journal) -> (Option<Gap>, Vec<Gap>, Option<Gap>) {
         let redis = Vars::from_pairs(&[]).load(RedisConfig::from_vars).unwrap();
         let (hot, _) = Hot::new(redis, Health::new("test").part("redis"));
         let herald = Herald::new(hot.clone(), Cold::default(), journal.clone());
         let (heal, mut to_heal) = mpsc::channel(1);
-        let gaps = Gaps::resume(Feed::Alpaca, journal, herald, Some(heal));
+        let gaps = Gaps::resume(Feed::Alpaca, journal, herald, Some(heal), 1_000_000);
         let announced = hot.queued().iter().map(|record| Gap::decode(&record.json).unwrap()).collect();
-        (gaps, announced, to_heal.try_recv().ok())
+        (gaps.open.map(|open| open.gap), announced, to_heal.try_recv().ok().map(|ended| ended.gap))
     }
 
     fn journal(folder: &tempfile::TempDir, safe_ms: i64) -> Journal {
@@ -185,8 +293,8 @@ mod tests {
     fn time_that_no_run_has_seen_is_a_gap() {
         let folder = tempfile::tempdir().unwrap();
         let journal = journal(&folder, 100);
-        let (gaps, announced, to_heal) = resumed(&journal);
-        assert_eq!(gaps.open.map(|gap| (gap.from, gap.cause)), Some((100, "the producer was not running".to_owned())));
+        let (open, announced, to_heal) = resumed(&journal);
+        assert_eq!(open.map(|gap| (gap.from, gap.cause)), Some((100, "the producer was not running".to_owned())));
         assert_eq!((announced.len(), to_heal), (1, None));
     }
 
@@ -196,8 +304,8 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let journal = journal(&folder, 100);
             journal.note(&gap(100, to));
-            let (gaps, announced, to_heal) = resumed(&journal);
-            assert_eq!(gaps.open, Some(gap(100, None)), "it keeps its start and its first cause");
+            let (open, announced, to_heal) = resumed(&journal);
+            assert_eq!(open, Some(gap(100, None)), "it keeps its start and its first cause");
             assert_eq!((announced.len(), to_heal, journal.gaps(Feed::Alpaca)), (0, None, vec![gap(100, None)]));
         }
     }
@@ -208,8 +316,8 @@ mod tests {
         let journal = journal(&folder, 100);
         journal.note(&gap(100, None));
         journal.note(&Gap { healed_at: Some(200), ..gap(100, Some(120)) });
-        let (gaps, announced, to_heal) = resumed(&journal);
-        assert_eq!((gaps.open.map(|gap| gap.from), announced.len(), to_heal), (Some(101), 1, None));
+        let (open, announced, to_heal) = resumed(&journal);
+        assert_eq!((open.map(|gap| gap.from), announced.len(), to_heal), (Some(99), 1, None));
     }
 
     #[test]
@@ -223,7 +331,7 @@ mod tests {
         let cold = Cold::default();
         let herald = Herald::new(hot, cold.clone(), journal.clone());
         let (heal, _) = mpsc::channel(1);
-        let _gaps = Gaps::resume(Feed::Alpaca, &journal, herald, Some(heal));
+        let _gaps = Gaps::resume(Feed::Alpaca, &journal, herald, Some(heal), 1_000_000);
         let mut records = Vec::new();
         cold.take(&mut records, usize::MAX, usize::MAX, Duration::ZERO);
         assert_eq!(Gap::decode(&records[0].json).unwrap(), healed);
@@ -237,8 +345,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let journal = journal(&folder, 500);
         journal.note(&gap(100, Some(120)));
-        let (gaps, _, to_heal) = resumed(&journal);
-        assert_eq!(gaps.open.map(|gap| gap.from), Some(500));
+        let (open, _, to_heal) = resumed(&journal);
+        assert_eq!(open.map(|gap| gap.from), Some(500));
         assert_eq!(to_heal, Some(gap(100, Some(120))));
         assert_eq!(journal.gaps(Feed::Alpaca).len(), 2);
     }

@@ -15,6 +15,7 @@ use market::{Gap, Symbol};
 use serde::{Deserialize, Serialize};
 
 use crate::feeds::protocol::Feed;
+use crate::gaps::clock::Habits;
 
 /// The file. Clones share it; the last one to go waits until all is written.
 #[derive(Clone, Debug)]
@@ -59,8 +60,10 @@ struct Memory {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 struct Known {
-    /// Feed time of the newest record that is safe, Unix nanoseconds.
+    /// Feed time at which the newest record that is safe arrived, Unix nanoseconds. No record's stamp: one may be wrong.
     safe_ns: Option<i64>,
+    /// What is known of its time and lateness.
+    habits: Option<Habits>,
     /// Start of the last gap, Unix milliseconds.
     last_gap: Option<i64>,
     /// Symbols that had records: what to ask for where the subscription is `*`.
@@ -95,10 +98,23 @@ impl Journal {
         drop(self.0.page.changed.wait_while(state, |state| state.written < noted));
     }
 
-    /// Feed time of the newest safe record in Unix nanoseconds; `None` where there never was one.
+    /// Feed time at which the newest safe record arrived, in Unix nanoseconds; `None` where there never was one.
     #[must_use]
     pub fn safe_ns(&self, feed: Feed) -> Option<i64> {
         self.0.page.lock().memory.feeds.get(feed.name())?.safe_ns
+    }
+
+    /// What the last run knew of this feed's time and lateness.
+    #[must_use]
+    pub fn habits(&self, feed: Feed) -> Option<Habits> {
+        self.0.page.lock().memory.feeds.get(feed.name())?.habits
+    }
+
+    /// What this run knows of them.
+    pub fn note_habits(&self, feed: Feed, habits: Habits) {
+        self.change(|memory| {
+            memory.feeds.entry(feed.name().to_owned()).or_default().habits.replace(habits) != Some(habits)
+        });
     }
 
     /// Symbols that ever had records.

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::anyhow;
-use market::{Availability, Gap};
+use market::{Availability, NS_PER_MS};
 use service::{CancellationToken, Health, Tasks};
 use tokio::sync::mpsc;
 
 use crate::connection::dial::Internet;
 use crate::connection::keep_connected;
 use crate::connection::outlet::Outlet;
+use crate::connection::steady::Steady;
 use crate::demand::Watched;
 use crate::fanout::Fanout;
 use crate::fanout::cold::Cold;
@@ -19,33 +20,48 @@ use crate::fanout::positions::Positions;
 use crate::feeds::event::Event;
 use crate::feeds::protocol::{Feed, Frame, Step};
 use crate::feeds::{FeedSettings, part_name};
-use crate::gaps::{Gaps, Herald};
+use crate::gaps::{Ended, Gaps, Herald};
 use crate::journal::Journal;
 
 /// The service's outlet: records to Redis and Kafka, outages to the account of gaps.
 pub struct Pipeline {
     fanout: Fanout,
     gaps: Gaps,
+    clock: Steady,
 }
 
 impl Pipeline {
     /// Of one feed.
     #[must_use]
     pub fn new(fanout: Fanout, gaps: Gaps) -> Self {
-        Self { fanout, gaps }
+        Self { fanout, gaps, clock: Steady::default() }
     }
 }
 
 impl Outlet for Pipeline {
     fn connected(&mut self) {
         self.fanout.connected();
+        self.gaps.connected();
     }
 
-    fn frame(&mut self, _: Option<Frame<'_>>, decode: impl FnOnce(&mut dyn FnMut(Event)) -> Step) -> Step {
-        let step = self.fanout.frame(decode);
-        self.gaps.heard(self.fanout.clock());
-        if let Some(shortage) = self.fanout.shortage() {
-            self.gaps.short(shortage, self.fanout.epoch());
+    fn frame(&mut self, raw: Option<Frame<'_>>, decode: impl FnOnce(&mut dyn FnMut(Event)) -> Step) -> Step {
+        let Self { fanout, gaps, clock } = self;
+        let at_ns = clock.now_ns();
+        let mut stamp_ns = None;
+        let step = fanout.frame(gaps.heard_ns(at_ns), |each| {
+            decode(&mut |event| {
+                if let Event::Trade(trade) = &event {
+                    gaps.trade(at_ns, trade);
+                }
+                stamp_ns = event.stamp_ns().or(stamp_ns);
+                each(event);
+            })
+        });
+        if let (Some(stamp_ns), Some(_)) = (stamp_ns, raw) {
+            gaps.heard(at_ns, stamp_ns);
+        }
+        if let Some(shortage) = fanout.shortage() {
+            gaps.short(shortage, fanout.epoch());
         }
         step
     }
@@ -54,12 +70,28 @@ impl Outlet for Pipeline {
         self.fanout.tell(news);
     }
 
-    fn lost(&mut self, cause: &str) {
-        self.gaps.lost(self.fanout.clock(), cause);
+    fn subscribed(&mut self) {
+        self.gaps.subscribed(self.clock.now_ns());
     }
 
-    fn doubted(&mut self, cause: &str) {
-        self.gaps.doubted(self.fanout.clock(), cause);
+    fn tick(&mut self) {
+        self.gaps.tick(self.clock.now_ns());
+    }
+
+    fn is_complete(&self) -> bool {
+        self.gaps.is_complete()
+    }
+
+    fn feed_ms(&self) -> i64 {
+        self.gaps.feed_ms(self.clock.now_ns())
+    }
+
+    fn silent(&mut self, cause: &str) {
+        self.gaps.silent(cause);
+    }
+
+    fn lost(&mut self, cause: &str) {
+        self.gaps.lost(cause);
     }
 }
 
@@ -78,7 +110,7 @@ pub struct Paths {
     /// What is wanted.
     pub wanted: Watched,
     /// Take the gaps of feeds with a history that is read.
-    pub heal: HashMap<Feed, mpsc::Sender<Gap>>,
+    pub heal: HashMap<Feed, mpsc::Sender<Ended>>,
 }
 
 /// Starts one task for each feed. One that can never go on leaves the others alone; where none is left the service ends. When the last of
@@ -93,10 +125,11 @@ pub fn spawn(
 ) {
     let lost = Arc::new(Lost { feeds: feeds.len(), reasons: Mutex::default() });
     let last_one = Arc::new(CloseOnDrop(paths.cold.clone()));
+    let now_ms = Steady::default().now_ns() / NS_PER_MS;
     for settings in feeds {
         let feed = settings.feed();
         let heal = paths.heal.get(&feed).cloned();
-        let gaps = Gaps::resume(feed, &paths.journal, paths.herald.clone(), heal);
+        let gaps = Gaps::resume(feed, &paths.journal, paths.herald.clone(), heal, now_ms);
         let fanout = Fanout::new(feed, paths.positions.clone(), paths.hot.clone(), paths.cold.clone());
         let outlet = Pipeline::new(fanout, gaps);
         let (wanted, part) = (paths.wanted.clone(), health.part(part_name(feed)));

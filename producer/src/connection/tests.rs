@@ -31,6 +31,7 @@ mod counts;
 mod demand;
 mod mute;
 mod other_feeds;
+mod outages;
 mod rules;
 
 type Peer = WebSocketStream<DuplexStream>;
@@ -69,8 +70,9 @@ impl Dial for Script {
 }
 
 struct Running {
-    heal: mpsc::Receiver<market::Gap>,
+    heal: mpsc::Receiver<crate::gaps::Ended>,
     hot: Hot,
+    part: Part,
     wishes: watch::Sender<Wishes>,
     _folder: tempfile::TempDir,
     peers: mpsc::Receiver<(Instant, Peer)>,
@@ -132,21 +134,21 @@ fn start_feed(settings: FeedSettings, refusals: &[u16]) -> Running {
     let journal = Journal::open(folder.path().join("journal.json")).unwrap();
     let (heal_sender, heal) = mpsc::channel(8);
     let herald = Herald::new(hot.clone(), cold.clone(), journal.clone());
-    let gaps = Gaps::resume(settings.feed(), &journal, herald, Some(heal_sender));
+    let gaps = Gaps::resume(settings.feed(), &journal, herald, Some(heal_sender), wall_clock_ms());
     let fanout = Fanout::new(settings.feed(), Positions::new(1), hot.clone(), cold.clone());
     let (wishes, watched) = watch::channel(always(&symbols()));
     let (sender, peers) = mpsc::channel(1);
     let refusals = Arc::new(Mutex::new(refusals.iter().rev().copied().collect()));
-    let stop = CancellationToken::new();
+    let (stop, part) = (CancellationToken::new(), health.part("feed"));
     let task = tokio::spawn(keep_connected(
         Script { peers: sender, refusals },
         settings.protocol(),
         Pipeline::new(fanout, gaps),
         Watched::new(watched),
-        health.part("feed"),
+        part.clone(),
         stop.clone(),
     ));
-    Running { heal, hot, wishes, _folder: folder, peers, cold, stop, task }
+    Running { heal, hot, part, wishes, _folder: folder, peers, cold, stop, task }
 }
 
 impl Running {
@@ -157,7 +159,7 @@ impl Running {
     fn taken(&self) -> usize {
         let mut batch = Vec::new();
         self.cold.take(&mut batch, usize::MAX, usize::MAX, Duration::ZERO);
-        batch.len()
+        batch.iter().filter(|record| record.stream != crate::fanout::record::Stream::Gaps).count()
     }
 
     async fn fatal(self) -> String {
@@ -276,6 +278,8 @@ async fn a_quiet_server_that_answers_is_left_alone() {
     let mut running = start(&[]);
     let mut peer = running.peer().await;
     greet(&mut peer).await;
+    mute::serve(&mut peer, mute::at("2024-06-07T20:05:00Z"), Duration::from_secs(10), Some(Duration::from_secs(1)))
+        .await;
     let weekend = Instant::now() + Duration::from_secs(60 * 3600);
     while Instant::now() < weekend {
         assert!(hear(&mut peer).await.contains(r#""trades":["AAPL"]"#), "a probe asks for what is subscribed");
@@ -354,37 +358,28 @@ async fn wrong_keys_stop_with_a_sentence_and_without_the_keys() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_one_gap_from_the_last_record_to_the_first() {
-    let trade_at =
-        |second: u32| format!(r#"[{{"T":"t","S":"AAPL","i":1,"p":1,"s":1,"t":"2024-06-03T14:00:{second:02}Z"}}]"#);
-    let mut running = start(&[]);
-    let mut peer = running.peer().await;
-    greet(&mut peer).await;
-    say(&mut peer, &trade_at(1)).await;
-    say(&mut peer, &trade_at(3)).await;
-    drop(peer);
-    drop(running.peer().await); // a failed attempt in between belongs to the same outage
-    let mut peer = running.peer().await;
-    greet(&mut peer).await;
-    say(&mut peer, &trade_at(50)).await;
-    let gap = running.heal.recv().await.unwrap();
-    let start = "2024-06-03T14:00:00Z".parse::<jiff::Timestamp>().unwrap().as_millisecond();
-    assert_eq!((gap.from - start, gap.to.unwrap() - start), (3_000, 50_001));
-    assert!(gap.cause.contains("closed") || gap.cause.contains("reset"), "{}", gap.cause);
-    assert!(running.heal.try_recv().is_err());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_client_that_was_too_slow_fills_the_gap_from_history() {
-    let mut running = start(&[]);
-    let mut peer = running.peer().await;
-    greet(&mut peer).await;
-    say(&mut peer, TRADE).await;
-    say(&mut peer, r#"[{"T":"error","code":407,"msg":"slow client"}]"#).await;
-    let mut peer = running.peer().await;
-    greet(&mut peer).await;
-    say(&mut peer, &TRADE.replace("14:00:00Z", "14:00:07Z")).await;
-    let gap = running.heal.recv().await.unwrap();
-    assert_eq!(gap.to, Some(gap.from + 7001));
-    assert!(gap.cause.contains("407") && gap.cause.contains("slow client"), "{}", gap.cause);
+async fn what_arrives_in_one_frame_with_the_end_of_a_connection_is_taken() {
+    for settings in [alpaca(), massive()] {
+        let (mut running, is_alpaca) = (start_feed(settings.clone(), &[]), matches!(settings, FeedSettings::Alpaca(_)));
+        let mut peer = running.peer().await;
+        let frame = if is_alpaca {
+            greet(&mut peer).await;
+            TRADE.replace(r#"}]"#, r#"},{"T":"error","code":407,"msg":"slow client"},{"T":"t","S":"AAPL","i":2,"p":1,"s":1,"t":"2024-06-03T14:00:01Z"}]"#)
+        } else {
+            say(&mut peer, r#"[{"ev":"status","status":"connected","message":""}]"#).await;
+            hear(&mut peer).await;
+            say(&mut peer, r#"[{"ev":"status","status":"auth_success","message":""}]"#).await;
+            hear(&mut peer).await;
+            say(&mut peer, r#"[{"ev":"status","status":"success","message":"subscribed to: T.AAPL"}]"#).await;
+            let trade =
+                |id| format!(r#"{{"ev":"T","sym":"AAPL","x":4,"i":"{id}","z":3,"p":1,"s":1,"t":1717423200000}}"#);
+            let end = r#"{"ev":"status","status":"max_connections","message":"too many"}"#;
+            format!("[{},{end},{}]", trade(1), trade(2))
+        };
+        say(&mut peer, &frame).await;
+        let _again = running.peers.recv().await.unwrap();
+        let trades =
+            running.hot.queued().into_iter().filter(|record| record.stream == crate::fanout::record::Stream::Trades);
+        assert_eq!(trades.count(), 2, "{frame}");
+    }
 }

@@ -51,12 +51,15 @@ impl Stream {
 pub struct Encoded {
     /// Where it belongs.
     pub stream: Stream,
-    /// Who reported it; `None` where it comes from disk, where that is no matter any more.
+    /// Who reported it; `None` when it comes from disk, where that is no matter any more.
     pub feed: Option<Feed>,
     /// Its Kafka key.
     pub symbol: Symbol,
-    /// Feed time in Unix nanoseconds; 0 where it says nothing about how far the feed is known.
+    /// Its stamp, Unix nanoseconds; 0 when it has none of its own.
     pub ts_ns: i64,
+    /// Feed time at which it arrived, Unix nanoseconds: once it is safe, the feed is known up to there. `None` when it says nothing about
+    /// that. Never a stamp, because one may be wrong.
+    pub heard_ns: Option<i64>,
     /// Its number in its symbol and stream of this run; 0 where it has none.
     pub seq: u64,
     /// JSON.

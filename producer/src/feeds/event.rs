@@ -1,6 +1,6 @@
 //! What a feed adapter makes of a frame: valid records, and a reason for each element that is none.
 
-use market::{Bar, Correction, Quote, Reject, Trade};
+use market::{Bar, Correction, MS_PER_MINUTE, NS_PER_MS, Quote, Reject, Symbol, Timeframe, Trade};
 
 /// One element of a frame, past the only door.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,10 +13,27 @@ pub enum Event {
     Quote(Quote),
     /// A trade is void, and perhaps another holds in its place. Boxed because it is rare and large.
     Correction(Box<Correction>),
+    /// A symbol is halted, or trades again.
+    Halt(Symbol, bool),
     /// An element that carries nothing this system stores, such as a trading status; named for the counters.
     Other(&'static str),
     /// An element that could not become a record.
     Skipped(Skip),
+}
+
+impl Event {
+    /// The time of what comes as it happens, in Unix nanoseconds: a trade, a quote, a bar at its end.
+    #[must_use]
+    pub fn stamp_ns(&self) -> Option<i64> {
+        match self {
+            Self::Trade(trade) => Some(trade.ts_ns),
+            Self::Quote(quote) => Some(quote.ts_ns),
+            Self::Bar(bar) if bar.timeframe == Timeframe::MINUTE => {
+                Some(bar.start_ms.saturating_add(MS_PER_MINUTE).saturating_mul(NS_PER_MS))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// One element of a frame: data for the pipeline, or part of the conversation (`C`, which differs from feed to feed).

@@ -92,6 +92,11 @@ pub trait Protocol: Send {
     /// The server has been silent for that long: a question that a living one answers at once, or the end of the connection.
     fn probe(&mut self) -> Step;
 
+    /// How long the feed may take for its first record while the market is open.
+    fn first_record_within(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+
     /// What the server owes next; `None` while records stream and nothing is owed.
     fn awaits(&self) -> Option<Awaited>;
 }

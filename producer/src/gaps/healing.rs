@@ -1,4 +1,5 @@
-//! Heals gaps: fetches from the REST history what the stream sent while nobody listened, and sends it down the cold path.
+//! Heals gaps: fetches from the REST history what the stream sent while nobody listened, sends it down the cold path, and calls a gap
+//! healed only when [`super::proof`] accepts the answer. Until then the gap stays open with the reason and is tried again.
 //!
 //! The fetch reaches a little beyond both ends of the gap, because trades are reported late; what was stored already is recognised by
 //! its natural key in PostgreSQL. Backfilled records have no position: they never were in the live stream.
@@ -7,11 +8,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
+use market::calendar::{Phase, phase_at};
 use market::wire::{encode_bar, encode_trade};
-use market::{Gap, NS_PER_MS, Symbol};
+use market::{Gap, MS_PER_MINUTE, NS_PER_MS, Symbol};
 use service::{CancellationToken, Part};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::demand::Watched;
 use crate::fanout::cold::Cold;
@@ -19,11 +21,19 @@ use crate::fanout::record::{Encoded, Stream};
 use crate::feeds::archive::Archive;
 use crate::feeds::event::Event;
 use crate::feeds::occurrences::Occurrences;
-use crate::gaps::Herald;
+use crate::feeds::rest::{Kind, Span};
 use crate::journal::Journal;
 
-/// Pause before a gap that could not be healed is tried again.
-const RETRY_PAUSE: Duration = Duration::from_secs(300);
+use super::proof::{Overlap, Tally};
+use super::{Ended, Herald};
+
+/// Shortest and longest pause before a gap that could not be healed is tried again.
+const RETRY_MIN: Duration = Duration::from_secs(2);
+const RETRY_MAX: Duration = Duration::from_secs(3600);
+/// Gaps that wait here; more wait in the channel, and behind it in the journal.
+const WAITING_MAX: usize = 1024;
+/// This share of the time that a history needs lies between its two readings.
+const SETTLE_SHARE: u32 = 4;
 
 /// When and how much to fetch.
 #[derive(Clone, Copy, Debug)]
@@ -54,34 +64,45 @@ pub struct Backfill {
     pub part: Part,
 }
 
+/// What a successful healing rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Proven {
+    /// Trades of the history within the gap and its margins.
+    trades: u64,
+    /// Records that were handed on, bars too.
+    handed_on: usize,
+    /// Trades that the stream delivered and the history lacks.
+    unknown: u64,
+}
+
 impl Backfill {
     /// Heals gaps until `stop`. A gap that is not healed then is taken up by the next run.
     ///
     /// # Errors
     /// Never; a history that refuses is degraded health.
-    pub async fn run(mut self, mut gaps: mpsc::Receiver<Gap>, stop: CancellationToken) -> anyhow::Result<()> {
-        let mut waiting: Vec<(Instant, Gap)> = Vec::new();
+    pub async fn run(mut self, mut gaps: mpsc::Receiver<Ended>, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut waiting: Vec<(Instant, Ended)> = Vec::new();
         self.part.ok();
         loop {
             let next = (0..waiting.len()).min_by_key(|at| waiting[*at].0);
             let due = next.map(|at| waiting[at].0);
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                gap = gaps.recv() => match gap {
-                    Some(gap) => waiting.push((Instant::now() + self.settings.hold_back, gap)),
+                ended = gaps.recv(), if waiting.len() < WAITING_MAX => match ended {
+                    Some(ended) => waiting.push((Instant::now() + self.settings.hold_back, ended)),
                     None => {
                         stop.cancelled().await; // the feed has ended; so will everything else
                         return Ok(());
                     }
                 },
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    let Some((_, gap)) = next.map(|at| waiting.swap_remove(at)) else { continue };
-                    let Some(healed) = stop.run_until_cancelled(self.heal(&gap)).await else { return Ok(()) };
+                    let Some((_, mut ended)) = next.map(|at| waiting.swap_remove(at)) else { continue };
+                    let Some(healed) = stop.run_until_cancelled(self.heal(&ended)).await else { return Ok(()) };
                     match healed {
-                        Ok(records) => self.healed(gap, records),
+                        Ok(proven) => self.healed(ended.gap, proven, waiting.is_empty()),
                         Err(error) => {
-                            self.part.degraded(format!("a gap from {} could not be filled: {error:#}", gap.from));
-                            waiting.push((Instant::now() + RETRY_PAUSE, gap));
+                            let wait = self.refused(&mut ended.gap, &error);
+                            waiting.push((Instant::now() + wait, ended));
                         }
                     }
                 }
@@ -89,25 +110,101 @@ impl Backfill {
         }
     }
 
-    /// Fetches trades, then bars, and waits until they are safe; returns how many records there were.
-    async fn heal(&mut self, gap: &Gap) -> anyhow::Result<usize> {
-        let margin_ns = i64::try_from(self.settings.margin.as_nanos())?;
-        let start_ns = gap.from.saturating_mul(NS_PER_MS).saturating_sub(margin_ns);
-        let end_ns = gap.to.unwrap_or(gap.from).saturating_mul(NS_PER_MS).saturating_add(margin_ns);
+    /// The gap stays open and says why; returns the pause before the next attempt, which grows.
+    fn refused(&self, gap: &mut Gap, error: &anyhow::Error) -> Duration {
+        metrics::counter!("producer_heals_refused_total").increment(1);
+        let reason = format!("{error:#}");
+        tracing::warn!(from = gap.from, to = gap.to, attempts = gap.attempts, reason, "gap not healed");
+        self.part.degraded(format!("a gap from {} could not be healed: {reason}", gap.from));
+        let wait = self.settings.hold_back.max(RETRY_MIN).saturating_mul(1 << gap.attempts.min(16)).min(RETRY_MAX);
+        gap.attempts = gap.attempts.saturating_add(1);
+        gap.reason = Some(reason);
+        self.herald.announce(gap);
+        wait
+    }
+
+    /// Hands on the history of the gap and its margins, and verifies it: the history must know what the stream delivered around the gap,
+    /// and a second reading must say, symbol by symbol and minute by minute, what was handed on.
+    async fn heal(&mut self, Ended { gap, witnesses }: &Ended) -> anyhow::Result<Proven> {
+        let span = self.span(gap)?;
         let symbols = self.symbols();
-        let (mut handed_on, mut occurrences) = (0, Occurrences::default());
-        for kind in self.archive.kinds() {
-            let mut pages = self.archive.pages(*kind, &symbols, (start_ns, end_ns))?;
-            while let Some(events) = pages.next().await? {
-                let encode = |event| encode(event, &mut occurrences);
-                let mut records: Vec<Encoded> = events.into_iter().filter_map(encode).collect();
-                handed_on += records.len();
-                self.cold.room().await;
-                self.cold.accept(&mut records);
+        let trusted_ns = i64::try_from(self.settings.hold_back.as_nanos() / 2)?;
+        let to_ns = gap.to.unwrap_or(gap.from).saturating_mul(NS_PER_MS);
+        let mut overlap = Overlap::new(witnesses.sides(), (span.0, to_ns.saturating_add(trusted_ns)));
+        let (mut handed_on, mut trades) = (0, 0);
+        if self.archive.kinds().contains(&Kind::Trades) {
+            let mut pieces = pieces(span).peekable();
+            while let Some(piece) = pieces.next() {
+                let tally = self.hand_on(&symbols, piece, &mut overlap).await?;
+                self.cold.safe().await;
+                if pieces.peek().is_none() {
+                    sleep(self.settings.hold_back / SETTLE_SHARE).await; // what is still growing has time to show it
+                }
+                let again = self.read_again(&symbols, piece).await?;
+                tally.same_as(&again).map_err(anyhow::Error::msg)?;
+                trades += tally.trades();
             }
+            let closed = |ms| phase_at(ms) != Phase::Open;
+            let day_ms = 24 * 60 * MS_PER_MINUTE;
+            let to = gap.to.unwrap_or(gap.from);
+            let was_open = !(closed(gap.from) && closed(to) && to - gap.from < day_ms / 4);
+            overlap.judge(trades == 0, was_open).map_err(anyhow::Error::msg)?;
+            handed_on += usize::try_from(trades)?;
+        }
+        let mut pages = self.archive.pages(Kind::Bars, &symbols, span)?;
+        while let Some(events) = pages.next().await? {
+            let mut bars: Vec<Encoded> =
+                events.into_iter().filter_map(|bar| encode(bar, &mut Occurrences::default())).collect();
+            handed_on += bars.len();
+            self.cold.room().await;
+            self.cold.accept(&mut bars);
         }
         self.cold.safe().await; // a gap that is called healed must stay so, whoever is killed next
-        Ok(handed_on)
+        Ok(Proven { trades, handed_on, unknown: overlap.unknown() })
+    }
+
+    /// What is read: the gap and a margin on both sides. Stamps that run ahead of the feed lie behind its end.
+    fn span(&self, gap: &Gap) -> anyhow::Result<Span> {
+        let margin_ns = i64::try_from(self.settings.margin.as_nanos())?;
+        let early_ns = self.journal.habits(self.archive.feed()).map_or(0, |habits| habits.early_ns);
+        let start_ns = gap.from.saturating_mul(NS_PER_MS).saturating_sub(margin_ns);
+        let end_ns = gap.to.unwrap_or(gap.from).saturating_mul(NS_PER_MS).saturating_add(margin_ns.max(early_ns));
+        Ok((start_ns, end_ns))
+    }
+
+    /// The first reading: what was handed on.
+    async fn hand_on(&self, symbols: &[Symbol], span: Span, overlap: &mut Overlap) -> anyhow::Result<Tally> {
+        let (mut tally, mut occurrences) = (Tally::default(), Occurrences::default());
+        let mut pages = self.archive.pages(Kind::Trades, symbols, span)?;
+        while let Some(events) = pages.next().await? {
+            let mut records = Vec::with_capacity(events.len());
+            for event in events {
+                let trade = if let Event::Trade(trade) = &event { Some(trade.clone()) } else { None };
+                let Some(record) = encode(event, &mut occurrences) else { continue };
+                records.push(record);
+                if let Some(trade) = trade {
+                    overlap.seen(&trade);
+                    tally.add(&trade);
+                }
+            }
+            self.cold.room().await;
+            self.cold.accept(&mut records);
+        }
+        Ok(tally)
+    }
+
+    /// The second reading, which hands on nothing.
+    async fn read_again(&self, symbols: &[Symbol], span: Span) -> anyhow::Result<Tally> {
+        let mut tally = Tally::default();
+        let mut pages = self.archive.pages(Kind::Trades, symbols, span)?;
+        while let Some(events) = pages.next().await? {
+            for event in events {
+                if let Event::Trade(trade) = event {
+                    tally.add(&trade);
+                }
+            }
+        }
+        Ok(tally)
     }
 
     fn symbols(&mut self) -> Vec<Symbol> {
@@ -116,18 +213,34 @@ impl Backfill {
         wanted.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    fn healed(&self, mut gap: Gap, records: usize) {
-        metrics::counter!("producer_backfilled_total").increment(records as u64);
-        if !self.archive.feed().keeps_trades() {
-            tracing::info!(from = gap.from, to = gap.to, records, "bars of a gap fetched; its trades are nowhere");
-            self.journal.forget(&gap);
-            return self.part.ok();
+    fn healed(&self, mut gap: Gap, proven: Proven, is_last: bool) {
+        let Proven { trades, handed_on, unknown } = proven;
+        metrics::counter!("producer_backfilled_total").increment(handed_on as u64);
+        if is_last {
+            self.part.ok();
         }
-        tracing::info!(from = gap.from, to = gap.to, records, "gap healed");
-        gap.healed_at = Some(jiff::Timestamp::now().as_millisecond());
+        if !self.archive.feed().keeps_trades() {
+            tracing::info!(
+                from = gap.from,
+                to = gap.to,
+                bars = handed_on,
+                "fetched the gap's bars; its trades are not available from this feed"
+            );
+            return self.journal.forget(&gap);
+        }
+        tracing::info!(from = gap.from, to = gap.to, trades, unknown, "gap healed");
+        let now_ms = jiff::Timestamp::now().as_millisecond();
+        (gap.healed_at, gap.verified_at, gap.reason) = (Some(now_ms), Some(now_ms), None);
+        (gap.records, gap.unknown) = (Some(trades), Some(unknown).filter(|unknown| *unknown > 0));
         self.herald.conclude(&gap);
-        self.part.ok();
     }
+}
+
+/// A span in pieces of an hour, so that what is counted of one fits into memory whatever the outage.
+fn pieces((start_ns, end_ns): Span) -> impl Iterator<Item = Span> {
+    let piece_ns = 60 * MS_PER_MINUTE * NS_PER_MS;
+    let starts = std::iter::successors(Some(start_ns), move |at| at.checked_add(piece_ns).filter(|at| *at <= end_ns));
+    starts.map(move |at| (at, at.saturating_add(piece_ns - 1).min(end_ns)))
 }
 
 /// A record of the history for the cold path; `None` for what is none.
@@ -150,7 +263,7 @@ pub(crate) fn encode(event: Event, occurrences: &mut Occurrences) -> Option<Enco
         _ => return None,
     };
     // No feed and no feed time: a backfilled record says nothing about how far the live stream is known.
-    Some(Encoded { stream, feed: None, symbol, ts_ns: 0, seq: 0, json: Bytes::from(json) })
+    Some(Encoded { stream, feed: None, symbol, ts_ns: 0, heard_ns: None, seq: 0, json: Bytes::from(json) })
 }
 
 #[cfg(test)]
@@ -195,7 +308,8 @@ mod tests {
         let ms = |time: &str| time.parse::<jiff::Timestamp>().unwrap().as_millisecond();
         let gap = Gap::open(&Feed::Alpaca.source(), ms("2024-06-03T14:00:00Z"), "cut");
         let ended = Instant::now();
-        sender.send(Gap { to: Some(ms("2024-06-03T14:05:00Z")), ..gap }).await.unwrap();
+        let gap = Gap { to: Some(ms("2024-06-03T14:05:00Z")), ..gap };
+        sender.send(Ended { gap, witnesses: Default::default() }).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let waited = ended.elapsed();
         assert!(waited >= Duration::from_secs(60) && waited < Duration::from_secs(62), "{waited:?}");

@@ -6,7 +6,8 @@ use market::gap::COLD_PATH_FULL;
 
 use crate::fanout::cold::overflow::Shortage;
 
-use super::{Gaps, send_to};
+use super::witness::Witnesses;
+use super::{Ended, Gaps, send_to};
 
 impl Gaps {
     /// The cold path has no room, or has room again. `epoch`: this run.
@@ -52,7 +53,7 @@ impl Gaps {
     fn finish(&self, gap: Gap) {
         let Some(heal) = &self.heal else { return self.herald.conclude(&gap) };
         self.herald.announce(&gap);
-        send_to(heal, gap);
+        send_to(heal, Ended { gap, witnesses: Witnesses::default() });
     }
 }
 
@@ -82,7 +83,7 @@ mod tests {
         let cold = Cold::default();
         let (heal, mut to_heal) = mpsc::channel(4);
         let herald = Herald::new(hot.clone(), cold.clone(), journal.clone());
-        let mut gaps = Gaps::resume(Feed::Alpaca, &journal, herald, Some(heal));
+        let mut gaps = Gaps::resume(Feed::Alpaca, &journal, herald, Some(heal), 1_000_000);
 
         gaps.short(Shortage::Began { from_ms: 1_000 }, 7);
         let open = journal.gaps(Feed::Alpaca);
@@ -90,7 +91,8 @@ mod tests {
         let seqs = [(Symbol::new("AAPL").unwrap().to_string(), (3, 9))].into();
         let extent = Extent { span_ms: (400, 5_000), records: 7, seqs, bar_seqs: Default::default() };
         gaps.short(Shortage::Over(extent), 7);
-        let spans: Vec<_> = std::iter::from_fn(|| to_heal.try_recv().ok()).map(|gap| (gap.from, gap.to)).collect();
+        let spans: Vec<_> =
+            std::iter::from_fn(|| to_heal.try_recv().ok()).map(|Ended { gap, .. }| (gap.from, gap.to)).collect();
         assert_eq!(spans, [(400, Some(1_000)), (1_000, Some(5_000))]);
 
         let mut kept = Vec::new();

@@ -109,7 +109,7 @@ impl Seen {
             Event::Bar(bar) => ("bars", Some(bar.symbol), None),
             Event::Quote(quote) => ("quotes", Some(quote.symbol), Some(quote.ts_ns)),
             Event::Correction(correction) => ("corrections", Some(correction.void.symbol), None),
-            Event::Other(_) => ("other messages", None, None),
+            Event::Halt(..) | Event::Other(_) => ("other messages", None, None),
             Event::Skipped(skip) => {
                 *self.skipped.entry(skip.to_string()).or_default() += 1;
                 ("skipped", None, None)

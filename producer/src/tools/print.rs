@@ -19,6 +19,7 @@ pub fn line(event: &Event, frame: u64, out: &mut impl Write) -> io::Result<()> {
         Event::Bar(bar) => wire::encode_bar(bar, None, &mut bytes),
         Event::Quote(quote) => wire::encode_quote(quote, None, &mut bytes),
         Event::Correction(correction) => wire::encode_correction(correction, None, &mut bytes),
+        Event::Halt(..) => serde_json::to_writer(&mut bytes, &json!({"other": "status", "frame": frame}))?,
         Event::Other(kind) => serde_json::to_writer(&mut bytes, &json!({"other": kind, "frame": frame}))?,
         Event::Skipped(skip) => {
             let detail = skip.to_string();

@@ -5,13 +5,17 @@ use market::Gap;
 use super::*;
 
 /// Unix milliseconds of a time.
-fn at(time: &str) -> i64 {
+pub(super) fn at(time: &str) -> i64 {
     time.parse::<jiff::Timestamp>().unwrap().as_millisecond()
+}
+
+fn ms(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap()
 }
 
 /// Plays a server for `time` that acknowledges what it is asked, and sends a trade after each `pause`, if there is one, with times from
 /// `ms` on. Returns feed time at the end, in Unix milliseconds.
-async fn serve(peer: &mut Peer, ms: i64, time: Duration, pause: Option<Duration>) -> i64 {
+pub(super) async fn serve(peer: &mut Peer, ms: i64, time: Duration, pause: Option<Duration>) -> i64 {
     let begin = Instant::now();
     let now_ms = || ms + i64::try_from(begin.elapsed().as_millis()).unwrap();
     let mut next = pause.map(|pause| begin + pause);
@@ -33,8 +37,8 @@ async fn serve(peer: &mut Peer, ms: i64, time: Duration, pause: Option<Duration>
     }
 }
 
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test(start_paused = true)]
 async fn a_feed_that_answers_but_delivers_nothing_while_the_market_is_open_is_left_within_thirty_seconds() {
@@ -48,15 +52,53 @@ async fn a_feed_that_answers_but_delivers_nothing_while_the_market_is_open_is_le
     assert!(mute_since.elapsed() < Duration::from_secs(30), "{:?}", mute_since.elapsed());
     answering.await.unwrap();
 
-    // As long as nothing comes there may be nothing: only the next record shows that something was missed.
+    // As long as nothing comes the gap is open, whatever is acknowledged, and health says so.
+    let told = |running: &Running| {
+        let gaps = running.hot.queued().into_iter().filter_map(|record| Gap::decode(&record.json).ok());
+        gaps.collect::<Vec<_>>()
+    };
+    let mut now_ms = last_ms + ms(mute_since.elapsed());
+    for _ in 0..3 {
+        greet(&mut peer).await;
+        assert_ne!(running.part.status(), service::health::Status::Ok);
+        now_ms = serve(&mut peer, now_ms, MINUTE / 6, None).await;
+        assert_ne!(running.part.status(), service::health::Status::Ok);
+        assert!(running.heal.try_recv().is_err(), "it has not ended");
+        assert_eq!(told(&running).len(), 1);
+        now_ms = serve(&mut peer, now_ms, 3 * MINUTE, None).await; // until it is left
+        let waits = Instant::now();
+        peer = running.peer().await;
+        now_ms += ms(waits.elapsed());
+    }
+    let open = told(&running).remove(0);
+    assert!(open.to.is_none() && open.from <= last_ms && open.from > last_ms - 5000, "{open:?}");
+    assert!(open.cause.contains("no record for 10 s while the market is open"), "{}", open.cause);
     greet(&mut peer).await;
-    let now_ms = serve(&mut peer, last_ms + 21_000, 2 * MINUTE, None).await;
-    assert_eq!(running.heal.try_recv().ok(), None);
-    assert!(running.hot.queued().iter().all(|record| Gap::decode(&record.json).is_err()), "no gap is told of");
-    serve(&mut peer, now_ms, 2 * SECOND, Some(SECOND)).await;
-    let gap = running.heal.recv().await.unwrap();
-    assert_eq!((gap.from, gap.to), (last_ms, Some(now_ms + 1001)));
-    assert!(gap.cause.contains("no record for 20 s while the market is open"), "{}", gap.cause);
+    let first_ms = now_ms;
+    serve(&mut peer, now_ms, 15 * SECOND, Some(SECOND)).await;
+    let gap = running.heal.recv().await.unwrap().gap;
+    assert!(gap.from == open.from && gap.to.unwrap() >= first_ms, "{gap:?}");
+    assert_eq!(running.part.status(), service::health::Status::Ok);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_that_is_silent_from_its_first_second_on_is_an_open_gap_within_thirty_seconds() {
+    let mut running = start(&[]);
+    let mut peer = running.peer().await;
+    // The feed's time is known from an earlier connection, which told it by a few records.
+    greet(&mut peer).await;
+    let last_ms = serve(&mut peer, at("2024-06-03T14:00:00Z"), 10 * SECOND, Some(SECOND)).await;
+    drop(peer);
+    let mut peer = running.peer().await;
+    greet(&mut peer).await;
+    serve(&mut peer, last_ms, 10 * SECOND, Some(SECOND)).await;
+    running.heal.recv().await.unwrap();
+    let begun = running.hot.queued().len();
+    serve(&mut peer, last_ms, 31 * SECOND, None).await;
+    let told = running.hot.queued().split_off(begun);
+    let gap = told.iter().find_map(|record| Gap::decode(&record.json).ok()).expect("a gap is declared");
+    assert_eq!(gap.to, None);
+    assert_ne!(running.part.status(), service::health::Status::Ok);
 }
 
 #[tokio::test(start_paused = true)]

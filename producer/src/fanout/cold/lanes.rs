@@ -176,7 +176,7 @@ mod tests {
 
     fn record(stream: Stream, feed: Option<Feed>, seq: u64) -> Encoded {
         let symbol = Symbol::new("A").unwrap();
-        Encoded { stream, feed, symbol, ts_ns: 1, seq, json: vec![b'x'; 100].into() }
+        Encoded { stream, feed, symbol, ts_ns: 1, heard_ns: None, seq, json: vec![b'x'; 100].into() }
     }
 
     fn live(seq: u64) -> Encoded {

@@ -161,7 +161,15 @@ mod tests {
 
     fn record(ts_ns: i64, seq: u64) -> Encoded {
         let symbol = Symbol::new("A").unwrap();
-        Encoded { stream: Stream::Trades, feed: Some(Feed::Alpaca), symbol, ts_ns, seq, json: "{}".into() }
+        Encoded {
+            stream: Stream::Trades,
+            feed: Some(Feed::Alpaca),
+            symbol,
+            ts_ns,
+            heard_ns: None,
+            seq,
+            json: "{}".into(),
+        }
     }
 
     fn extent(stamps: &[i64]) -> Extent {

@@ -63,10 +63,10 @@ impl Progress {
         for record in records.iter().filter(|record| record.stream == Stream::Trades) {
             let Some(feed) = record.feed else { continue };
             let taken = &mut self.taken[feed as usize];
-            if taken.newest_ns.is_none() && self.journal.safe_ns(feed).is_none() {
-                self.journal.advance(feed, record.ts_ns - 1, []);
+            if let (None, Some(heard_ns), None) = (taken.newest_ns, record.heard_ns, self.journal.safe_ns(feed)) {
+                self.journal.advance(feed, heard_ns - 1, []);
             }
-            taken.newest_ns = taken.newest_ns.max(Some(record.ts_ns));
+            taken.newest_ns = taken.newest_ns.max(record.heard_ns);
             if taken.symbols.insert(record.symbol) {
                 taken.unwritten_symbols.push(record.symbol);
             }
@@ -135,7 +135,15 @@ mod tests {
 
     fn trade(ts_ns: i64) -> Encoded {
         let symbol = Symbol::new("A").unwrap();
-        Encoded { stream: Stream::Trades, feed: Some(Feed::Alpaca), symbol, ts_ns, seq: 0, json: "{}".into() }
+        Encoded {
+            stream: Stream::Trades,
+            feed: Some(Feed::Alpaca),
+            symbol,
+            ts_ns: 0,
+            heard_ns: Some(ts_ns),
+            seq: 0,
+            json: "{}".into(),
+        }
     }
 
     /// A record that was accepted and taken, and after which something was promised.

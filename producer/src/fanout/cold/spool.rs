@@ -274,6 +274,7 @@ mod tests {
             feed: None,
             symbol: Symbol::new("AAPL").unwrap(),
             ts_ns: 0,
+            heard_ns: None,
             seq: 0,
             json: format!(r#"{{"at":{at}}}"#).into(),
         }

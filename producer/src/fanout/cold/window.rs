@@ -91,6 +91,7 @@ mod tests {
             feed: None,
             symbol: Symbol::new("A").unwrap(),
             ts_ns: 0,
+            heard_ns: None,
             seq: 0,
             json: text.into(),
         }

@@ -6,7 +6,7 @@ use crate::feeds::event::{self, Event, Skip};
 use crate::feeds::raw::Raw;
 
 use super::control::{self, Control};
-use super::wire::{WireBar, WireCancel, WireCorrection, WireQuote, WireTrade, parse};
+use super::wire::{WireBar, WireCancel, WireCorrection, WireQuote, WireStatus, WireTrade, parse};
 
 /// What one element is.
 pub type Element = event::Element<Control>;
@@ -25,7 +25,7 @@ pub fn decode<'a>(raw: impl Raw<'a>) -> Element {
         Some("d") => parse::<WireBar<'_>, _>(raw, |bar| bar.into_event(Timeframe::DAY, false, 0)),
         Some("c") => parse::<WireCorrection<'_>, _>(raw, WireCorrection::into_event),
         Some("x") => parse::<WireCancel<'_>, _>(raw, WireCancel::into_event),
-        Some("s") => Ok(Event::Other("status")),
+        Some("s") => parse::<WireStatus<'_>, _>(raw, WireStatus::into_event),
         Some("l") => Ok(Event::Other("luld")),
         Some("i") => Ok(Event::Other("imbalance")),
         Some("n") => Ok(Event::Other("news")),

@@ -23,6 +23,9 @@ use super::settings::{AlpacaSettings, Authentication};
 const ANSWER_MAX: Duration = Duration::from_secs(3);
 /// A server that has sent nothing for this long is asked for a sign of life.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// How long the first record may take: with trades or quotes, and where only bars are subscribed.
+const FIRST_RECORD_WITHIN: Duration = Duration::from_secs(30);
+const FIRST_BAR_WITHIN: Duration = Duration::from_secs(150);
 /// A late trade may change a bar for this many minutes after it began.
 const REVISED_MINUTES: usize = 4;
 /// Longest message that is sent; more symbols go into further messages.
@@ -325,15 +328,14 @@ impl Protocol for Alpaca {
         let mut elements = 0_u32;
         decode_frame(frame, self.settings.encoding, &mut |element| {
             elements += 1;
-            if step.next != Next::GoOn {
-                return; // the connection is over; what follows an error in the same frame is not ours any more
-            }
             match element {
                 Element::Event(Event::Bar(bar)) if bar.revision > 0 => {
                     let revision = self.revisions.next(bar.symbol, bar.start_ms, 1);
                     events(Event::Bar(Bar { revision, ..bar }));
                 }
                 Element::Event(event) => events(event),
+                // The connection is over, but what arrived with its end counts all the same.
+                Element::Control(_) if step.next != Next::GoOn => {}
                 Element::Control(control) => step.and(self.control(control)),
             }
         });
@@ -367,6 +369,11 @@ impl Protocol for Alpaca {
         self.probes_owed += 1;
         self.enter(Phase::Probing);
         Step::send(message)
+    }
+
+    fn first_record_within(&self) -> Duration {
+        let busy = self.settings.channels.iter().any(|channel| ["trades", "quotes"].contains(&channel.as_str()));
+        if busy { FIRST_RECORD_WITHIN } else { FIRST_BAR_WITHIN }
     }
 
     fn awaits(&self) -> Option<Awaited> {

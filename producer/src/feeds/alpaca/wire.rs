@@ -209,6 +209,25 @@ impl WireCorrection<'_> {
 }
 
 #[derive(Deserialize)]
+pub(super) struct WireStatus<'a> {
+    #[serde(rename = "S", borrow)]
+    symbol: Cow<'a, str>,
+    #[serde(rename = "sc", borrow)]
+    code: Option<Cow<'a, str>>,
+}
+
+impl WireStatus<'_> {
+    pub(super) fn into_event(self) -> Result<Event, Reject> {
+        let symbol = Symbol::new(&self.symbol)?;
+        Ok(match self.code.as_deref() {
+            Some("2" | "H" | "P" | "F") => Event::Halt(symbol, true),
+            Some("3" | "T") => Event::Halt(symbol, false),
+            _ => Event::Other("status"),
+        })
+    }
+}
+
+#[derive(Deserialize)]
 pub(super) struct WireCancel<'a> {
     #[serde(rename = "S", borrow)]
     symbol: Cow<'a, str>,

@@ -250,11 +250,10 @@ impl Protocol for Massive {
         let mut elements = 0_u32;
         decode_frame(frame, &mut |element| {
             elements += 1;
-            if step.next != Next::GoOn {
-                return; // the connection is over; what follows in the same frame is not ours any more
-            }
             match element {
                 Element::Event(event) => self.event(event, events),
+                // The connection is over, but what arrived with its end counts all the same.
+                Element::Control(_) if step.next != Next::GoOn => {}
                 Element::Control(status) => step.and(self.status(status)),
             }
         });

@@ -2,14 +2,14 @@
 
 use anyhow::{Context as _, ensure};
 use market::{NS_PER_MS, Symbol};
-use reqwest::Url;
+use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use service::Secret;
 
 use crate::feeds::event::Event;
 use crate::feeds::protocol::Feed;
-use crate::feeds::rest::{Client, Kind, Span, refuse_repetition};
+use crate::feeds::rest::{Answer, Client, Kind, Span, count_failure, refuse_repetition};
 
 use super::element::{rest_bar, rest_trade};
 use super::symbol::to_wire;
@@ -80,13 +80,15 @@ pub struct Pages<'a> {
     symbols: std::slice::Iter<'a, Symbol>,
     /// The symbol under way and the address of its next page.
     request: Option<(Symbol, Url)>,
+    /// Whether some symbol was answered.
+    answered: bool,
 }
 
 impl<'a> Pages<'a> {
     /// Everything within `span`.
     #[must_use]
     pub fn new(rest: &'a Rest, kind: Kind, symbols: &'a [Symbol], span: Span) -> Self {
-        Self { rest, kind, span, symbols: symbols.iter(), request: None }
+        Self { rest, kind, span, symbols: symbols.iter(), request: None, answered: false }
     }
 
     /// The next page's records; `None` after the last page. A page may be empty.
@@ -103,7 +105,18 @@ impl<'a> Pages<'a> {
         };
         // The key goes into a header, so the address can be shown.
         let asked = self.rest.client.ask(url.as_str(), |request| request.bearer_auth(self.rest.key.expose())).await?;
-        let body = asked.body(url.as_str(), "check MASSIVE_API_KEY, the plan and MASSIVE_REST_URL")?;
+        let body = match asked {
+            // One bad name costs itself only; where all of them are refused, it is the request that is wrong.
+            Answer::Refused(StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND, message)
+                if self.answered || self.symbols.len() > 0 =>
+            {
+                count_failure("refused_symbol");
+                tracing::warn!(%symbol, message, "the history does not know this symbol; it is left out");
+                return Ok(Some(Vec::new()));
+            }
+            answer => answer.body(url.as_str(), "check MASSIVE_API_KEY, the plan and MASSIVE_REST_URL")?,
+        };
+        self.answered = true;
         let page: Page<'_> = serde_json::from_slice(&body)
             .with_context(|| format!("Massive's history of {} is not the documented JSON", self.kind.name()))?;
         if let Some(next) = page.next_url {

@@ -72,7 +72,15 @@ fn parse_body(body: &[u8]) -> Option<Encoded> {
     let (symbol, json) = rest.split_at_checked(usize::from(symbol_length))?;
     let stream = Stream::ALL.into_iter().find(|known| *known as u8 == stream)?;
     let symbol = Symbol::stored(std::str::from_utf8(symbol).ok()?).ok()?;
-    Some(Encoded { stream, feed: None, symbol, ts_ns: 0, seq: 0, json: bytes::Bytes::copy_from_slice(json) })
+    Some(Encoded {
+        stream,
+        feed: None,
+        symbol,
+        ts_ns: 0,
+        heard_ns: None,
+        seq: 0,
+        json: bytes::Bytes::copy_from_slice(json),
+    })
 }
 
 /// Fills the buffer; `false` where the file ends first.

@@ -1,0 +1,202 @@
+//! When a gap may be called healed: pure judgement over what the stream delivered and what the history says.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use market::{MS_PER_MINUTE, NS_PER_MS, Symbol, Trade};
+
+use super::witness::Witness;
+
+/// Trades of one symbol and minute. Order does not matter, and sizes add up exactly: they are counted in millionths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// How many.
+    pub trades: u64,
+    /// Sum of sizes in millionths of a share.
+    pub shares: i128,
+    /// Sum of fingerprints, so that one trade in another's place is no equality.
+    keys: u64,
+}
+
+/// What one reading of the history says, by symbol and minute.
+#[derive(Debug, Default)]
+pub struct Tally {
+    minutes: HashMap<(Symbol, i64), Sums>,
+    trades: u64,
+}
+
+impl Tally {
+    /// Counts a trade.
+    pub fn add(&mut self, trade: &Trade) {
+        let minute = trade.ts_ns.div_euclid(MS_PER_MINUTE * NS_PER_MS);
+        let sums = self.minutes.entry((trade.symbol, minute)).or_default();
+        sums.trades += 1;
+        sums.shares += millionths(trade.size);
+        sums.keys = sums.keys.wrapping_add(Witness::of(trade).key);
+        self.trades += 1;
+    }
+
+    /// How many trades were counted.
+    #[must_use]
+    pub fn trades(&self) -> u64 {
+        self.trades
+    }
+
+    /// Whether a second reading says what was handed on.
+    ///
+    /// # Errors
+    /// A sentence that names the first symbol and minute that differ.
+    pub fn same_as(&self, again: &Self) -> Result<(), String> {
+        let mut places: Vec<_> = self.minutes.keys().chain(again.minutes.keys()).collect();
+        places.sort_unstable_by_key(|(symbol, minute)| (*minute, symbol.as_str()));
+        let sums = |tally: &Self, place| tally.minutes.get(place).copied().unwrap_or_default();
+        let Some(place) = places.into_iter().find(|place| sums(self, place) != sums(again, place)) else {
+            return Ok(());
+        };
+        let (had, has) = (sums(self, place), sums(again, place));
+        let time = jiff::Timestamp::from_second(place.1.saturating_mul(60)).unwrap_or_default();
+        Err(format!(
+            "{} trades of {} in the minute {time} were handed on, and the history now has {}: it is not settled yet",
+            had.trades, place.0, has.trades
+        ))
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "sizes are far below 2^127 millionths")]
+fn millionths(size: f64) -> i128 {
+    (size * 1e6).round() as i128
+}
+
+/// Compares the trades that the stream delivered on both sides of an outage with the history.
+#[derive(Debug)]
+pub struct Overlap {
+    /// Delivered trades by fingerprint, with their side, until the history has shown them.
+    missing: HashMap<u64, usize>,
+    delivered: [usize; 2],
+}
+
+/// The names of both sides, for people.
+const SIDES: [&str; 2] = ["before", "after"];
+
+impl Overlap {
+    /// Of the witnesses before and after, those within `span` count (both ends included, Unix nanoseconds).
+    #[must_use]
+    pub fn new(sides: [Vec<Witness>; 2], (start_ns, end_ns): (i64, i64)) -> Self {
+        let mut overlap = Self { missing: HashMap::new(), delivered: [0, 0] };
+        for (side, witnesses) in sides.into_iter().enumerate() {
+            for witness in witnesses.into_iter().filter(|witness| (start_ns..=end_ns).contains(&witness.ts_ns)) {
+                if let Entry::Vacant(place) = overlap.missing.entry(witness.key) {
+                    place.insert(side);
+                    overlap.delivered[side] += 1;
+                }
+            }
+        }
+        overlap
+    }
+
+    /// The history has this trade.
+    pub fn seen(&mut self, trade: &Trade) {
+        if !self.missing.is_empty() {
+            self.missing.remove(&Witness::of(trade).key);
+        }
+    }
+
+    /// Trades that the stream delivered and the history lacks.
+    #[must_use]
+    pub fn unknown(&self) -> u64 {
+        self.missing.len() as u64
+    }
+
+    /// Whether the answer is evidence. One trade that the history lacks decides nothing: it may have been cancelled, or be wrong.
+    ///
+    /// # Errors
+    /// A sentence that says what is missing.
+    pub fn judge(&self, history_is_empty: bool, market_was_open: bool) -> Result<(), String> {
+        for (side, name) in SIDES.into_iter().enumerate() {
+            let (delivered, missing) =
+                (self.delivered[side], self.missing.values().filter(|missing| **missing == side).count());
+            if missing > 1 && missing * 4 > delivered {
+                return Err(format!(
+                    "the history lacks {missing} of {delivered} trades that the stream delivered {name} the outage: it is another feed's, or not complete yet"
+                ));
+            }
+        }
+        let delivered = self.delivered[0] + self.delivered[1];
+        if history_is_empty && delivered > 0 {
+            return Err(format!("the history is empty, but the stream delivered {delivered} trades around the outage"));
+        }
+        if history_is_empty && market_was_open {
+            return Err("the history is empty although the market was open, and nothing proves that it is this feed's"
+                .to_owned());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use market::Source;
+
+    use super::*;
+
+    fn trade(id: u64, second: i64, size: f64) -> Trade {
+        Trade {
+            symbol: Symbol::new("AAPL").unwrap(),
+            price: 1.0,
+            size,
+            ts_ns: second * 1_000_000_000,
+            trade_id: Some(id.to_string().into()),
+            exchange: None,
+            conditions: Default::default(),
+            tape: None,
+            source: Source::alpaca(),
+        }
+    }
+
+    fn tally(trades: &[Trade]) -> Tally {
+        let mut tally = Tally::default();
+        trades.iter().for_each(|trade| tally.add(trade));
+        tally
+    }
+
+    #[test]
+    fn one_trade_less_in_another_size_or_in_anothers_place_is_no_equality() {
+        let handed_on = [trade(1, 3, 0.1), trade(2, 4, 0.2), trade(3, 65, 1.0)];
+        let whole = tally(&handed_on);
+        assert_eq!(whole.same_as(&tally(&[handed_on[2].clone(), handed_on[1].clone(), handed_on[0].clone()])), Ok(()));
+        for other in [
+            vec![handed_on[0].clone(), handed_on[1].clone()],
+            vec![handed_on[0].clone(), trade(2, 4, 0.3), handed_on[2].clone()],
+            vec![handed_on[0].clone(), trade(4, 4, 0.2), handed_on[2].clone()],
+        ] {
+            assert!(whole.same_as(&tally(&other)).unwrap_err().contains("AAPL"));
+            assert!(tally(&other).same_as(&whole).is_err());
+        }
+    }
+
+    fn overlap(before: usize, after: usize, known: &[u64]) -> Overlap {
+        let witness = |id: usize| Witness::of(&trade(id as u64, 10, 1.0));
+        let sides = [(0..before).map(witness).collect(), (before..before + after).map(witness).collect()];
+        let mut overlap = Overlap::new(sides, (0, 20_000_000_000));
+        known.iter().for_each(|id| overlap.seen(&trade(*id, 10, 1.0)));
+        overlap
+    }
+
+    #[test]
+    fn a_history_that_lacks_what_the_stream_delivered_is_no_evidence() {
+        assert_eq!(overlap(2, 2, &[0, 1, 2, 3]).judge(false, true), Ok(()));
+        assert!(overlap(3, 0, &[7, 8]).judge(false, true).unwrap_err().contains("3 of 3"), "another feed's");
+        assert!(overlap(2, 5, &[0, 1]).judge(false, true).unwrap_err().contains("after"), "the end is missing");
+        assert!(overlap(1, 0, &[]).judge(true, true).is_err());
+        assert!(overlap(0, 0, &[]).judge(true, true).is_err(), "an empty answer proves nothing");
+        assert_eq!(overlap(0, 0, &[]).judge(true, false), Ok(()), "unless the market was closed");
+    }
+
+    #[test]
+    fn one_trade_that_the_history_lacks_is_reported_and_decides_nothing() {
+        let overlap = overlap(2, 1, &[0, 1]);
+        assert_eq!((overlap.judge(false, true), overlap.unknown()), (Ok(()), 1));
+        let outside = Overlap::new([vec![Witness::of(&trade(1, 99, 1.0))], vec![]], (0, 20_000_000_000));
+        assert_eq!(outside.unknown(), 0, "a stamp outside of what is read says nothing");
+    }
+}

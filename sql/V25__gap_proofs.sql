@@ -10,7 +10,7 @@ ALTER TABLE market_data_oltp.stock_feed_gaps
 COMMENT ON COLUMN market_data_oltp.stock_feed_gaps.started_at IS 'From here on records may be missing, by the feed''s clock: when the last record before the outage arrived, less the lateness of this feed''s reports.';
 COMMENT ON COLUMN market_data_oltp.stock_feed_gaps.ended_at IS 'Until then: when the first record after it arrived; NULL while it lasts.';
 COMMENT ON COLUMN market_data_oltp.stock_feed_gaps.healed_at IS 'When the missed records had been fetched from the feed''s history, handed on and verified; NULL until then.';
-COMMENT ON COLUMN market_data_oltp.stock_feed_gaps.records IS 'Trades that the history has for the gap and its margins, as it was read last; NULL before it was read.';
+COMMENT ON COLUMN market_data_oltp.stock_feed_gaps.records IS 'Trades that the history has for the gap and the margin before it; NULL until it is healed.';
 COMMENT ON COLUMN market_data_oltp.stock_feed_gaps.unknown IS 'Trades that the stream delivered around the gap and the history lacks: cancelled or wrong ones; NULL when there are none.';
 COMMENT ON COLUMN market_data_oltp.stock_feed_gaps.verified_at IS 'When a second reading of the history agreed, symbol by symbol and minute by minute, with what was handed on; NULL until then.';
 COMMENT ON COLUMN market_data_oltp.stock_feed_gaps.reason IS 'Why it could not be healed so far; NULL when nothing stood against it.';

@@ -88,6 +88,22 @@ pub enum Fault {
         #[serde(default = "one_second")]
         reset_seconds: f64,
     },
+    /// The REST history of trades lacks the last seconds of the stream; 0 ends it.
+    HistoryBehind {
+        /// How many seconds.
+        seconds: f64,
+    },
+    /// For this long, the REST history of trades is another feed's: the same market, with ids of its own.
+    HistoryOther {
+        /// How long.
+        seconds: f64,
+    },
+    /// The next answers of trades each lack one record, and nothing says so.
+    HistoryDrop {
+        /// How many answers.
+        #[serde(default = "one")]
+        count: u32,
+    },
     /// All faults end.
     Clear {},
 }
@@ -152,7 +168,10 @@ impl Fault {
     /// A sentence that names the field.
     pub fn check(&self) -> Result<(), String> {
         let (seconds, status) = match *self {
-            Self::Mute { seconds, .. } | Self::Outage { seconds, .. } => (seconds, None),
+            Self::Mute { seconds, .. }
+            | Self::Outage { seconds, .. }
+            | Self::HistoryBehind { seconds }
+            | Self::HistoryOther { seconds } => (seconds, None),
             Self::Refuse { seconds, status } => (seconds, Some(status)),
             Self::Rest { reset_seconds, status, .. } => (reset_seconds, Some(status)),
             _ => return Ok(()),
@@ -205,6 +224,9 @@ struct Now {
     refuse: Option<(Instant, u16)>,
     rest_away: Option<Instant>,
     rest: Option<(u32, u16, Duration)>,
+    history_behind: Duration,
+    history_other: Option<Instant>,
+    history_drops: u32,
     errors: Vec<PlannedError>,
     shaper: Shaper,
 }
@@ -235,6 +257,9 @@ impl Faults {
             Fault::Rest { count, status, reset_seconds } => {
                 now.rest = Some((count, status, Duration::from_secs_f64(reset_seconds)));
             }
+            Fault::HistoryBehind { seconds } => now.history_behind = Duration::from_secs_f64(seconds),
+            Fault::HistoryOther { seconds } => now.history_other = Some(until(seconds)),
+            Fault::HistoryDrop { count } => now.history_drops += count,
             Fault::Clear {} => *now = Now { shaper: std::mem::take(&mut now.shaper).cleared(), ..Now::default() },
             Fault::Cut {} | Fault::Malformed { .. } | Fault::Error { .. } => {}
         }
@@ -273,6 +298,26 @@ impl Faults {
         let (left, status, reset) = now.rest.as_mut().filter(|(left, ..)| *left > 0)?;
         *left -= 1;
         Some((*status, *reset))
+    }
+
+    /// By how much the history is behind the stream, in nanoseconds.
+    #[must_use]
+    pub fn history_behind_ns(&self) -> i64 {
+        i64::try_from(self.now().history_behind.as_nanos()).unwrap_or(i64::MAX)
+    }
+
+    /// Whether the history is another feed's.
+    #[must_use]
+    pub fn history_is_other(&self) -> bool {
+        self.now().history_other.is_some_and(|until| until > Instant::now())
+    }
+
+    /// Whether a record is to be left out of the answer under way.
+    pub fn drops_from_history(&self) -> bool {
+        let mut now = self.now();
+        let drops = now.history_drops > 0;
+        now.history_drops -= u32::from(drops);
+        drops
     }
 
     /// The error that answers a request of this kind now.
@@ -409,6 +454,7 @@ mod tests {
             (r#"{"fault":"explode"}"#, "unknown variant `explode`"),
             (r#"{"fault":"mute"}"#, "missing field `seconds`"),
             (r#"{"fault":"mute","seconds":-1}"#, "seconds must be"),
+            (r#"{"fault":"history_behind","seconds":-1}"#, "seconds must be"),
             (r#"{"fault":"refuse","seconds":1,"status":200}"#, "status must be"),
             (r#"{"fault":"cut","when":"now"}"#, "unknown field"),
             (r#"{}"#, "missing field `fault`"),

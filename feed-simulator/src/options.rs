@@ -76,9 +76,21 @@ pub struct Options {
     /// Share of quotes among trades and quotes, 0 to 1.
     #[arg(long, env = "SIMULATOR_QUOTE_SHARE", default_value_t = 0.3)]
     pub quote_share: f64,
-    /// Share of trades that are reported up to 10 s late, 0 to 1.
+    /// Share of trades that are reported late, 0 to 1.
     #[arg(long, env = "SIMULATOR_LATE_SHARE", default_value_t = 0.002)]
     pub late_share: f64,
+    /// Seconds by which they are late at most, 1 to 3600.
+    #[arg(long, env = "SIMULATOR_LATE_MAX_SECONDS", default_value_t = 10)]
+    pub late_max_seconds: u32,
+    /// Share of trades that are stamped ahead of the market, 0 to 1.
+    #[arg(long, env = "SIMULATOR_EARLY_SHARE", default_value_t = 0.0)]
+    pub early_share: f64,
+    /// Seconds by which they are ahead at most, 1 to 86400.
+    #[arg(long, env = "SIMULATOR_EARLY_MAX_SECONDS", default_value_t = 60)]
+    pub early_max_seconds: u32,
+    /// Seconds by which the REST history of trades is behind the stream; 0 to 86400.
+    #[arg(long, env = "SIMULATOR_HISTORY_BEHIND_SECONDS", default_value_t = 0)]
+    pub history_behind_seconds: u32,
     /// Share of trades that are corrected or cancelled within a minute, 0 to 1.
     #[arg(long, env = "SIMULATOR_CORRECTION_SHARE", default_value_t = 0.0002)]
     pub correction_share: f64,
@@ -156,6 +168,7 @@ impl Options {
         for (option, share) in [
             ("quote-share", self.quote_share),
             ("late-share", self.late_share),
+            ("early-share", self.early_share),
             ("correction-share", self.correction_share),
         ] {
             if !(0.0..=1.0).contains(&share) {
@@ -165,6 +178,15 @@ impl Options {
         for (option, rate) in [("rate", self.rate), ("test-rate", self.test_rate)] {
             if !(0.01..=200_000.0).contains(&rate) {
                 note(option, format!("{rate} must be from 0.01 to 200000 messages a second"));
+            }
+        }
+        for (option, seconds, least, most) in [
+            ("late-max-seconds", self.late_max_seconds, 1, 3_600),
+            ("early-max-seconds", self.early_max_seconds, 1, 86_400),
+            ("history-behind-seconds", self.history_behind_seconds, 0, 86_400),
+        ] {
+            if !(least..=most).contains(&seconds) {
+                note(option, format!("{seconds} must be from {least} to {most} seconds"));
             }
         }
         if self.history_days > 60 {

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::{App, Credentials, Limits, Seats};
 use crate::engine::Engine;
-use crate::faults::Faults;
+use crate::faults::{Fault, Faults};
 use crate::options::{MarketKind, Options, Settings};
 use crate::rate_limit::RateLimit;
 use crate::recording;
@@ -24,6 +24,7 @@ use crate::server::router;
 use crate::source::{Pace, Source};
 use crate::symbols::{SymbolTable, TEST_SYMBOL};
 use crate::synthetic::{self, History, Hours, Synthetic};
+use crate::units::NS_PER_SECOND;
 use crate::venue::{Command, Market, Parts};
 
 /// How long the end may take.
@@ -66,6 +67,7 @@ pub async fn start(settings: Settings) -> anyhow::Result<Simulator> {
     let address = listener.local_addr()?;
 
     let faults = Arc::new(Faults::default());
+    faults.begin(&Fault::HistoryBehind { seconds: options.history_behind_seconds.into() });
     let app = Arc::new(App {
         main: Arc::clone(&main.market),
         test: Arc::clone(&test.market),
@@ -159,6 +161,9 @@ fn synthetic_market(options: &Options, symbols: &[String], start_ns: Option<i64>
         symbols: Arc::new(SymbolTable::new(symbols)),
         quote_share: options.quote_share,
         late_share: options.late_share,
+        late_max_ns: i64::from(options.late_max_seconds) * NS_PER_SECOND,
+        early_share: options.early_share,
+        early_max_ns: i64::from(options.early_max_seconds) * NS_PER_SECOND,
         correction_share: options.correction_share,
         history_days: options.history_days,
     };
@@ -175,6 +180,9 @@ fn test_market(options: &Options) -> Prepared {
         symbols: Arc::new(SymbolTable::new([TEST_SYMBOL])),
         quote_share: options.quote_share,
         late_share: 0.0,
+        late_max_ns: NS_PER_SECOND,
+        early_share: 0.0,
+        early_max_ns: NS_PER_SECOND,
         correction_share: 0.0,
         history_days: options.history_days,
     };

@@ -29,7 +29,7 @@ pub struct Gap {
     /// When the missed records had been fetched, handed on and verified; absent until then. By the wall clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healed_at: Option<i64>,
-    /// How many trades the history has for the gap and its margins, as it was read last.
+    /// How many trades the history has for the gap and the margin before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records: Option<u64>,
     /// Trades that the stream delivered around the gap and the history lacks; absent when there are none.

@@ -164,3 +164,50 @@ async fn finnhub_has_candles_for_stocks_where_the_plan_includes_them() {
     assert!(asked[0].starts_with(line) && asked[1].contains("symbol=MSFT"), "{asked:?}");
     assert!(asked.iter().all(|request| request.to_lowercase().contains("x-finnhub-token: swordfish")), "{asked:?}");
 }
+
+#[tokio::test]
+async fn a_name_that_the_history_refuses_costs_itself_only() {
+    let refusal = || (400, r#"{"message":"invalid symbol"}"#.to_owned());
+    let page = |symbol: &str| {
+        let trade = r#"{"t":"2018-09-04T04:53:38.784222333Z","x":"P","p":1,"s":2,"c":["@"],"i":3,"z":"C"}"#;
+        (200, format!(r#"{{"trades":{{"{symbol}":[{trade}]}},"next_page_token":null}}"#))
+    };
+    // All four, then the halves; the second half is good, the first is split once more.
+    let (address, asked) = server(vec![refusal(), refusal(), page("AAPL"), refusal(), page("MSFT")]).await;
+    let rest = alpaca::rest::Rest::new(&address, "ws://x/v1beta1/boats", Secret::new("k"), Secret::new("s")).unwrap();
+    let names = symbols(&["AAPL", "BAD.NAME", "MSFT", "SPY"]);
+    let events = all(&Archive::Alpaca(rest), Kind::Trades, &names).await.unwrap();
+    let traded = events.iter().filter_map(|event| match event {
+        Event::Trade(trade) => Some(trade.symbol.to_string()),
+        _ => None,
+    });
+    assert_eq!(traded.collect::<Vec<_>>(), ["AAPL", "MSFT"]);
+    let lists: Vec<String> = asked.await.unwrap().iter().map(|request| parameter(request, "symbols=")).collect();
+    assert_eq!(lists, ["AAPL%2CBAD.NAME%2CMSFT%2CSPY", "AAPL%2CBAD.NAME", "AAPL", "BAD.NAME", "MSFT%2CSPY"]);
+
+    let (address, _) = server(vec![refusal(), refusal(), refusal()]).await;
+    let rest = alpaca::rest::Rest::new(&address, "ws://x/v2/sip", Secret::new("k"), Secret::new("s")).unwrap();
+    let error = all(&Archive::Alpaca(rest), Kind::Trades, &names[..2]).await.unwrap_err();
+    assert!(error.to_string().contains("invalid symbol"), "where all are refused it is the request: {error}");
+}
+
+fn parameter(request: &str, name: &str) -> String {
+    let (_, value) = request.split_once(name).unwrap_or_default();
+    value.split(['&', ' ']).next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn each_stream_has_the_history_of_its_own_feed_or_none() {
+    for (stream, feed) in
+        [("v2/iex", "iex"), ("v2/sip", "sip"), ("v2/delayed_sip", "sip"), ("v1beta1/boats", "boats"), ("v2/test", "")]
+    {
+        let (address, asked) = server(vec![(200, r#"{"trades":{},"next_page_token":null}"#.to_owned())]).await;
+        let url = format!("wss://x/{stream}");
+        let rest = alpaca::rest::Rest::new(&address, &url, Secret::new("k"), Secret::new("s")).unwrap();
+        all(&Archive::Alpaca(rest), Kind::Trades, &symbols(&["AAPL"])).await.unwrap();
+        assert_eq!(parameter(&asked.await.unwrap()[0], "&feed="), feed, "{stream}");
+    }
+    let rest = alpaca::rest::Rest::new("http://x", "wss://x/v1beta1/overnight", Secret::new("k"), Secret::new("s"));
+    let error = all(&Archive::Alpaca(rest.unwrap()), Kind::Trades, &symbols(&["AAPL"])).await.unwrap_err();
+    assert!(error.to_string().contains("no history of the overnight stream"), "{error}");
+}

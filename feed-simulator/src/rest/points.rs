@@ -11,12 +11,15 @@ use super::query::{Params, Query, symbol, symbols, timeframe};
 use super::{Refusal, json_body, market_of};
 use crate::app::App;
 use crate::bars::joined;
-use crate::message::Bar;
+use crate::message::{Bar, Trade};
 use crate::symbols::SymbolId;
 use crate::tape::{Kept, TradeKey, key_of};
 use crate::units::NS_PER_MS;
 use crate::venue::Market;
 use crate::wire::json::{write_rest_bar, write_rest_trade};
+
+/// Added to the ids of another feed's history.
+const OTHER_IDS: u64 = 1 << 40;
 
 type Shared = State<Arc<App>>;
 type Answer = Result<Response, Refusal>;
@@ -48,9 +51,17 @@ pub(super) async fn trades_of(
 }
 
 fn answer_trades(app: &App, params: &Params, names: Vec<String>, single: Option<String>) -> Answer {
-    let query = Query::read(params, app, app.main.now_ns())?;
+    let mut query = Query::read(params, app, app.main.now_ns())?;
     let after = token::<TradeKey>(&query)?;
-    let page = page::cut(
+    if let behind_ns @ 1.. = app.faults.history_behind_ns() {
+        query.end_ns = query.end_ns.min(app.main.now_ns() - behind_ns).max(query.start_ns - 1);
+    }
+    let other = app.faults.history_is_other();
+    let as_asked = |kept: &Kept| Kept {
+        trade: Trade { id: kept.trade.id + if other { OTHER_IDS } else { 0 }, ..kept.trade },
+        ..*kept
+    };
+    let mut page = page::cut(
         names,
         after,
         query.limit,
@@ -60,7 +71,7 @@ fn answer_trades(app: &App, params: &Params, names: Vec<String>, single: Option<
             let tape_letter = market.symbols.info(id).tape.letter();
             let tape = market.tape();
             let times = query.start_ns..=query.end_ns;
-            let with_tape = |kept: &Kept| (*kept, tape_letter);
+            let with_tape = |kept: &Kept| (as_asked(kept), tape_letter);
             if query.descending {
                 let before = |kept: &&Kept| behind.is_none_or(|last| key_of(&kept.trade) < last);
                 tape.trades(id, times).rev().filter(before).take(most).map(with_tape).collect()
@@ -71,6 +82,11 @@ fn answer_trades(app: &App, params: &Params, names: Vec<String>, single: Option<
             }
         },
     );
+    if let Some((_, points)) = page.symbols.iter_mut().find(|(_, points)| points.len() > 2)
+        && app.faults.drops_from_history()
+    {
+        points.remove(points.len() / 2);
+    }
     Ok(body("trades", &query, single, page, |(kept, tape), out| {
         write_rest_trade(&kept.trade, tape, kept.update.map(crate::tape::Update::as_str), out);
     }))

@@ -130,6 +130,9 @@ mod tests {
             symbols: Arc::new(SymbolTable::new(["AAPL", "SPY"])),
             quote_share: 0.3,
             late_share: 0.0,
+            late_max_ns: 1,
+            early_share: 0.0,
+            early_max_ns: 1,
             correction_share: 0.0,
             history_days: 5,
         })

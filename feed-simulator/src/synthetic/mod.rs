@@ -72,8 +72,14 @@ pub struct Settings {
     pub symbols: Arc<SymbolTable>,
     /// Share of quotes among trades and quotes.
     pub quote_share: f64,
-    /// Share of trades that are reported up to ten seconds late.
+    /// Share of trades that are reported late.
     pub late_share: f64,
+    /// By how much at most.
+    pub late_max_ns: i64,
+    /// Share of trades that are stamped ahead of the market.
+    pub early_share: f64,
+    /// By how much at most.
+    pub early_max_ns: i64,
     /// Share of trades that are corrected or cancelled within a minute.
     pub correction_share: f64,
     /// Days of minute bars before the start.
@@ -262,8 +268,14 @@ impl Synthetic {
             if self.dice.chance(0.5) {
                 trade.conditions = trade.conditions.out_of_sequence(extended);
             }
-            let delay_ns = self.dice.between(NS_PER_SECOND / 2, 10 * NS_PER_SECOND);
+            let delay_ns = self.dice.between(NS_PER_SECOND / 2, self.settings.late_max_ns);
             self.put_off(now_ns + delay_ns, What::LateTrade(trade));
+            return;
+        }
+        // No dice are rolled for a habit that this market does not have: the same seed gives the same frames as ever.
+        if self.settings.early_share > 0.0 && self.dice.chance(self.settings.early_share) {
+            trade.ts_ns += self.dice.between(NS_PER_SECOND, self.settings.early_max_ns.max(NS_PER_SECOND + 1));
+            out.push(Message::Trade(trade)); // its minute has no book yet, so no bar counts it
             return;
         }
         if self.dice.chance(self.settings.correction_share) {

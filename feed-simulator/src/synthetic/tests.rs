@@ -17,6 +17,9 @@ fn settings(seed: u64, rate: f64) -> Settings {
         symbols: Arc::new(SymbolTable::new(["AAPL", "IBM", "SPY"])),
         quote_share: 0.3,
         late_share: 0.01,
+        late_max_ns: 10 * NS_PER_SECOND,
+        early_share: 0.0,
+        early_max_ns: NS_PER_SECOND,
         correction_share: 0.01,
         history_days: 1,
     }

@@ -53,7 +53,7 @@ async fn perform(scene: &mut Scene, steps: &[Step], say: fn(&str)) -> Result<()>
         sleep_until(start + at).await;
         if begins {
             say(&format!("{fault:?} for {:.1} s", lasts.as_secs_f64()));
-            scene.begin(fault).await.with_context(|| format!("at the beginning of {fault:?}"))?;
+            scene.begin(fault, lasts).await.with_context(|| format!("at the beginning of {fault:?}"))?;
         } else {
             scene.end(fault).await.with_context(|| format!("at the end of {fault:?}"))?;
         }

@@ -25,6 +25,9 @@ pub struct Options {
     /// Seconds for which Kafka is away once, while the other parts go on breaking; 0 for never.
     #[arg(long, default_value_t = 150)]
     pub kafka_away: u64,
+    /// Seconds for which the feed is away at most.
+    #[arg(long, default_value_t = 60)]
+    pub outage_max: u64,
 }
 
 /// What can be killed.
@@ -54,6 +57,12 @@ pub enum Fault {
     Freeze(Part),
     /// One more consumer-trades joins the group, and leaves it in an orderly way afterwards.
     Join,
+    /// The feed cuts its clients off and refuses them until afterwards.
+    Outage,
+    /// The feed's history is another feed's until afterwards.
+    OtherHistory,
+    /// The next answer of the feed's history lacks a record.
+    DroppedHistory,
     /// The disk of PostgreSQL, or of the producer's spool, is full until afterwards.
     Full(Part),
 }
@@ -80,7 +89,7 @@ impl Step {
     fn part(&self) -> Option<Part> {
         match self.fault {
             Fault::Kill(part) | Fault::Freeze(part) | Fault::Full(part) => Some(part),
-            Fault::Join => None,
+            Fault::Join | Fault::Outage | Fault::OtherHistory | Fault::DroppedHistory => None,
         }
     }
 }
@@ -89,7 +98,7 @@ impl Step {
 const FROZEN_MS: std::ops::Range<u64> = 8_000..11_000;
 
 /// Everything that happens, by its beginning. No part has two faults at once; different parts often do. Of each five kills every part
-/// has one. Among ten kills Kafka is away for some seconds once, a consumer and another part are frozen, both disks are full and a consumer
+/// has one. Among ten kills the feed and Kafka are away for some seconds once, the history is another feed's and lacks a record once, a consumer and another part are frozen, both disks are full and a consumer
 /// joins and leaves.
 #[must_use]
 pub fn plan(options: &Options, seed: u64) -> Vec<Step> {
@@ -110,6 +119,9 @@ pub fn plan(options: &Options, seed: u64) -> Vec<Step> {
         faults.push((Fault::Full(Part::Postgres), random.random_range(3_000..6_000)));
         faults.push((Fault::Full(Part::Producer), random.random_range(6_000..10_000)));
         faults.push((Fault::Join, random.random_range(5_000..12_000)));
+        faults.push((Fault::Outage, random.random_range(1_000..options.outage_max.max(2) * 1_000)));
+        faults.push((Fault::OtherHistory, random.random_range(2_000..6_000)));
+        faults.push((Fault::DroppedHistory, 0));
     }
     if options.kafka_away > 0 {
         faults.push((Fault::Kill(Part::Kafka), options.kafka_away * 1000));
@@ -137,7 +149,7 @@ mod tests {
     use super::*;
 
     fn options(kills: usize) -> Options {
-        Options { kills, seconds: 30, seed: None, rate: 1000, kafka_away: 120 }
+        Options { kills, seconds: 30, seed: None, rate: 1000, kafka_away: 120, outage_max: 60 }
     }
 
     #[test]
@@ -155,7 +167,13 @@ mod tests {
                 assert!(mine.iter().filter(|step| step.fault == Fault::Kill(part)).count() >= 3);
                 assert!(mine.windows(2).all(|pair| pair[0].end() < pair[1].at), "{part:?} in {steps:#?}");
             }
-            for fault in [Fault::Join, Fault::Freeze(Part::Trades), Fault::Full(Part::Postgres)] {
+            for fault in [
+                Fault::Join,
+                Fault::Outage,
+                Fault::OtherHistory,
+                Fault::Freeze(Part::Trades),
+                Fault::Full(Part::Postgres),
+            ] {
                 assert_eq!(steps.iter().filter(|step| step.fault == fault).count(), 2);
             }
             let away = |step: &&Step| step.fault == Fault::Kill(Part::Kafka) && step.lasts == Duration::from_secs(120);

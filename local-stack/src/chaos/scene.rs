@@ -73,7 +73,7 @@ impl Scene {
             ("REDIS_HOST", "127.0.0.1".to_owned()),
             ("REDIS_PORT", redis.port().to_string()),
             ("SPOOL_DIR", spool.path().join("spool").display().to_string()),
-            // The simulator's history is complete at once.
+            // The simulator's history is two seconds behind: the first attempt may be too early and must be seen to be.
             ("BACKFILL_HOLD_BACK_S", "1".to_owned()),
             ("PAST_BARS_DAYS", "0".to_owned()),
         ]
@@ -85,6 +85,9 @@ impl Scene {
             .args(["--listen", &address, "--symbols", SYMBOLS])
             .args(["--rate", &rate.to_string(), "--seed", &seed.to_string()])
             .args(["--quote-share", "0", "--correction-share", "0", "--history-days", "0"])
+            // As real feeds do: late and early reports in every outage, and a history that is a little behind.
+            .args(["--late-share", "0.05", "--late-max-seconds", "40", "--history-behind-seconds", "2"])
+            .args(["--early-share", "0.0005", "--early-max-seconds", "600"])
             .ready_at(simulator_port, "/health");
         let simulator = Service::launch(market).await?;
         let trades = launch(&folder, &env, "consumer-trades", "CONSUMER_TRADES_PORT").await?;
@@ -113,7 +116,7 @@ impl Scene {
         self.store.is_real() && self.spool.is_real()
     }
 
-    pub(super) async fn begin(&mut self, fault: Fault) -> Result<()> {
+    pub(super) async fn begin(&mut self, fault: Fault, lasts: Duration) -> Result<()> {
         match fault {
             Fault::Kill(part) => {
                 self.alive(part)?;
@@ -124,9 +127,21 @@ impl Scene {
                 let joined = launch(&self.folder, &self.env, "consumer-trades", "CONSUMER_TRADES_PORT").await?;
                 self.joined.push(joined);
             }
+            Fault::Outage => self.market(&format!(r#"{{"fault":"outage","seconds":{}}}"#, lasts.as_secs_f64())).await?,
+            Fault::OtherHistory => {
+                self.market(&format!(r#"{{"fault":"history_other","seconds":{}}}"#, lasts.as_secs_f64())).await?;
+            }
+            Fault::DroppedHistory => self.market(r#"{"fault":"history_drop","count":1}"#).await?,
             Fault::Full(part) if self.has_disks() => self.disk(part).fill()?,
             Fault::Full(_) => {}
         }
+        Ok(())
+    }
+
+    /// Breaks something about the feed.
+    async fn market(&self, fault: &str) -> Result<()> {
+        let answer = http::post(self.simulator_port, "/control/faults", fault).await?;
+        ensure!(answer.status == 200, "the simulator refuses {fault}: {}", answer.body);
         Ok(())
     }
 
@@ -149,7 +164,7 @@ impl Scene {
                     self.postgres.restart().await?;
                 }
             }
-            Fault::Full(_) => {}
+            Fault::Full(_) | Fault::Outage | Fault::OtherHistory | Fault::DroppedHistory => {}
         }
         Ok(())
     }

@@ -39,6 +39,6 @@ fn check<C>(element: Element<C>) {
         }
         Event::Quote(quote) => wire::encode_quote(&quote, None, &mut out),
         Event::Skipped(skip) => assert!(!skip.to_string().is_empty() && !skip.reason().is_empty()),
-        Event::Other(_) => {}
+        Event::Halt(..) | Event::Other(_) => {}
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use market::calendar::{Phase, phase_at};
 use market::wire::{encode_bar, encode_trade};
-use market::{Gap, MS_PER_MINUTE, NS_PER_MS, Symbol};
+use market::{Gap, MS_PER_MINUTE, NS_PER_MS, Symbol, Trade};
 use service::{CancellationToken, Part};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -67,7 +67,7 @@ pub struct Backfill {
 /// What a successful healing rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Proven {
-    /// Trades of the history within the gap and its margins.
+    /// Trades of the history within the gap and the margin before it.
     trades: u64,
     /// Records that were handed on, bars too.
     handed_on: usize,
@@ -133,14 +133,19 @@ impl Backfill {
         let mut overlap = Overlap::new(witnesses.sides(), (span.0, to_ns.saturating_add(trusted_ns)));
         let (mut handed_on, mut trades) = (0, 0);
         if self.archive.kinds().contains(&Kind::Trades) {
+            // What another feed's history says must not be stored, so its answer is judged before anything is handed on.
+            for side in overlap.spans().into_iter().flatten() {
+                self.read(&symbols, side, |trade| overlap.seen(trade)).await?;
+            }
+            overlap.judge().map_err(anyhow::Error::msg)?;
             let mut pieces = pieces(span).peekable();
             while let Some(piece) = pieces.next() {
-                let tally = self.hand_on(&symbols, piece, &mut overlap).await?;
+                let tally = self.hand_on(&symbols, piece, to_ns).await?;
                 self.cold.safe().await;
                 if pieces.peek().is_none() {
                     sleep(self.settings.hold_back / SETTLE_SHARE).await; // what is still growing has time to show it
                 }
-                let again = self.read_again(&symbols, piece).await?;
+                let again = self.read_again(&symbols, piece, to_ns).await?;
                 tally.same_as(&again).map_err(anyhow::Error::msg)?;
                 trades += tally.trades();
             }
@@ -148,7 +153,10 @@ impl Backfill {
             let day_ms = 24 * 60 * MS_PER_MINUTE;
             let to = gap.to.unwrap_or(gap.from);
             let was_open = !(closed(gap.from) && closed(to) && to - gap.from < day_ms / 4);
-            overlap.judge(trades == 0, was_open).map_err(anyhow::Error::msg)?;
+            anyhow::ensure!(
+                trades > 0 || !was_open || overlap.is_proven(),
+                "the history is empty although the market was open, and nothing proves that it is this feed's"
+            );
             handed_on += usize::try_from(trades)?;
         }
         let mut pages = self.archive.pages(Kind::Bars, &symbols, span)?;
@@ -172,8 +180,9 @@ impl Backfill {
         Ok((start_ns, end_ns))
     }
 
-    /// The first reading: what was handed on.
-    async fn hand_on(&self, symbols: &[Symbol], span: Span, overlap: &mut Overlap) -> anyhow::Result<Tally> {
+    /// The first reading: all of `span` is handed on, and what is not after `to_ns` is counted. Behind the gap the market goes on, so that
+    /// two readings may differ there; that part came over the stream.
+    async fn hand_on(&self, symbols: &[Symbol], span: Span, to_ns: i64) -> anyhow::Result<Tally> {
         let (mut tally, mut occurrences) = (Tally::default(), Occurrences::default());
         let mut pages = self.archive.pages(Kind::Trades, symbols, span)?;
         while let Some(events) = pages.next().await? {
@@ -183,8 +192,9 @@ impl Backfill {
                 let Some(record) = encode(event, &mut occurrences) else { continue };
                 records.push(record);
                 if let Some(trade) = trade {
-                    overlap.seen(&trade);
-                    tally.add(&trade);
+                    if trade.ts_ns <= to_ns {
+                        tally.add(&trade);
+                    }
                 }
             }
             self.cold.room().await;
@@ -194,17 +204,26 @@ impl Backfill {
     }
 
     /// The second reading, which hands on nothing.
-    async fn read_again(&self, symbols: &[Symbol], span: Span) -> anyhow::Result<Tally> {
+    async fn read_again(&self, symbols: &[Symbol], (start_ns, end_ns): Span, to_ns: i64) -> anyhow::Result<Tally> {
         let mut tally = Tally::default();
+        if start_ns > to_ns {
+            return Ok(tally);
+        }
+        self.read(symbols, (start_ns, end_ns.min(to_ns)), |trade| tally.add(trade)).await?;
+        Ok(tally)
+    }
+
+    /// Reads trades and hands on nothing.
+    async fn read(&self, symbols: &[Symbol], span: Span, mut each: impl FnMut(&Trade)) -> anyhow::Result<()> {
         let mut pages = self.archive.pages(Kind::Trades, symbols, span)?;
         while let Some(events) = pages.next().await? {
             for event in events {
                 if let Event::Trade(trade) = event {
-                    tally.add(&trade);
+                    each(&trade);
                 }
             }
         }
-        Ok(tally)
+        Ok(())
     }
 
     fn symbols(&mut self) -> Vec<Symbol> {

@@ -73,6 +73,8 @@ pub struct Overlap {
     /// Delivered trades by fingerprint, with their side, until the history has shown them.
     missing: HashMap<u64, usize>,
     delivered: [usize; 2],
+    /// From the first to the last stamp of each side.
+    spans: [Option<(i64, i64)>; 2],
 }
 
 /// The names of both sides, for people.
@@ -82,16 +84,30 @@ impl Overlap {
     /// Of the witnesses before and after, those within `span` count (both ends included, Unix nanoseconds).
     #[must_use]
     pub fn new(sides: [Vec<Witness>; 2], (start_ns, end_ns): (i64, i64)) -> Self {
-        let mut overlap = Self { missing: HashMap::new(), delivered: [0, 0] };
+        let mut overlap = Self { missing: HashMap::new(), delivered: [0, 0], spans: [None; 2] };
         for (side, witnesses) in sides.into_iter().enumerate() {
             for witness in witnesses.into_iter().filter(|witness| (start_ns..=end_ns).contains(&witness.ts_ns)) {
                 if let Entry::Vacant(place) = overlap.missing.entry(witness.key) {
                     place.insert(side);
                     overlap.delivered[side] += 1;
+                    let (first, last) = overlap.spans[side].get_or_insert((witness.ts_ns, witness.ts_ns));
+                    (*first, *last) = (witness.ts_ns.min(*first), witness.ts_ns.max(*last));
                 }
             }
         }
         overlap
+    }
+
+    /// What has to be read of the history to judge each side; both ends included, Unix nanoseconds.
+    #[must_use]
+    pub fn spans(&self) -> [Option<(i64, i64)>; 2] {
+        self.spans
+    }
+
+    /// Whether the history has shown a trade that the stream delivered.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.missing.len() < self.delivered[0] + self.delivered[1]
     }
 
     /// The history has this trade.
@@ -111,7 +127,7 @@ impl Overlap {
     ///
     /// # Errors
     /// A sentence that says what is missing.
-    pub fn judge(&self, history_is_empty: bool, market_was_open: bool) -> Result<(), String> {
+    pub fn judge(&self) -> Result<(), String> {
         for (side, name) in SIDES.into_iter().enumerate() {
             let (delivered, missing) =
                 (self.delivered[side], self.missing.values().filter(|missing| **missing == side).count());
@@ -122,12 +138,10 @@ impl Overlap {
             }
         }
         let delivered = self.delivered[0] + self.delivered[1];
-        if history_is_empty && delivered > 0 {
-            return Err(format!("the history is empty, but the stream delivered {delivered} trades around the outage"));
-        }
-        if history_is_empty && market_was_open {
-            return Err("the history is empty although the market was open, and nothing proves that it is this feed's"
-                .to_owned());
+        if delivered > 0 && !self.is_proven() {
+            return Err(format!(
+                "the history has none of {delivered} trades that the stream delivered around the outage"
+            ));
         }
         Ok(())
     }
@@ -184,18 +198,17 @@ mod tests {
 
     #[test]
     fn a_history_that_lacks_what_the_stream_delivered_is_no_evidence() {
-        assert_eq!(overlap(2, 2, &[0, 1, 2, 3]).judge(false, true), Ok(()));
-        assert!(overlap(3, 0, &[7, 8]).judge(false, true).unwrap_err().contains("3 of 3"), "another feed's");
-        assert!(overlap(2, 5, &[0, 1]).judge(false, true).unwrap_err().contains("after"), "the end is missing");
-        assert!(overlap(1, 0, &[]).judge(true, true).is_err());
-        assert!(overlap(0, 0, &[]).judge(true, true).is_err(), "an empty answer proves nothing");
-        assert_eq!(overlap(0, 0, &[]).judge(true, false), Ok(()), "unless the market was closed");
+        assert_eq!(overlap(2, 2, &[0, 1, 2, 3]).judge(), Ok(()));
+        assert!(overlap(3, 0, &[7, 8]).judge().unwrap_err().contains("3 of 3"), "another feed's");
+        assert!(overlap(2, 5, &[0, 1]).judge().unwrap_err().contains("after"), "the end is missing");
+        assert!(overlap(1, 0, &[]).judge().is_err());
+        assert!(overlap(0, 0, &[]).judge().is_ok() && !overlap(0, 0, &[]).is_proven(), "nothing was delivered");
     }
 
     #[test]
     fn one_trade_that_the_history_lacks_is_reported_and_decides_nothing() {
         let overlap = overlap(2, 1, &[0, 1]);
-        assert_eq!((overlap.judge(false, true), overlap.unknown()), (Ok(()), 1));
+        assert_eq!((overlap.judge(), overlap.unknown()), (Ok(()), 1));
         let outside = Overlap::new([vec![Witness::of(&trade(1, 99, 1.0))], vec![]], (0, 20_000_000_000));
         assert_eq!(outside.unknown(), 0, "a stamp outside of what is read says nothing");
     }

@@ -1,0 +1,97 @@
+//! Outages with the stamps and histories that real feeds have, against the real simulator and real Kafka: the gap covers everything that was
+//! missed, and it is called healed only when that is true.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use common::*;
+use feed_simulator::Simulator;
+use jiff::{Timestamp, ToSpan as _};
+use local_stack::{Kafka, Service};
+use market::Gap;
+use serde_json::json;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Sends every client a trade with this stamp that the market never made.
+async fn inject(simulator: &Simulator, id: u64, stamp: Timestamp) {
+    let trade =
+        json!([{"T": "t", "S": "AAPL", "i": id, "x": "V", "p": 100.5, "s": 7, "t": stamp.to_string(), "z": "C"}]);
+    control(simulator, "inject", &json!({"text": trade.to_string()})).await;
+}
+
+async fn reconnects(producer: &Service, times: f64) {
+    eventually("the feed is back", PATIENCE, async || {
+        metric(producer, "producer_feed_reconnects_total{feed=\"alpaca\"}").await >= times
+    })
+    .await;
+}
+
+/// The last version of the newest gap, once it is healed, and the reasons why it was not before.
+async fn healed(kafka: &Kafka, after: i64) -> (Gap, Vec<String>) {
+    let newest = || {
+        let versions: Vec<Gap> = gaps(kafka).into_iter().filter(|gap| gap.from > after).collect();
+        let healed = versions.iter().find(|gap| gap.healed_at.is_some()).cloned();
+        healed.map(|healed| (healed, versions.into_iter().filter_map(|gap| gap.reason).collect()))
+    };
+    eventually("the gap is healed", PATIENCE, async || newest().is_some()).await;
+    newest().unwrap()
+}
+
+async fn nothing_is_missing(simulator: &Simulator, kafka: &Kafka, since: Timestamp) {
+    let keys: BTreeSet<_> = trades(kafka).iter().map(|(trade, _)| key(trade)).collect();
+    let since_ns = i64::try_from(since.as_nanosecond()).unwrap();
+    let missing: Vec<_> = history(simulator, since_ns).await.difference(&keys).cloned().collect();
+    assert!(missing.is_empty(), "{} trades are missing, such as {:?}", missing.len(), missing.first());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_stamps_and_histories_say_a_gap_covers_what_was_missed_and_healed_is_true() {
+    let folder = tempfile::tempdir().unwrap();
+    let kafka = Kafka::start_temporary().await.unwrap();
+    let simulator =
+        simulator_with(500, &["--late-share", "0.05", "--late-max-seconds", "4", "--quote-share", "0"]).await;
+    let producer = producer(&simulator, &kafka, folder.path()).await;
+    eventually("records flow", PATIENCE, async || metric(&producer, "producer_kafka_acknowledged_total").await > 500.0)
+        .await;
+    let since = Timestamp::now();
+
+    // A stamp of 37 minutes ahead, an outage, and a history that is another feed's for a while.
+    inject(&simulator, 1, since + 37.minutes()).await;
+    control(&simulator, "faults", &json!({"fault": "history_other", "seconds": 12})).await;
+    let cut = Timestamp::now().as_millisecond();
+    control(&simulator, "faults", &json!({"fault": "outage", "seconds": 3})).await;
+    reconnects(&producer, 1.0).await;
+    let (gap, reasons) = healed(&kafka, 0).await;
+    assert!(gap.from <= cut && gap.to.unwrap() >= cut + 3000, "{gap:?} does not cover {cut}");
+    assert!(gap.to.unwrap() < cut + 60_000, "{gap:?} was moved by a stamp");
+    assert!(reasons.iter().any(|reason| reason.contains("another feed's")), "{reasons:?}");
+    nothing_is_missing(&simulator, &kafka, since).await;
+
+    // The market pauses before the reconnect; the only record that comes is stamped one second after the outage began. And the history
+    // leaves a record out.
+    control(&simulator, "faults", &json!({"fault": "history_drop", "count": 1})).await;
+    let cut = Timestamp::now().as_millisecond();
+    control(&simulator, "faults", &json!({"fault": "outage", "seconds": 5})).await;
+    tokio::time::sleep(Duration::from_secs(3)).await; // these trades are missed
+    freeze(&simulator).await;
+    let paused = Timestamp::now().as_millisecond();
+    eventually("the feed is back", PATIENCE, async || {
+        let stats = reqwest::get(format!("http://{}/control/stats", simulator.address())).await.unwrap();
+        let stats: serde_json::Value = stats.json().await.unwrap();
+        stats["clients"].as_array().is_some_and(|clients| !clients.is_empty())
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(1)).await; // it subscribes
+    inject(&simulator, 2, Timestamp::from_millisecond(cut + 1000).unwrap()).await;
+    let (gap, reasons) = healed(&kafka, gap.from + 3000).await;
+    assert!(gap.from <= cut && gap.to.unwrap() >= paused, "{gap:?} does not cover {cut} to {paused}");
+    assert!(reasons.iter().any(|reason| reason.contains("not settled")), "a dropped record is noticed: {reasons:?}");
+    assert!(gap.records > Some(0) && gap.verified_at.is_some() && gap.reason.is_none(), "{gap:?}");
+    nothing_is_missing(&simulator, &kafka, since).await;
+    assert!(producer.stop().await, "a graceful stop");
+}

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use clap::Parser as _;
 use feed_simulator::{Options, Simulator};
 use local_stack::{Kafka, Service, ServiceKind, port, testing};
-use market::{Position, Trade, wire};
+use market::{Gap, Position, Trade, wire};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 use serde_json::Value;
@@ -17,8 +17,13 @@ use serde_json::Value;
 pub(crate) const SYMBOLS: &str = "AAPL,MSFT,GOOGL,SPY";
 
 pub(crate) async fn simulator(rate: u32) -> Simulator {
+    simulator_with(rate, &[]).await
+}
+
+/// The same with further options.
+pub(crate) async fn simulator_with(rate: u32, more: &[&str]) -> Simulator {
     let rate = rate.to_string();
-    let options = Options::parse_from([
+    let options = [
         "feed-simulator",
         "--listen",
         "127.0.0.1:0",
@@ -30,7 +35,8 @@ pub(crate) async fn simulator(rate: u32) -> Simulator {
         "0",
         "--seed",
         "7",
-    ]);
+    ];
+    let options = Options::parse_from(options.iter().chain(more));
     feed_simulator::start(options.check().unwrap()).await.unwrap()
 }
 
@@ -111,6 +117,11 @@ pub(crate) fn trades(kafka: &Kafka) -> Vec<(Trade, Option<Position>)> {
     drain(kafka, "stock_trades_realtime").iter().map(|bytes| wire::decode_trade(bytes).unwrap()).collect()
 }
 
+/// Gaps in all their versions, oldest first.
+pub(crate) fn gaps(kafka: &Kafka) -> Vec<Gap> {
+    drain(kafka, "stock_feed_gaps").iter().map(|payload| Gap::decode(payload).unwrap()).collect()
+}
+
 pub(crate) fn key(trade: &Trade) -> (String, i64, String, String) {
     let text = |text: &Option<_>| text.as_ref().map_or_else(String::new, ToString::to_string);
     (trade.symbol.to_string(), trade.ts_ns, text(&trade.exchange), text(&trade.trade_id))
@@ -152,7 +163,12 @@ pub(crate) async fn history(simulator: &Simulator, start_ns: i64) -> BTreeSet<(S
 }
 
 pub(crate) async fn freeze(simulator: &Simulator) {
-    let answer =
-        reqwest::Client::new().post(format!("http://{}/control/pause", simulator.address())).send().await.unwrap();
+    control(simulator, "pause", &Value::Null).await;
+}
+
+/// Asks the simulator for something.
+pub(crate) async fn control(simulator: &Simulator, what: &str, body: &Value) {
+    let url = format!("http://{}/control/{what}", simulator.address());
+    let answer = reqwest::Client::new().post(url).body(body.to_string()).send().await.unwrap();
     assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
 }

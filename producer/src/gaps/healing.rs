@@ -191,10 +191,8 @@ impl Backfill {
                 let trade = if let Event::Trade(trade) = &event { Some(trade.clone()) } else { None };
                 let Some(record) = encode(event, &mut occurrences) else { continue };
                 records.push(record);
-                if let Some(trade) = trade {
-                    if trade.ts_ns <= to_ns {
-                        tally.add(&trade);
-                    }
+                if let Some(trade) = trade.filter(|trade| trade.ts_ns <= to_ns) {
+                    tally.add(&trade);
                 }
             }
             self.cold.room().await;

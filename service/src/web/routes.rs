@@ -41,8 +41,8 @@ enum Whose {
     Listed(&'static str),
     /// The same, and those of all symbols when the parameter is absent.
     ListedOrAll(&'static str),
-    /// Those of the symbol in the query parameter `symbol`, which may have its exchange before a colon.
-    Udf,
+    /// Those of the symbols in a query parameter, each of which may have its exchange before a colon.
+    Udf(&'static str),
     /// Those of all symbols.
     Everybodys,
 }
@@ -58,14 +58,16 @@ impl Route {
             ["bars", "latest"] => (Whose::ListedOrAll("symbols"), BARS),
             ["bars", symbol] | ["bars", symbol, "range"] => (of(symbol)?, BARS),
             ["bars", symbol, "gaps"] => (of(symbol)?, Streams::NONE),
-            ["api", "market", "status"] | ["v2", "clock" | "calendar"] | ["udf", "config" | "time"] => {
-                (Whose::Nobodys, Streams::NONE)
-            }
-            ["api", "market", "search"] | ["udf", "search"] => (Whose::Everybodys, Streams::NONE),
+            ["api", "market", "status"]
+            | ["v2", "clock" | "calendar"]
+            | ["udf", "config" | "time"]
+            | ["widgets.json" | "apps.json"] => (Whose::Nobodys, Streams::NONE),
+            ["api", "market", "search"] | ["udf", "search" | "symbol_info"] => (Whose::Everybodys, Streams::NONE),
             ["api", "market", "quote", symbol] => (of(symbol)?, TRADES_AND_BARS),
             ["api", "market", "historical", symbol] => (of(symbol)?, BARS),
-            ["udf", "symbols" | "history"] => (Whose::Udf, BARS),
-            ["udf", "quotes"] => (Whose::Listed("symbols"), TRADES_AND_BARS),
+            ["udf", "symbols" | "history"] => (Whose::Udf("symbol"), BARS),
+            ["udf", "marks"] => (Whose::Udf("symbol"), Streams::NONE),
+            ["udf", "quotes"] => (Whose::Udf("symbols"), TRADES_AND_BARS),
             ["v2", "stocks", "meta", ..] => (Whose::Nobodys, Streams::NONE),
             ["v2", "stocks", "snapshots"] => (Whose::Listed("symbols"), TRADES_AND_BARS),
             ["v2", "stocks", symbol, "snapshot"] => (of(symbol)?, TRADES_AND_BARS),
@@ -98,10 +100,10 @@ impl Route {
         match &self.whose {
             Whose::Nobodys => Ok(None),
             Whose::Of(symbol) => cover(scope, *symbol).map(|()| None),
-            Whose::Udf => {
-                for text in values(query, "symbol") {
-                    for name in readings(&text) {
-                        cover(scope, read("symbol", name)?)?;
+            Whose::Udf(name) => {
+                for text in values(query, name) {
+                    for reading in text.split(',').flat_map(readings) {
+                        cover(scope, read(name, reading)?)?;
                     }
                 }
                 Ok(None)
@@ -213,6 +215,7 @@ fn narrowed(query: &str, name: &str, covered: &BTreeSet<Symbol>) -> Result<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn scope(symbols: &[&str], streams: Streams) -> Scope {
         Scope::new(Some(symbols.iter().map(|name| name.parse().unwrap()).collect()), streams, true)
@@ -284,6 +287,9 @@ mod tests {
             ("/api/market/status", ""),
             ("/udf/history", "symbol=AAPL"),
             ("/udf/config", ""),
+            ("/udf/quotes", "symbols=AAPL"),
+            ("/udf/marks", "symbol=AAPL&from=1"),
+            ("/widgets.json", ""),
             ("/v2/clock", ""),
             ("/v2/stocks/bars", "symbols=AAPL"),
             ("/v2/stocks/AAPL/trades/latest", ""),
@@ -308,6 +314,10 @@ mod tests {
             ("/udf/history", "symbol=AAPL:MSFT"),
             ("/udf/history", "symbol=MSFT:AAPL"),
             ("/udf/symbols", "symbol=MSFT"),
+            ("/udf/symbol_info", "group=US"),
+            ("/udf/marks", "symbol=MSFT"),
+            ("/udf/quotes", "symbols=AAPL,MSFT"),
+            ("/udf/quotes", "symbols=AAPL,NASDAQ:MSFT"),
             ("/udf/search", "query="),
             ("/v2/stocks/bars", "symbols=MSFT"),
             ("/v2/stocks/bars/latest", "symbols=AAPL,MSFT"),
@@ -344,5 +354,32 @@ mod tests {
         let live = Scope::new(None, Streams::ALL, false);
         assert_eq!(check(&live, "/v2/stocks/AAPL/trades", "").unwrap_err().status, 403);
         assert_eq!(check(&live, "/v2/clock", ""), Ok(None));
+    }
+
+    proptest! {
+        /// Whatever is asked for in whatever spelling: what passes names nothing but covered symbols, in words that are listed.
+        #[test]
+        fn whatever_passes_names_covered_symbols_only(
+            words in prop::collection::vec("(bars|v2|stocks|udf|api|market|AAPL|aapl|MSFT|%4dSFT|latest|range|quote|trades|history|\\.\\.|%2e|;|metrics|)", 1..6),
+            pairs in prop::collection::vec("(symbols?|%73ymbols|limit)=(AAPL|MSFT|AAPL,MSFT|AAPL%2CMSFT|MSFT:AAPL|AAPL:MSFT|%4dSFT|)", 0..3),
+        ) {
+            let (path, query) = (format!("/{}", words.join("/")), pairs.join("&"));
+            let one = scope(&["AAPL"], Streams::ALL);
+            if let Ok(narrowed) = check(&one, &path, &query) {
+                let asked = narrowed.unwrap_or(query);
+                let (path, asked) = (path.to_uppercase(), asked.to_uppercase().replace("%4D", "M"));
+                let parameter = match path.as_str() {
+                    path if path.contains("AAPL") => "", // its symbol is in the path
+                    "/UDF/HISTORY" => "SYMBOL",
+                    "/BARS/LATEST" => "SYMBOLS",
+                    path if path.starts_with("/V2/STOCKS/") => "SYMBOLS",
+                    _ => "",
+                };
+                prop_assert!(!path.contains("MSFT") && !path.contains("%4D") && !path.contains("METRICS"), "{}", path);
+                for (name, value) in form_urlencoded::parse(asked.as_bytes()) {
+                    prop_assert!(name != parameter || !value.contains("MSFT"), "{}?{}", path, asked);
+                }
+            }
+        }
     }
 }

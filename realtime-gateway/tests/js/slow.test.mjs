@@ -5,19 +5,22 @@ import { after, before, test } from 'node:test';
 import { io } from 'socket.io-client';
 import { Gateway, Redis, ask, connected, eventually, trade } from './harness.mjs';
 
-let redis, gateway;
+let redis, gateway, patient;
 before(async () => {
   redis = await Redis.start();
   gateway = await Gateway.start(redis, { SLOW_CLIENT_CUT_S: '2', CLIENT_BUFFER_KB: '64' });
+  // However slow this machine is: a client that is to come back is not cut before.
+  patient = await Gateway.start(redis, { SLOW_CLIENT_CUT_S: '120', CLIENT_BUFFER_KB: '64' });
 });
 after(async () => {
   await gateway.stop();
+  await patient.stop();
   await redis.stop();
 });
 
 /** A Socket.IO client on a bare TCP connection, which reads only when told to. */
-function stalled(subscription) {
-  const socket = net.connect(gateway.port, '127.0.0.1');
+function stalled(subscription, to = gateway) {
+  const socket = net.connect(to.port, '127.0.0.1');
   const frame = (text) => {
     const body = Buffer.from(text);
     const head = body.length < 126 ? Buffer.from([0x81, 0x80 | body.length, 0, 0, 0, 0]) : Buffer.from([0x81, 0xfe, body.length >> 8, body.length & 255, 0, 0, 0, 0]);
@@ -45,8 +48,8 @@ async function flood(symbol, count, taken = async () => {}) {
 }
 
 test('a client that stalls and comes back is told what it missed and has the newest', async () => {
-  const slow = stalled(['SLOW', 'CALM']);
-  const fast = io(gateway.url, { transports: ['websocket'], forceNew: true });
+  const slow = stalled(['SLOW', 'CALM'], patient);
+  const fast = io(patient.url, { transports: ['websocket'], forceNew: true });
   await connected(fast);
   const seqs = [];
   fast.on('trade', (record) => seqs.push(record.seq));

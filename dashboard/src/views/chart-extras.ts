@@ -139,7 +139,7 @@ export class TradeMarks {
   }
 }
 
-/** Colours of compared lines: those that mean neither up nor down. */
+/** Colours of compared lines: those that mean neither up nor down, and on which the library's labels can be read. */
 export function lineColours(colours: Palette): string[] {
-  return [colours.accent, colours.emaFast, colours.emaSlow, colours.vwap];
+  return [colours.vwap, colours.emaFast, colours.emaSlow, colours.text];
 }

@@ -251,7 +251,7 @@ export class ChartCanvas {
   setLevels(prices: readonly number[]): void {
     this.levelPrices = prices;
     for (const line of this.levels) this.main.removePriceLine(line);
-    const options = { color: this.colours.accent, lineWidth: 1 as const, lineStyle: LineStyle.LargeDashed, axisLabelVisible: true, title: 'alert' };
+    const options = { color: this.colours.accent, lineWidth: 1 as const, lineStyle: LineStyle.LargeDashed, axisLabelVisible: true, axisLabelColor: this.colours.accent, axisLabelTextColor: this.colours.panel, title: 'alert' };
     this.levels = prices.map((price) => this.main.createPriceLine({ ...options, price }));
   }
 

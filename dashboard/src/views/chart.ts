@@ -185,7 +185,7 @@ export function chartView(app: App, frames: Frames): HTMLElement {
     app.save();
     mark();
   };
-  const mark = () => controls.mark(look, app.view.horizon);
+  const mark = () => controls.mark(shownLook(), app.view.horizon);
 
   /** The chart shows another stretch of time; `step`: by a choice, not by scrolling. */
   const setView = (view: Partial<App['view']>, step: boolean) => {
@@ -296,6 +296,7 @@ export function chartView(app: App, frames: Frames): HTMLElement {
     drawMarks();
     comparison.set(app.compared, look.timeframe);
     canvas.setLook(shownLook());
+    mark();
   });
   app.alertsChanged.on(drawLevels);
   app.gapsChanged.on(() => frames.soon(drawGaps));

@@ -1,9 +1,8 @@
 /** The market page against the rehearsal server. */
-import AxeBuilder from 'axe-core';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { rehearse, type Stage } from '../../rehearsal/main.mjs';
 import { eventually, keep, visitor, type Visit, type Visitor } from '../../support/browser';
-import { asShown, badgeBecomes, barsOf, candleCount, chartReady, faultsOf, shownCandles, shownTape, says, wheelChart } from '../../support/looks';
+import { asShown, badgeBecomes, barsOf, candleCount, chartReady, shownCandles, shownTape, says, wheelChart } from '../../support/looks';
 
 let stage: Stage;
 let guest: Visitor;
@@ -184,13 +183,4 @@ test('the watchlist sorts by what its heads say', async () => {
 test('nothing is asked of another host', () => {
   const hosts = new Set(visit.requests.map((address) => new URL(address).host));
   expect([...hosts]).toEqual([new URL(stage.url).host]);
-});
-
-test.each([['dark', 1440], ['light', 1440], ['light', 390]] as const)('no serious accessibility fault, %s at %i', async (theme, width) => {
-  const { page } = await guest.visit(stage.url, { theme, width, height: 844 });
-  await chartReady(page, 'AAPL');
-  expect(await faultsOf(page, AxeBuilder.source)).toEqual([]);
-  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-  expect(overflow).toBeLessThanOrEqual(0);
-  await keep(page, `market-${theme}-${width}`);
 });

@@ -102,7 +102,7 @@ export class Row {
     const trades = trade === null ? null : this.positions.at(trade.source);
     if (trade === null || trades === null) return null;
     const candle = this.minutes.candles[this.minutes.candles.length - 1];
-    const running = candle?.madeOf === 'trades' ? candle : null;
+    const running = candle?.final === false ? candle : null;
     return { symbol, trade, quote, bar: running === null ? null : barOf(running), partial: running?.partial ?? false, previousClose, unavailable: null, trades, bars: barsThrough };
   }
 

@@ -77,3 +77,18 @@ test('settling removes only candles of trades before the moment', () => {
   expect(series.settle(T0 + 2 * MINUTE_MS)).toBe(T0 + MINUTE_MS);
   expect(closes(series)).toEqual([[0, 1], [2, 1]]);
 });
+
+test('a running bar of the stream takes the place of the trades that were heard, later ones move it, and its closed bar ends it', () => {
+  const series = new MinuteSeries();
+  series.trade(trade(0, 10));
+  const running = { final: false, revision: 3, open: 8, high: 12, low: 7, volume: 50 };
+  expect(series.merge([bar(0, 11, running)])).toBe(T0);
+  expect(series.candles[0]).toMatchObject({ open: 8, high: 12, low: 7, close: 11, volume: 50, partial: false });
+  series.trade(trade(0, 13));
+  expect(series.candles[0]).toMatchObject({ open: 8, high: 13, low: 7, close: 13, volume: 50 });
+  expect(series.merge([bar(0, 9, { final: false, revision: 2 })])).toBeNull();
+  // The closed bar counts its revisions anew.
+  series.merge([bar(0, 12.5, { revision: 0, volume: 60 })]);
+  expect(series.candles[0]).toMatchObject({ close: 12.5, volume: 60, final: true });
+  expect(series.merge([bar(0, 1, { final: false, revision: 9 })])).toBeNull();
+});

@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 
 use crate::folder::Lock;
 use crate::infra::Plan;
+use crate::past;
 use crate::process::{self, Group, Process};
 use crate::run::STOP_MAX;
 use crate::stack::{Feed, Stack};
@@ -44,6 +45,13 @@ pub async fn run(demo: Demo) -> Result<ExitCode> {
         }
     };
     say(&format!("everything is up after {:.1} s", begin.elapsed().as_secs_f64()));
+    if feed.is_simulated() {
+        let past = tokio::spawn(past::fill(stack.ports().api, stack.logs().to_path_buf(), stack.env(), say));
+        // Behind the live path. Only a command waits for it: it is to find everything there.
+        if !command.is_empty() {
+            past.await?;
+        }
+    }
     let code = if command.is_empty() {
         println!("{}", welcome(&mut stack, &feed, plan.folder.as_ref()));
         tokio::select! {

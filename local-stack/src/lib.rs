@@ -14,6 +14,7 @@ pub mod http;
 pub mod infra;
 pub mod jars;
 pub mod kafka;
+pub mod past;
 pub mod path;
 pub mod pgbouncer;
 pub mod port;

@@ -142,10 +142,15 @@ impl Stack {
 }
 
 impl Feed {
+    /// Whether the market is made up, and not a recorded day.
+    #[must_use]
+    pub fn is_simulated(&self) -> bool {
+        !self.options.iter().any(|option| option == "--replay" || option.starts_with("--replay="))
+    }
+
     /// What the gateway calls the data.
     fn data_kind(&self) -> String {
-        let replays = self.options.iter().any(|option| option == "--replay" || option.starts_with("--replay="));
-        if replays { "replay" } else { "simulated" }.into()
+        if self.is_simulated() { "simulated" } else { "replay" }.into()
     }
 
     fn subscribed(&self) -> String {

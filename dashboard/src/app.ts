@@ -171,6 +171,8 @@ export class App {
   /** Another order of the watchlist: `symbol` at the place of another, or some places on. */
   move(symbol: string, to: string | number): void {
     this.settings.sort = null;
+    // Who has chosen none sees the first one, and keeps seeing it.
+    this.settings.active = this.active;
     this.setSymbols(moved(this.symbols, symbol, to));
   }
 

@@ -26,8 +26,8 @@ const SYMBOLS_MAX: usize = 12;
 /// The producer's own past reaches this far back; until it is there the seam is not known.
 const FETCHED_MS: i64 = 4 * DAY_MS;
 const FETCH_MAX: Duration = Duration::from_secs(45);
-/// How long the list of symbols has to stay the same.
-const SETTLED: Duration = Duration::from_secs(4);
+/// How long the list of symbols has to stay the same: the past that the producer fetches comes symbol by symbol.
+const SETTLED: Duration = Duration::from_secs(12);
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Makes up the past of the symbols that `api` (a port of this machine) has bars of, and stores it by `consumer-bars backfill`, whose

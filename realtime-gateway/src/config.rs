@@ -106,11 +106,13 @@ impl Config {
             ),
             hub: hub::Settings {
                 symbols_max: vars.read_within("MAX_SYMBOLS_PER_CLIENT", 50, 1..=100_000, "symbols"),
-                log: Bounds {
+                memory: crate::memory::Settings {
+                    log: Bounds {
                     count: vars.read_within("REPLAY_RECORDS_MAX", 20_000, 1..=10_000_000, "records of one symbol and stream"),
                     age: seconds(vars, "REPLAY_AGE_MAX_S", 120, 1..=86_400),
                 },
-                log_bytes_max: vars.read_within::<usize>("REPLAY_MEMORY_MAX_MB", 256, 1..=65_536, "megabytes") << 20,
+                bytes_max: vars.read_within::<usize>("REPLAY_MEMORY_MAX_MB", 256, 1..=65_536, "megabytes") << 20,
+                },
                 stalled_max: seconds(vars, "SLOW_CLIENT_CUT_S", 20, 1..=600),
                 session_max: seconds(vars, "RECOVERY_MAX_S", 120, 1..=3_600),
             },

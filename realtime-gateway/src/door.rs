@@ -1,15 +1,14 @@
-//! How many clients may come, and how fast one of them may talk.
+//! How many clients may come.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{ConnectInfo, Request};
-use service::web::admission::{Admission, Admitted, Bucket, Limits, Refused};
+use service::web::admission::{Admission, Admitted, Limits, Refused};
 use service::web::client_address::TrustedProxies;
 
 use crate::config::DoorLimits;
-use crate::delivery::client::Cut;
 use crate::files::Files;
 
 /// Holds a session's place in the counts, whatever its transport.
@@ -91,46 +90,5 @@ impl Door {
     #[must_use]
     pub fn sessions(&self) -> usize {
         self.sessions.count()
-    }
-}
-
-/// Watches how fast one client talks.
-#[derive(Clone, Copy, Debug)]
-pub struct Pace(Bucket);
-
-impl Pace {
-    /// Seconds' worth of messages that may come at once: a page that subscribes to its whole list one symbol at a time is no attack.
-    const BURST_S: u32 = 10;
-
-    /// At most `rate` messages a second on average; ten seconds' worth may come at once.
-    #[must_use]
-    pub fn new(rate: u32, now: Instant) -> Self {
-        Self(Bucket::new(rate, rate.saturating_mul(Self::BURST_S), now))
-    }
-
-    /// Counts a message.
-    ///
-    /// # Errors
-    /// [`Cut::Flood`] when there were too many.
-    pub fn step(&mut self, now: Instant) -> Result<(), Cut> {
-        if self.0.take(now) { Ok(()) } else { Err(Cut::Flood) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn a_client_may_say_much_at_once_but_not_for_long() {
-        let mut now = Instant::now();
-        let mut pace = Pace::new(100, now);
-        assert!((0..1_000).all(|_| pace.step(now).is_ok()));
-        assert_eq!(pace.step(now), Err(Cut::Flood));
-        for _ in 0..100 {
-            now += Duration::from_millis(100);
-            assert!((0..10).all(|_| pace.step(now).is_ok()), "the rate itself never ends");
-        }
     }
 }

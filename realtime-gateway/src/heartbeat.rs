@@ -10,6 +10,7 @@ use service::{CancellationToken, Health};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::access::unix_ms;
+use crate::delivery::budget::{ANSWERS, REPLAYS};
 use crate::gateway::Gateway;
 
 const GATES_EVERY: Duration = Duration::from_millis(10);
@@ -85,5 +86,8 @@ fn count(gateway: &Gateway) {
     metrics::gauge!("gateway_connections").set(gateway.door.connections() as f64);
     metrics::gauge!("gateway_sessions").set(gateway.door.sessions() as f64);
     metrics::gauge!("gateway_replay_bytes").set(gateway.hub.log_bytes() as f64);
+    metrics::gauge!("gateway_replay_unsent_bytes").set(REPLAYS.used() as f64);
+    metrics::gauge!("gateway_answers_unsent_bytes").set(ANSWERS.used() as f64);
+    metrics::gauge!("gateway_gates_waiting").set(gateway.hub.waiting_gates() as f64);
     metrics::counter!("gateway_deliveries_total").absolute(gateway.hub.deliveries());
 }

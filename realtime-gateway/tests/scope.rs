@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use realtime_gateway::delivery::client::Client;
 use realtime_gateway::delivery::outbox::Limits;
 use realtime_gateway::hub::{Hub, Settings};
+use realtime_gateway::memory;
 use realtime_gateway::memory::log::Bounds;
 use realtime_gateway::memory::since::Since;
 use realtime_gateway::memory::symbol::Background;
@@ -97,8 +98,7 @@ impl Peer {
     fn new(encoding: Encoding) -> Self {
         let hub = Hub::new(Settings {
             symbols_max: 50,
-            log: Bounds { count: 100, age: Duration::from_secs(600) },
-            log_bytes_max: 1 << 20,
+            memory: memory::Settings { log: Bounds { count: 100, age: Duration::from_secs(600) }, bytes_max: 1 << 20 },
             stalled_max: Duration::from_secs(10),
             session_max: Duration::from_secs(60),
         });
@@ -137,10 +137,11 @@ impl Peer {
                 self.hub.set_scope(id, self.scope.clone());
             }
             Step::Resume { symbols: bits, streams: of, offset } => {
-                self.hub.leave(id, Some("session".to_owned()));
+                self.hub.hold_session(id, "session".to_owned(), "connection".to_owned());
+                self.hub.leave(id, true);
                 self.scope = scope(bits, of);
                 self.client = Self::visitor(&self.hub, self.encoding, &self.scope);
-                self.hub.resume(self.client.id(), "session", offset, || None);
+                self.hub.resume(self.client.id(), "session", offset, |_| None);
             }
             Step::Publish { symbol: index, stream } => self.publish(index, Stream::ALL[stream]),
             Step::Background { symbol: index } => {

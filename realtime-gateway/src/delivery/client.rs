@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::outbox::{Limits, Outbox, Overflow};
+use crate::memory::snapshot::Snapshot;
 use crate::records::batch::Batch;
 use crate::records::encoding::Encoding;
 
@@ -37,6 +38,8 @@ pub enum Cut {
     Flood,
     /// The gateway stops; come back to another one.
     Draining,
+    /// The client came back on another connection and took its session there.
+    Replaced,
 }
 
 impl Cut {
@@ -53,6 +56,7 @@ impl Cut {
             Self::Misuse => "misuse",
             Self::Flood => "message_rate",
             Self::Draining => "draining",
+            Self::Replaced => "replaced",
         }
     }
 
@@ -68,6 +72,7 @@ impl Cut {
             Self::Expired => (4001, "token expired; get a new one and reconnect"),
             Self::Misuse => (1008, "protocol or size limit broken"),
             Self::Flood => (1008, "too many messages; subscribe with a list of symbols"),
+            Self::Replaced => (4002, "this session was resumed on another connection"),
             Self::Draining => (1012, "the gateway restarts; reconnect"),
         }
     }
@@ -177,6 +182,21 @@ impl Client {
         self.flush();
     }
 
+    /// Adds a first paint without sending it.
+    pub fn paint(&self, snapshot: Snapshot) {
+        if let Err(overflow) = self.outbox().push_paint(snapshot, Instant::now()) {
+            self.cut_for(overflow);
+        }
+    }
+
+    /// Puts an answer into the place that was reserved for it, and sends what waits.
+    pub fn answer(&self, answer: Option<Bytes>) {
+        if let Err(overflow) = self.outbox().fill(answer, Instant::now()) {
+            self.cut_for(overflow);
+        }
+        self.flush();
+    }
+
     /// Adds an event such as `status`, where the client knows such things, and sends it.
     pub fn notify(&self, name: &str, json: &str) {
         if let Some(message) = self.encoding().notice(name, json) {
@@ -199,6 +219,7 @@ impl Client {
     fn write(&self, socket: &TcpStream) -> Flushed {
         let mut outbox = self.outbox();
         loop {
+            outbox.unfold();
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let count = outbox.slices(&mut slices);
             if count == 0 {

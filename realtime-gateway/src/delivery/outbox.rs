@@ -7,13 +7,16 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt::Write as _;
 use std::io::IoSlice;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use market::Symbol;
 
+use super::budget::{ANSWERS, Permit};
+use super::piece::{Again, Piece};
+use crate::memory::log::Entry;
+use crate::memory::snapshot::Snapshot;
 use crate::records::batch::Batch;
 use crate::records::channel::Channel;
 use crate::records::encoding::Encoding;
@@ -36,11 +39,15 @@ pub enum Overflow {
     Unread,
 }
 
-#[derive(Debug)]
-enum Piece {
-    Records { batch: Arc<Batch>, range: Range<usize> },
-    Whole(Bytes),
-}
+/// What a snapshot that is not rendered yet counts for.
+const PAINT_BYTES: usize = 128;
+/// What one client may leave unread of its answers, beside a quarter of its bound for records.
+const ANSWERS_BYTES_MIN: usize = 256 << 10;
+/// Pieces and bytes that are made ready at once.
+const UNFOLD_PIECES: usize = 32;
+const UNFOLD_BYTES: usize = 64 << 10;
+/// While all clients together owe too much, one that leaves more than this unread is cut.
+const ANSWERS_BYTES_SHORT: usize = 8 << 10;
 
 /// One client's queue.
 #[derive(Debug)]
@@ -55,6 +62,10 @@ pub struct Outbox {
     unsent: usize,
     /// Bytes of the first piece that are written.
     written: usize,
+    /// Bytes of messages that were made for this client alone.
+    answers: Permit,
+    /// Pieces of `queue` of which bytes have yet to be made.
+    folded: usize,
     waiting_since: Option<Instant>,
     lag: Option<Box<Lag>>,
     conflated: u64,
@@ -80,6 +91,8 @@ impl Outbox {
             queue: VecDeque::new(),
             unsent: 0,
             written: 0,
+            answers: ANSWERS.share(),
+            folded: 0,
             waiting_since: None,
             lag: None,
             conflated: 0,
@@ -157,14 +170,93 @@ impl Outbox {
         Ok(())
     }
 
-    /// Adds all records of a batch that a client missed. They are not conflated, however many: it was promised all of them.
-    pub fn push_again(&mut self, batch: &Arc<Batch>, now: Instant) {
-        let length = batch.encoded(self.encoding, 0..batch.len()).len();
-        if length > 0 {
-            self.allowance += length;
-            self.unsent += length;
-            self.waiting_since.get_or_insert(now);
-            self.queue.push_back(Piece::Records { batch: Arc::clone(batch), range: 0..batch.len() });
+    /// Whether records that are sent again are still waiting: then no more are promised.
+    #[must_use]
+    pub fn is_replaying(&self) -> bool {
+        self.queue.iter().any(|piece| matches!(piece, Piece::Again(_)))
+    }
+
+    /// Adds records that a client missed. They are not conflated, however many: it was promised all of them.
+    pub fn push_again(&mut self, records: Vec<Entry>, permit: Permit, now: Instant) {
+        if !records.is_empty() {
+            self.fold(Piece::Again(Box::new(Again::new(records, permit))), now);
+        }
+    }
+
+    /// Adds a first paint.
+    ///
+    /// # Errors
+    /// [`Overflow::Unread`] where the client asks on and on without reading the answers.
+    pub fn push_paint(&mut self, snapshot: Snapshot, now: Instant) -> Result<(), Overflow> {
+        self.charge(PAINT_BYTES)?;
+        self.fold(Piece::Paint(Box::new(snapshot)), now);
+        Ok(())
+    }
+
+    /// Keeps a place for an answer, before what follows it. At most one at a time; [`Self::fill`] has to come soon.
+    pub fn reserve(&mut self, now: Instant) {
+        self.fold(Piece::Reserved, now);
+    }
+
+    /// Puts the answer into its place; without one the place goes away.
+    ///
+    /// # Errors
+    /// [`Overflow::Unread`] where the client asks on and on without reading the answers.
+    pub fn fill(&mut self, answer: Option<Bytes>, now: Instant) -> Result<(), Overflow> {
+        let Some(place) = self.queue.iter().position(|piece| matches!(piece, Piece::Reserved)) else { return Ok(()) };
+        self.folded -= 1;
+        self.waiting_since = Some(now); // it was not the client who kept us waiting
+        match answer {
+            Some(answer) => {
+                self.charge(answer.len())?;
+                self.unsent += answer.len();
+                self.queue[place] = Piece::Whole(answer);
+            }
+            None => {
+                self.queue.remove(place);
+                self.waiting_since = (!self.queue.is_empty()).then_some(now);
+            }
+        }
+        Ok(())
+    }
+
+    fn fold(&mut self, piece: Piece, now: Instant) {
+        self.folded += 1;
+        self.waiting_since.get_or_insert(now);
+        self.queue.push_back(piece);
+    }
+
+    /// Makes bytes of what is next, a few pieces and a chunk of records at a time.
+    pub fn unfold(&mut self) {
+        let (mut index, mut ready) = (0, 0);
+        while self.folded > 0 && index < UNFOLD_PIECES && ready < UNFOLD_BYTES {
+            match self.queue.get_mut(index) {
+                None | Some(Piece::Reserved) => return,
+                Some(Piece::Records { .. } | Piece::Whole(_)) => {}
+                Some(Piece::Paint(snapshot)) => {
+                    let text = self.encoding.notice("snapshot", &snapshot.render()).unwrap_or_default();
+                    self.answers.shrink(PAINT_BYTES);
+                    self.answers.grow(text.len()); // it is about to leave
+                    self.unsent += text.len();
+                    self.folded -= 1;
+                    self.queue[index] = Piece::Whole(text);
+                }
+                Some(Piece::Again(again)) => {
+                    let chunk = again.take();
+                    if again.is_done() {
+                        self.folded -= 1;
+                        self.queue.remove(index);
+                    }
+                    let Some(batch) = chunk else { continue };
+                    let length = batch.encoded(self.encoding, 0..batch.len()).len();
+                    self.allowance += length;
+                    self.unsent += length;
+                    let range = 0..batch.len();
+                    self.queue.insert(index, Piece::Records { batch, range });
+                }
+            }
+            ready += self.queue[index].bytes(self.encoding).len();
+            index += 1;
         }
     }
 
@@ -173,13 +265,19 @@ impl Outbox {
     /// # Errors
     /// [`Overflow::Unread`] where the client asks on and on without reading the answers.
     pub fn push_whole(&mut self, message: Bytes, now: Instant) -> Result<(), Overflow> {
-        if self.unsent + message.len() > 2 * self.limits.lossless_bytes + self.allowance + (1 << 20) {
-            return Err(Overflow::Unread);
-        }
+        self.charge(message.len())?;
         self.unsent += message.len();
         self.waiting_since.get_or_insert(now);
         self.queue.push_back(Piece::Whole(message));
         Ok(())
+    }
+
+    /// Counts bytes that are made for this client alone.
+    fn charge(&mut self, bytes: usize) -> Result<(), Overflow> {
+        let allowed = self.limits.lossless_bytes / 4 + ANSWERS_BYTES_MIN;
+        let within = self.answers.grow(bytes);
+        let owed = self.answers.bytes();
+        if owed > allowed || (!within && owed > ANSWERS_BYTES_SHORT) { Err(Overflow::Unread) } else { Ok(()) }
     }
 
     /// Adds a message that is worth nothing later, such as a heartbeat: left out while the client cannot keep up.
@@ -189,11 +287,11 @@ impl Outbox {
         }
     }
 
-    /// Fills `slices` with the next bytes to write, in order, and says how many slices that are.
+    /// Fills `slices` with the next bytes to write, in order, and says how many slices that are. [`Self::unfold`] comes before.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut skip = self.written;
         let mut count = 0;
-        for (piece, slice) in self.queue.iter().zip(slices) {
+        for (piece, slice) in self.queue.iter().take_while(|piece| piece.is_ready()).zip(slices) {
             let bytes = &piece.bytes(self.encoding)[skip..];
             skip = 0;
             *slice = IoSlice::new(bytes);
@@ -211,9 +309,14 @@ impl Outbox {
                 self.written += count;
                 break;
             }
+            if !piece.is_ready() {
+                break;
+            }
             count -= left;
             self.written = 0;
-            self.queue.pop_front();
+            if let Some(Piece::Whole(bytes)) = self.queue.pop_front() {
+                self.answers.shrink(bytes.len());
+            }
         }
         self.release(now);
         self.waiting_since = (!self.queue.is_empty()).then_some(now);
@@ -225,9 +328,12 @@ impl Outbox {
     /// Takes the first message out, for transports that send whole messages. Only for clients that never use [`Self::advance`].
     pub fn pop(&mut self, now: Instant) -> Option<Vec<u8>> {
         loop {
+            self.unfold();
             let message = match self.queue.front_mut()? {
+                Piece::Reserved | Piece::Again(_) | Piece::Paint(_) => return None,
                 Piece::Whole(bytes) => {
                     let message = bytes.to_vec();
+                    self.answers.shrink(message.len());
                     self.queue.pop_front();
                     message
                 }
@@ -273,6 +379,7 @@ impl Outbox {
         let Some(lag) = self.lag.take() else { return };
         if let Some(notice) = lag.notice().and_then(|json| self.encoding.notice("lagged", &json)) {
             self.unsent += notice.len();
+            self.answers.grow(notice.len());
             self.queue.push_back(Piece::Whole(notice));
         }
         for batch in lag.held.into_values() {
@@ -280,15 +387,6 @@ impl Outbox {
             self.queue.push_back(Piece::Records { batch, range: 0..1 });
         }
         self.waiting_since.get_or_insert(now);
-    }
-}
-
-impl Piece {
-    fn bytes(&self, encoding: Encoding) -> &[u8] {
-        match self {
-            Self::Records { batch, range } => batch.encoded(encoding, range.clone()),
-            Self::Whole(bytes) => bytes,
-        }
     }
 }
 
@@ -323,12 +421,15 @@ impl Lag {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::budget::REPLAYS;
+    use crate::memory::log::{Bounds, Log};
     use crate::records::batch::tests::batch;
     use proptest::prelude::*;
 
     const LIMITS: Limits = Limits { lossless_bytes: 200, held_max: 50 };
 
     fn written(outbox: &mut Outbox, most: usize) -> Vec<u8> {
+        outbox.unfold();
         let mut slices = [IoSlice::new(&[]); 4];
         let count = outbox.slices(&mut slices);
         let mut bytes: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
@@ -343,6 +444,16 @@ mod tests {
             all.extend(written(outbox, usize::MAX));
         }
         String::from_utf8(all).unwrap()
+    }
+
+    fn kept(records: &[(&str, Channel, u64)]) -> Vec<Entry> {
+        let batch = batch(records);
+        let bounds = Bounds { count: 20_000, age: std::time::Duration::from_secs(60) };
+        let mut log = Log::default();
+        for (index, event) in batch.events().iter().enumerate() {
+            log.push(event.clone(), batch.payload(index).into(), Instant::now(), bounds);
+        }
+        log.entries().cloned().collect()
     }
 
     fn offsets(text: &str) -> Vec<u64> {
@@ -404,13 +515,38 @@ mod tests {
     #[test]
     fn what_is_sent_again_is_not_conflated_nor_is_what_follows() {
         let records: Vec<_> = (1..=40).map(|n| ("A", Channel::Trades, n)).collect();
-        let missed = Arc::new(batch(&records));
+        let missed = kept(&records);
         let live = Arc::new(batch(&[("A", Channel::Trades, 41), ("A", Channel::Trades, 42)]));
         let mut outbox = Outbox::new(Encoding::ENGINE.marked(), LIMITS);
-        outbox.push_again(&missed, Instant::now());
+        let permit = REPLAYS.take(1 << 10).unwrap();
+        outbox.push_again(missed, permit, Instant::now());
         outbox.push(&live, 0, Instant::now()).unwrap();
         outbox.push(&live, 1, Instant::now()).unwrap();
         assert_eq!(offsets(&drained(&mut outbox)), (1..=42).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_replay_is_encoded_only_as_fast_as_the_client_takes_it() {
+        let records: Vec<_> = (1..=20_000).map(|n| ("A", Channel::Trades, n)).collect();
+        let mut outbox = Outbox::new(Encoding::ENGINE.marked(), LIMITS);
+        let permit = REPLAYS.take(1 << 20).unwrap();
+        outbox.push_again(kept(&records), permit, Instant::now());
+        outbox.unfold();
+        assert!(outbox.is_replaying() && outbox.unsent() < 200_000, "{} bytes are ready", outbox.unsent());
+        assert_eq!(offsets(&drained(&mut outbox)), (1..=20_000).collect::<Vec<_>>());
+        assert!(!outbox.is_replaying() && outbox.answers.bytes() == 0);
+    }
+
+    #[test]
+    fn nothing_overtakes_an_answer_that_is_being_made() {
+        let live = Arc::new(batch(&[("A", Channel::Trades, 7)]));
+        let mut outbox = Outbox::new(Encoding::ENGINE.marked(), LIMITS);
+        outbox.reserve(Instant::now());
+        outbox.push(&live, 0, Instant::now()).unwrap();
+        assert_eq!(outbox.pop(Instant::now()), None);
+        outbox.fill(Some(Bytes::from_static(b"answer")), Instant::now()).unwrap();
+        let text = drained(&mut outbox);
+        assert!(text.starts_with("answer2[") && offsets(&text) == [7], "{text}");
     }
 
     #[test]

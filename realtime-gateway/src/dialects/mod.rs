@@ -1,4 +1,5 @@
-//! What clients speak: Socket.IO, and JSON over plain WebSockets.
+//! What clients speak: Socket.IO, and JSON over plain WebSockets; and how fast they may speak it.
 
+pub mod pace;
 pub mod socketio;
 pub mod websocket;

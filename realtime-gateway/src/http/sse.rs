@@ -91,6 +91,6 @@ impl Guest {
 impl Drop for Guest {
     fn drop(&mut self) {
         self.client.cut(Cut::Gone);
-        self.gateway.hub.leave(self.client.id(), None);
+        self.gateway.hub.leave(self.client.id(), false);
     }
 }

@@ -17,15 +17,18 @@ pub struct Bounds {
     pub age: Duration,
 }
 
-/// A record that is kept.
-#[derive(Clone, Debug)]
-pub struct Entry {
+/// A record that is kept. Shared: a replay that waits for its client refers to the same bytes.
+#[derive(Debug)]
+pub struct Record {
     /// Its outside.
     pub event: Event,
     /// Its JSON.
-    pub payload: Arc<[u8]>,
+    pub payload: Box<[u8]>,
     at: Instant,
 }
+
+/// A record in a log.
+pub type Entry = Arc<Record>;
 
 /// Records without a step in their positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,15 +51,15 @@ pub struct Log {
 
 impl Log {
     /// Keeps a record; returns by how many bytes the log grew (or shrank).
-    pub fn push(&mut self, event: Event, payload: Arc<[u8]>, now: Instant, bounds: Bounds) -> isize {
+    pub fn push(&mut self, event: Event, payload: Box<[u8]>, now: Instant, bounds: Bounds) -> isize {
         let before = self.bytes;
         self.run = event.position.map(|Position { epoch, seq }| match self.run {
             Some(run) if run.epoch == epoch && run.last.checked_add(1) == Some(seq) => Run { last: seq, ..run },
             _ => Run { epoch, first: seq, last: seq },
         });
-        let entry = Entry { event, payload, at: now };
+        let entry = Arc::new(Record::new(event, payload, now));
         self.bytes += entry.cost();
-        self.newest = Some(entry.clone());
+        self.newest = Some(Arc::clone(&entry));
         self.entries.push_back(entry);
         while self.entries.len() > bounds.count {
             self.drop_oldest();
@@ -122,9 +125,21 @@ impl Log {
     }
 }
 
-impl Entry {
+impl Record {
+    /// A record that came at `at`.
+    #[must_use]
+    pub fn new(event: Event, payload: Box<[u8]>, at: Instant) -> Self {
+        Self { event, payload, at }
+    }
+
+    /// When it came.
+    #[must_use]
+    pub fn at(&self) -> Instant {
+        self.at
+    }
+
     fn cost(&self) -> usize {
-        size_of::<Self>() + self.payload.len()
+        size_of::<Self>() + 3 * size_of::<usize>() + self.payload.len() // its counters and its place in the queue
     }
 }
 
@@ -144,7 +159,7 @@ mod tests {
         let bounds = Bounds { count, age: Duration::from_secs(60) };
         let mut log = Log::default();
         for (offset, position) in (1..).zip(positions) {
-            log.push(event(offset, Some(*position)), Arc::from(*b"{}"), Instant::now(), bounds);
+            log.push(event(offset, Some(*position)), Box::from(*b"{}"), Instant::now(), bounds);
         }
         log
     }

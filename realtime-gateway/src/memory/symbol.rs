@@ -1,18 +1,21 @@
 //! What the gateway remembers of one symbol: its newest records and its day, for the first paint and for clients that come back.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use market::{BarBuilder, Position, Timeframe, wire};
-use service::web::scope::{Stream, Streams};
+use market::Symbol;
 
-use super::log::{Bounds, Entry, Log};
+use super::log::{Bounds, Entry, Log, Record};
 use super::since::Since;
+use super::snapshot::{Forming, Snapshot, batch_of};
 use crate::records::batch::Batch;
 use crate::records::channel::{Channel, Channels};
 use crate::records::event::{Day, Event};
 use crate::records::feed_state::Carried;
+
+/// How far back the trades of the running minute are looked for.
+const MINUTE_MAX: Duration = Duration::from_secs(75);
 
 /// The day as an outside source knows it, for symbols whose feed is silent.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,28 +32,25 @@ pub struct Background {
 #[derive(Debug, Default)]
 pub struct Memory {
     logs: [Log; 3],
-    background: Option<Background>,
+    background: Option<Arc<Background>>,
     /// Shares traded since [`Self::set_background`].
     live_volume: f64,
-    forming: Option<Forming>,
+    forming: Arc<Forming>,
+    /// The newest bar that the producer published of the running minute.
+    forming_bar: Option<Arc<Record>>,
     /// Why the feed does not carry the symbol, where it said so.
-    unavailable: Option<String>,
-}
-
-/// The running minute, folded as far as somebody asked for it.
-#[derive(Debug)]
-struct Forming {
-    builder: BarBuilder,
-    through_offset: u64,
-    /// Whether the minute's first trades were seen.
-    whole: bool,
+    unavailable: Option<Arc<str>>,
 }
 
 impl Memory {
     /// Keeps a record; returns by how many bytes the memory grew.
     pub fn keep(&mut self, event: &Event, payload: &[u8], now: Instant, bounds: Bounds) -> isize {
+        if event.channel == Channel::Forming {
+            self.forming_bar = Some(Arc::new(Record::new(event.clone(), payload.into(), now)));
+            return 0; // one a symbol, in the place of the one before
+        }
         let Some(log) = self.logs.get_mut(event.channel as usize) else { return 0 };
-        log.push(event.clone(), Arc::from(payload), now, bounds)
+        log.push(event.clone(), Box::from(payload), now, bounds)
     }
 
     /// Drops what is too old; returns how many bytes that freed.
@@ -66,20 +66,20 @@ impl Memory {
     /// Whether no record of the symbol ever came by, so that forgetting it loses nothing that anybody could come back for.
     #[must_use]
     pub fn is_blank(&self) -> bool {
-        self.unavailable.is_none() && self.logs.iter().all(|log| log.newest().is_none())
+        self.unavailable.is_none() && self.forming_bar.is_none() && self.logs.iter().all(|log| log.newest().is_none())
     }
 
     /// Notes whether the feed carries the symbol.
     pub fn set_carried(&mut self, carried: Carried) {
         self.unavailable = match carried {
             Carried::Yes => None,
-            Carried::No(reason) => Some(reason),
+            Carried::No(reason) => Some(reason.into()),
         };
     }
 
     /// Sets what an outside source knows of the day.
     pub fn set_background(&mut self, background: Background) {
-        self.background = Some(background);
+        self.background = Some(Arc::new(background));
         self.live_volume = 0.0;
     }
 
@@ -96,26 +96,26 @@ impl Memory {
         Some(Day { previous_close: background.previous_close?, volume: background.volume + self.live_volume })
     }
 
-    /// Everything after `since` in the streams that `wants` accepts, oldest first; `None` where that cannot be vouched for.
+    /// Everything after `since` in the streams that `wants` accepts, stream by stream; `None` if that cannot be vouched for or is more
+    /// than `bytes_max`. References only: the records stay where they are.
     #[must_use]
-    pub fn after(&self, since: &Since, wants: impl Fn(Channel) -> bool) -> Option<Vec<Entry>> {
-        let mut all = Vec::new();
+    pub fn after(&self, since: &Since, wants: impl Fn(Channel) -> bool, bytes_max: usize) -> Option<Vec<Entry>> {
+        let (mut all, mut bytes) = (Vec::new(), 0);
         for (channel, log) in self.streams().filter(|(channel, _)| wants(*channel)) {
             // Of a stream without a position the client has nothing, so nothing of it can be missing: it starts with the next record.
             if let Some(position) = since.of(channel) {
-                all.extend(log.after(position)?.cloned());
+                gather(&mut all, &mut bytes, bytes_max, log.after(position)?)?;
             }
         }
-        all.sort_unstable_by_key(|entry| entry.event.offset);
         Some(all)
     }
 
-    /// Everything after `offset` in the streams that `wants` accepts; `None` where some of it is gone.
+    /// Everything after `offset` in the streams that `wants` accepts; `None` if some of it is gone or it is more than `bytes_max`.
     #[must_use]
-    pub fn after_offset(&self, offset: u64, wants: impl Fn(Channel) -> bool) -> Option<Vec<Entry>> {
-        let mut all = Vec::new();
+    pub fn after_offset(&self, offset: u64, wants: impl Fn(Channel) -> bool, bytes_max: usize) -> Option<Vec<Entry>> {
+        let (mut all, mut bytes) = (Vec::new(), 0);
         for (_, log) in self.streams().filter(|(channel, _)| wants(*channel)) {
-            all.extend(log.after_offset(offset)?.cloned());
+            gather(&mut all, &mut bytes, bytes_max, log.after_offset(offset)?)?;
         }
         Some(all)
     }
@@ -123,106 +123,39 @@ impl Memory {
     /// The newest trade as a batch of its own, for dialects whose first paint is a trade.
     #[must_use]
     pub fn newest_trade(&self) -> Option<Arc<Batch>> {
-        self.logs[Channel::Trades as usize].newest().map(|entry| replay(std::slice::from_ref(entry)))
+        self.logs[Channel::Trades as usize].newest().map(|entry| Arc::new(batch_of(std::slice::from_ref(entry))))
     }
 
-    /// Where a stream stands.
+    /// What is known of the symbol at this moment, of the streams in `channels`. Takes references only; [`Snapshot::render`] makes the text
+    /// of them, later and outside of any lock.
     #[must_use]
-    pub fn position(&self, channel: Channel) -> Option<Position> {
-        self.logs.get(channel as usize)?.position()
-    }
-
-    /// The newest record of a stream as JSON.
-    #[must_use]
-    pub fn newest(&self, channel: Channel) -> Option<&str> {
-        let entry = self.logs.get(channel as usize)?.newest()?;
-        std::str::from_utf8(&entry.payload).ok()
-    }
-
-    /// The `snapshot` event: newest trade, quote and bar, previous close, positions, and where the feed cannot carry the symbol why
-    /// it is `unavailable`; parts that nobody knows are left out, and so is what belongs to a stream that is not in `streams`.
-    pub fn snapshot(&mut self, symbol: &str, streams: Streams) -> String {
-        let mut json = String::from("{\"symbol\":");
-        json.push_str(&serde_json::to_string(symbol).unwrap_or_default());
-        for (key, stream) in [("trade", Stream::Trades), ("quote", Stream::Quotes)] {
-            if let Some(payload) = self.newest(stream.into()).filter(|_| streams.has(stream)) {
-                let _ = write!(json, ",\"{key}\":{payload}"); // a String takes every write
-            }
+    pub fn snapshot(&self, symbol: Symbol, channels: Channels) -> Snapshot {
+        let newest = |channel: Channel| self.logs[channel as usize].newest().filter(|_| channels.has(channel)).cloned();
+        let trades = &self.logs[Channel::Trades as usize];
+        let through = self.forming.through.load(Ordering::Acquire);
+        let recent = |entry: &&Entry| entry.event.offset > through && entry.at().elapsed() < MINUTE_MAX;
+        let shows_bars = channels.has(Channel::Bars);
+        let forming_bar =
+            self.forming_bar.as_ref().filter(|bar| shows_bars && bar.at().elapsed() < MINUTE_MAX).cloned();
+        let minute = match shows_bars && forming_bar.is_none() {
+            true => trades.entries().rev().take_while(recent).cloned().collect(),
+            false => Vec::new(),
+        };
+        let positions = self.streams().filter(|(channel, _)| channels.has(*channel));
+        Snapshot {
+            symbol,
+            trade: newest(Channel::Trades),
+            quote: newest(Channel::Quotes),
+            bar: newest(Channel::Bars),
+            positions: positions.filter_map(|(channel, log)| Some((channel, log.position()?))).collect(),
+            background: self.background.clone(),
+            bars: shows_bars,
+            forming_bar,
+            unavailable: self.unavailable.clone(),
+            forming: Arc::clone(&self.forming),
+            whole: trades.after_offset(through).is_some(),
+            minute,
         }
-        if streams.has(Stream::Bars) {
-            if let Some(bar) = self.bar() {
-                let _ = write!(json, ",\"bar\":{bar}");
-            }
-            if let Some(close) = self.background.as_ref().and_then(|background| background.previous_close) {
-                let _ = write!(json, ",\"previous_close\":{close}");
-            }
-        }
-        if let Some(reason) = &self.unavailable {
-            json.push_str(",\"unavailable\":");
-            json.push_str(&serde_json::to_string(reason).unwrap_or_default());
-        }
-        json.push_str(",\"position\":{");
-        let mut separator = "";
-        let within = Channels::within(streams);
-        for (channel, log) in self.streams().filter(|(channel, _)| within.has(*channel)) {
-            if let Some(Position { epoch, seq }) = log.position() {
-                let _ = write!(json, "{separator}\"{}\":{{\"epoch\":{epoch},\"seq\":{seq}}}", channel.name());
-                separator = ",";
-            }
-        }
-        json.push_str("}}");
-        json
-    }
-
-    /// The running minute's bar, else the newest one that was published or stored.
-    fn bar(&mut self) -> Option<String> {
-        self.fold();
-        let forming = self.forming.as_ref().and_then(|forming| {
-            let bar = forming.builder.bar(false, 0)?;
-            let mut out = Vec::new();
-            wire::encode_bar(&bar, Position { epoch: 0, seq: 0 }, &mut out);
-            let text = String::from_utf8(out).ok()?;
-            let text = text.strip_suffix(",\"epoch\":0,\"seq\":0}")?; // this bar was never published: it has no position
-            Some((bar.start_ms, format!("{text},\"partial\":{}}}", !forming.whole)))
-        });
-        let published = self.newest(Channel::Bars);
-        let published_start = published.and_then(|text| Some(wire::decode_bar(text.as_bytes()).ok()?.0.start_ms));
-        match forming {
-            Some((start, text)) if published_start.is_none_or(|published| published < start) => Some(text),
-            _ => published.map(str::to_owned).or_else(|| self.background.as_ref()?.bar.clone()),
-        }
-    }
-
-    /// Adds the trades since the last call to the running minute. Each trade is read once, and only where somebody subscribes.
-    fn fold(&mut self) {
-        let log = &self.logs[Channel::Trades as usize];
-        let Some((newest, _)) = log.newest().and_then(|entry| wire::decode_trade(&entry.payload).ok()) else { return };
-        let start_ms = Timeframe::MINUTE.start_of(newest.ts_ms());
-        let known = self.forming.take().filter(|forming| forming.builder.start_ms() == start_ms);
-        let resumed = known.and_then(|forming| log.after_offset(forming.through_offset).is_some().then_some(forming));
-        let through = resumed.as_ref().map_or(0, |forming| forming.through_offset);
-        let mut minute = Vec::new();
-        let mut reached_start = false;
-        for entry in log.entries().rev().take_while(|entry| entry.event.offset > through) {
-            let Ok((trade, _)) = wire::decode_trade(&entry.payload) else { continue };
-            if trade.ts_ms() < start_ms {
-                reached_start = true;
-                break;
-            }
-            minute.push((trade, entry.event.offset));
-        }
-        let mut forming = resumed.unwrap_or_else(|| Forming {
-            builder: BarBuilder::for_trade(&newest, Timeframe::MINUTE),
-            through_offset: 0,
-            whole: reached_start,
-        });
-        for (trade, offset) in minute.iter().rev() {
-            if Timeframe::MINUTE.start_of(trade.ts_ms()) == start_ms {
-                forming.builder.add(trade);
-            }
-            forming.through_offset = *offset;
-        }
-        self.forming = Some(forming);
     }
 
     fn streams(&self) -> impl Iterator<Item = (Channel, &Log)> {
@@ -230,20 +163,26 @@ impl Memory {
     }
 }
 
-/// Records that are sent again, as a batch.
-#[must_use]
-pub fn replay(entries: &[Entry]) -> Arc<Batch> {
-    let mut batch = Batch::default();
-    for entry in entries {
-        batch.push(entry.event.clone(), &entry.payload);
+fn gather<'a>(
+    all: &mut Vec<Entry>,
+    bytes: &mut usize,
+    bytes_max: usize,
+    some: impl Iterator<Item = &'a Entry>,
+) -> Option<()> {
+    for entry in some {
+        *bytes += entry.payload.len();
+        if *bytes > bytes_max {
+            return None;
+        }
+        all.push(Arc::clone(entry));
     }
-    Arc::new(batch)
+    Some(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use market::Symbol;
+    use market::Position;
     use serde_json::{Value, json};
     use std::time::Duration;
 
@@ -261,7 +200,8 @@ mod tests {
     }
 
     fn snapshot(memory: &mut Memory) -> Value {
-        serde_json::from_str(&memory.snapshot("A", Streams::ALL)).unwrap()
+        let text = memory.snapshot(Symbol::new("A").unwrap(), Channels::ALL).render();
+        serde_json::from_str(&text).unwrap()
     }
 
     #[test]
@@ -306,5 +246,24 @@ mod tests {
         assert_eq!(snapshot(&mut memory)["bar"]["low"], json!(9), "goes on where it stopped");
         assert_eq!(snapshot(&mut memory)["bar"]["volume"], json!(30), "counts each trade once");
         assert_eq!(whole["position"], json!({"trades": {"epoch": 5, "seq": 5}, "bars": {"epoch": 5, "seq": 4}}));
+    }
+
+    #[test]
+    fn a_bar_that_the_producer_is_forming_is_painted_and_is_no_record_of_the_log() {
+        let minute = 1_700_000_040_000_i64;
+        let mut memory = Memory::default();
+        let bar = |ms: i64, close: f64, last: bool| {
+            json!({"symbol": "A", "timeframe": "1Min", "open": 1, "high": 20, "low": 1, "close": close, "volume": 5,
+                   "timestamp": ms, "final": last, "revision": 0, "source": "alpaca", "epoch": 5, "seq": 1})
+        };
+        keep(&mut memory, Channel::Bars, 1, &bar(minute, 10.0, true));
+        keep(&mut memory, Channel::Forming, 2, &bar(minute + 60_000, 11.0, false));
+        keep(&mut memory, Channel::Forming, 3, &bar(minute + 60_000, 12.0, false));
+        assert_eq!(
+            (&snapshot(&mut memory)["bar"]["close"], memory.logs[Channel::Bars as usize].position().unwrap().seq),
+            (&json!(12.0), 1)
+        );
+        keep(&mut memory, Channel::Bars, 4, &bar(minute + 60_000, 13.0, true));
+        assert_eq!(snapshot(&mut memory)["bar"]["close"], json!(13.0), "the final one takes its place");
     }
 }

@@ -21,16 +21,21 @@ pub enum Channel {
     Gap,
     /// `healed` events: what an outage left out is in the history now.
     Healed,
+    /// `missed` events: records of a symbol never reached this gateway.
+    Missed,
+    /// `bar` events of the minute that is still running (`"final":false`). Worth nothing once a newer one is there; never replayed.
+    Forming,
 }
 
 impl Channel {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 6] = [Self::Trades, Self::Bars, Self::Quotes, Self::Status, Self::Gap, Self::Healed];
+    pub const ALL: [Self; 8] =
+        [Self::Trades, Self::Bars, Self::Quotes, Self::Status, Self::Gap, Self::Healed, Self::Missed, Self::Forming];
 
     /// Whether it tells of the feed itself, not of the market: nobody asks for such a stream, everybody who follows the symbol gets it.
     #[must_use]
     pub fn is_about_the_feed(self) -> bool {
-        matches!(self, Self::Status | Self::Gap | Self::Healed)
+        matches!(self, Self::Status | Self::Gap | Self::Healed | Self::Missed)
     }
 
     /// The event's name on the wire.
@@ -38,11 +43,12 @@ impl Channel {
     pub fn event(self) -> &'static str {
         match self {
             Self::Trades => "trade",
-            Self::Bars => "bar",
+            Self::Bars | Self::Forming => "bar",
             Self::Quotes => "quote",
             Self::Status => "status",
             Self::Gap => "gap",
             Self::Healed => "healed",
+            Self::Missed => "missed",
         }
     }
 
@@ -56,14 +62,20 @@ impl Channel {
             Self::Status => "status",
             Self::Gap => "gaps",
             Self::Healed => "heals",
+            Self::Missed => "missed",
+            Self::Forming => "forming_bars",
         }
     }
 
     /// Whether a newer record of the same symbol may take the place of an older one for a client that cannot keep up.
     #[must_use]
     pub fn conflates(self) -> bool {
-        matches!(self, Self::Trades | Self::Quotes)
+        matches!(self, Self::Trades | Self::Quotes | Self::Forming)
     }
+}
+
+const fn bit(channel: Channel) -> u8 {
+    1 << channel as u8
 }
 
 /// Any number of streams.
@@ -72,28 +84,32 @@ pub struct Channels(u8);
 
 impl Channels {
     /// What tells of the feed itself.
-    const FEED: Self = Self(1 << Channel::Status as u8 | 1 << Channel::Gap as u8 | 1 << Channel::Healed as u8);
+    const FEED: Self = Self(bit(Channel::Status) | bit(Channel::Gap) | bit(Channel::Healed) | bit(Channel::Missed));
 
     /// Trades, bars and the state of their feed: what a subscription without `streams` gets.
-    pub const USUAL: Self = Self(1 << Channel::Trades as u8 | 1 << Channel::Bars as u8 | Self::FEED.0);
+    pub const USUAL: Self = Self(bit(Channel::Trades) | bit(Channel::Bars) | bit(Channel::Forming) | Self::FEED.0);
 
     /// All of them.
-    pub const ALL: Self = Self((1 << Channel::ALL.len()) - 1);
+    pub const ALL: Self = Self(u8::MAX);
 
-    /// These ones, and the state of their feed.
+    /// These ones, and the state of their feed. With bars comes the one that is still forming.
     pub fn of(channels: impl IntoIterator<Item = Channel>) -> Self {
-        Self(channels.into_iter().fold(Self::FEED.0, |bits, channel| bits | 1 << channel as u8))
+        let mut bits = channels.into_iter().fold(Self::FEED.0, |bits, channel| bits | bit(channel));
+        if bits & bit(Channel::Bars) != 0 {
+            bits |= bit(Channel::Forming);
+        }
+        Self(bits)
     }
 
     /// Whether `channel` is among them.
     #[must_use]
     pub fn has(self, channel: Channel) -> bool {
-        self.0 & (1 << channel as u8) != 0
+        self.0 & bit(channel) != 0
     }
 
     /// Those that a client can ask for.
     pub fn iter(self) -> impl Iterator<Item = Channel> {
-        Channel::ALL.into_iter().filter(move |channel| !channel.is_about_the_feed() && self.has(*channel))
+        [Channel::Trades, Channel::Bars, Channel::Quotes].into_iter().filter(move |channel| self.has(*channel))
     }
 
     /// The streams that a scope covers, and the state of their feed.

@@ -82,8 +82,10 @@ pub enum Incoming {
     Ping(Vec<u8>),
     /// Answers our ping.
     Pong,
-    /// Wants to end; nothing follows.
-    Close,
+    /// A part of a message of which more is to come.
+    Fragment,
+    /// Wants to end, with this code if it named one; nothing follows.
+    Close(Option<u16>),
 }
 
 /// Why a connection must end, as the close code to send.
@@ -112,6 +114,20 @@ impl Violation {
     }
 }
 
+/// The code of a close frame's body (RFC 6455 §5.5.1, §7.4).
+fn close_code(body: &[u8]) -> Result<Option<u16>, Violation> {
+    let (code, reason) = match body {
+        [] => return Ok(None),
+        [_] => return Err(Violation::Protocol),
+        [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
+    };
+    if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
+        return Err(Violation::Protocol);
+    }
+    std::str::from_utf8(reason).map_err(|_| Violation::NotUtf8)?;
+    Ok(Some(code))
+}
+
 /// Puts messages together out of masked client frames. Holds no memory between messages.
 #[derive(Debug, Default)]
 pub struct Reader {
@@ -132,44 +148,38 @@ impl Reader {
         self.input.extend_from_slice(bytes);
     }
 
-    /// The next message; `None` where more must be read first. `limit` is the largest message in bytes.
+    /// What the next frame brings; `None` where more must be read first. Every frame is reported, so that every frame can be counted.
+    /// `limit` is the largest message in bytes.
     ///
     /// # Errors
     /// [`Violation`], after which the connection must be closed.
     pub fn next(&mut self, limit: usize) -> Result<Option<Incoming>, Violation> {
-        loop {
-            let Some((opcode, fin, body)) = self.take_frame(limit)? else {
-                if self.input.is_empty() {
-                    self.input = BytesMut::new(); // an idle connection keeps no buffer
-                }
-                return Ok(None);
-            };
-            match opcode {
-                Opcode::Close => return Ok(Some(Incoming::Close)),
-                Opcode::Ping => return Ok(Some(Incoming::Ping(body))),
-                Opcode::Pong => return Ok(Some(Incoming::Pong)),
-                Opcode::Continuation => {
-                    let (first, mut whole) = self.pending.take().ok_or(Violation::Protocol)?;
-                    if whole.len() + body.len() > limit {
-                        return Err(Violation::TooLarge);
-                    }
-                    whole.extend_from_slice(&body);
-                    if fin {
-                        return message(first, whole).map(Some);
-                    }
-                    self.pending = Some((first, whole));
-                }
-                Opcode::Text | Opcode::Binary => {
-                    if self.pending.is_some() {
-                        return Err(Violation::Protocol);
-                    }
-                    if fin {
-                        return message(opcode, body).map(Some);
-                    }
-                    self.pending = Some((opcode, body));
-                }
+        let Some((opcode, fin, body)) = self.take_frame(limit)? else {
+            if self.input.is_empty() {
+                self.input = BytesMut::new(); // an idle connection keeps no buffer
             }
+            return Ok(None);
+        };
+        let (first, whole) = match opcode {
+            Opcode::Close => return close_code(&body).map(|code| Some(Incoming::Close(code))),
+            Opcode::Ping => return Ok(Some(Incoming::Ping(body))),
+            Opcode::Pong => return Ok(Some(Incoming::Pong)),
+            Opcode::Continuation => {
+                let (first, mut whole) = self.pending.take().ok_or(Violation::Protocol)?;
+                if whole.len() + body.len() > limit {
+                    return Err(Violation::TooLarge);
+                }
+                whole.extend_from_slice(&body);
+                (first, whole)
+            }
+            Opcode::Text | Opcode::Binary if self.pending.is_some() => return Err(Violation::Protocol),
+            Opcode::Text | Opcode::Binary => (opcode, body),
+        };
+        if fin {
+            return message(first, whole).map(Some);
         }
+        self.pending = Some((first, whole));
+        Ok(Some(Incoming::Fragment))
     }
 
     fn take_frame(&mut self, limit: usize) -> Result<Option<(Opcode, bool, Vec<u8>)>, Violation> {
@@ -252,7 +262,7 @@ pub(crate) mod tests {
         let mut bytes = masked(0x01, b"4\xc3", [1, 2, 3, 4]);
         bytes.extend(masked(0x89, b"hi", [0; 4]));
         bytes.extend(masked(0x80, b"\xa4", [9; 4]));
-        let expected = vec![Incoming::Ping(b"hi".to_vec()), Incoming::Text("4ä".to_owned())];
+        let expected = vec![Incoming::Fragment, Incoming::Ping(b"hi".to_vec()), Incoming::Text("4ä".to_owned())];
         assert_eq!(read_all(&mut Reader::default(), &bytes), Ok(expected));
     }
 
@@ -269,6 +279,25 @@ pub(crate) mod tests {
         let mut pieces = masked(0x01, &[b'a'; 40_000], [0; 4]);
         pieces.extend(masked(0x80, &[b'a'; 40_000], [0; 4]));
         assert_eq!(refused(&pieces), Violation::TooLarge, "in pieces");
+    }
+
+    #[test]
+    fn a_close_names_a_code_that_is_one_or_none_at_all() {
+        let close = |body: &[u8]| read_all(&mut Reader::default(), &masked(0x88, body, [5; 4]));
+        assert_eq!(close(b""), Ok(vec![Incoming::Close(None)]));
+        assert_eq!(close(b"\x03\xe8bye"), Ok(vec![Incoming::Close(Some(1000))]));
+        assert_eq!(close(b"\x03"), Err(Violation::Protocol));
+        assert_eq!(close(b"\x03\xed"), Err(Violation::Protocol), "1005 is never sent");
+        assert_eq!(close(b"\x03\xe8\xff"), Err(Violation::NotUtf8));
+    }
+
+    #[test]
+    fn every_frame_is_reported_so_that_it_can_be_counted() {
+        let mut bytes = masked(0x01, b"", [0; 4]);
+        for _ in 0..1_000 {
+            bytes.extend(masked(0x00, b"", [0; 4]));
+        }
+        assert_eq!(read_all(&mut Reader::default(), &bytes).unwrap().len(), 1_001);
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub struct Header {
     pub symbol: Symbol,
     /// Its place in the live stream, where it has both numbers.
     pub position: Option<Position>,
+    /// Whether it says `"final":false`: a bar of an interval that is still running.
+    pub forming: bool,
 }
 
 /// Why a payload is not forwarded.
@@ -48,7 +50,7 @@ pub fn read_header(payload: &[u8]) -> Result<Header, Refusal> {
     let fields = json.deserialize_map(Fields::default()).map_err(|_| Refusal::NotJson)?;
     json.end().map_err(|_| Refusal::NotJson)?;
     let position = fields.epoch.zip(fields.seq).map(|(epoch, seq)| Position { epoch, seq });
-    Ok(Header { symbol: fields.symbol.ok_or(Refusal::NoSymbol)?, position })
+    Ok(Header { symbol: fields.symbol.ok_or(Refusal::NoSymbol)?, position, forming: fields.forming })
 }
 
 #[derive(Default)]
@@ -56,6 +58,7 @@ struct Fields {
     symbol: Option<Symbol>,
     epoch: Option<i64>,
     seq: Option<u64>,
+    forming: bool,
 }
 
 impl<'de> Visitor<'de> for Fields {
@@ -71,6 +74,7 @@ impl<'de> Visitor<'de> for Fields {
                 Key::Symbol => self.symbol = symbol(map.next_value::<&RawValue>()?),
                 Key::Epoch => self.epoch = map.next_value::<&RawValue>()?.get().parse().ok(),
                 Key::Seq => self.seq = map.next_value::<&RawValue>()?.get().parse().ok(),
+                Key::Final => self.forming = map.next_value::<&RawValue>()?.get() == "false",
                 Key::Other => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -92,6 +96,7 @@ enum Key {
     Symbol,
     Epoch,
     Seq,
+    Final,
     Other,
 }
 
@@ -108,6 +113,7 @@ impl<'de> serde::Deserialize<'de> for Key {
                     "symbol" => Key::Symbol,
                     "epoch" => Key::Epoch,
                     "seq" => Key::Seq,
+                    "final" => Key::Final,
                     _ => Key::Other,
                 })
             }

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::continuity::Continuity;
 use super::reply::{self, Reply};
 use crate::access::unix_ms;
 use crate::gateway::Gateway;
@@ -31,9 +32,11 @@ const READ_BYTES: usize = 256 << 10;
 pub async fn run(gateway: Arc<Gateway>, part: Part, stop: CancellationToken) -> anyhow::Result<()> {
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     let address = format!("{}:{}", gateway.config.redis.host, gateway.config.redis.port);
+    let mut continuity = Continuity::default();
     while !stop.is_cancelled() {
         let mut connected_at = None;
-        let ended = stop.run_until_cancelled(subscribe(&gateway, &address, &part, &mut connected_at)).await;
+        let subscription = subscribe(&gateway, &address, &part, &mut continuity, &mut connected_at);
+        let ended = stop.run_until_cancelled(subscription).await;
         let Some(Err(error)) = ended else { break };
         if gateway.feed.connected() {
             gateway.feed.set_connected(false);
@@ -63,6 +66,7 @@ async fn subscribe(
     gateway: &Gateway,
     address: &str,
     part: &Part,
+    continuity: &mut Continuity,
     connected_at: &mut Option<Instant>,
 ) -> anyhow::Result<()> {
     let redis = &gateway.config.redis;
@@ -100,7 +104,7 @@ async fn subscribe(
             match reply {
                 Reply::Message { channel, payload } => {
                     if let Some(channel) = channel_of(channel) {
-                        intake.add(channel, payload);
+                        intake.add(channel, payload, continuity);
                     }
                 }
                 Reply::Subscribed => {
@@ -134,10 +138,12 @@ struct Intake {
     counts: [u64; Channel::ALL.len()],
     refused: [u64; 2],
     announcements: Vec<(Channel, String)>,
+    /// When it was read, in Unix milliseconds.
+    now_ms: Option<u64>,
 }
 
 impl Intake {
-    fn add(&mut self, channel: Channel, payload: &[u8]) {
+    fn add(&mut self, channel: Channel, payload: &[u8], continuity: &mut Continuity) {
         let channel = if channel == Channel::Status { FeedState::read(payload).channel() } else { channel };
         self.counts[channel as usize] += 1;
         match read_header(payload) {
@@ -145,8 +151,22 @@ impl Intake {
             Ok(header) if channel.is_about_the_feed() && header.symbol.as_str() == "*" => {
                 self.announce(channel, payload)
             }
+            Ok(header) if channel == Channel::Bars && header.forming => {
+                let event =
+                    Event { symbol: header.symbol, channel: Channel::Forming, offset: 0, position: None, day: None };
+                self.batch.push(event, payload);
+            }
             Ok(header) => {
-                let event = Event { symbol: header.symbol, channel, offset: 0, position: header.position, day: None };
+                let symbol = header.symbol;
+                let now_ms = *self.now_ms.get_or_insert_with(unix_ms);
+                let missed = header.position.and_then(|position| continuity.note(symbol, channel, position, now_ms));
+                if let Some(missed) = missed {
+                    metrics::counter!("gateway_records_missed_total", "stream" => missed.channel().name())
+                        .increment(missed.count());
+                    let event = Event { symbol, channel: Channel::Missed, offset: 0, position: None, day: None };
+                    self.batch.push(event, missed.to_json().as_bytes());
+                }
+                let event = Event { symbol, channel, offset: 0, position: header.position, day: None };
                 self.batch.push(event, payload);
             }
             Err(Refusal::NoSymbol) if channel.is_about_the_feed() => self.announce(channel, payload),
@@ -185,12 +205,24 @@ mod tests {
 
     #[test]
     fn only_a_status_may_come_without_a_symbol_and_nothing_that_is_not_json() {
-        let mut intake = Intake::default();
-        intake.add(Channel::Trades, br#"{"symbol":"A"}"#);
-        intake.add(Channel::Trades, br#"{"price":1}"#);
-        intake.add(Channel::Status, br#"{"type":"gap"}"#);
-        intake.add(Channel::Status, br#"{"type":"gap","symbol":"*"}"#);
-        intake.add(Channel::Status, b"{");
+        let (mut intake, mut continuity) = (Intake::default(), Continuity::default());
+        intake.add(Channel::Trades, br#"{"symbol":"A"}"#, &mut continuity);
+        intake.add(Channel::Trades, br#"{"price":1}"#, &mut continuity);
+        intake.add(Channel::Status, br#"{"type":"gap"}"#, &mut continuity);
+        intake.add(Channel::Status, br#"{"type":"gap","symbol":"*"}"#, &mut continuity);
+        intake.add(Channel::Status, b"{", &mut continuity);
         assert_eq!((intake.batch.len(), intake.announcements.len(), intake.refused), (1, 2, [1, 1]));
+    }
+
+    #[test]
+    fn what_never_came_is_declared_before_the_next_record_and_forming_bars_have_no_place_in_the_count() {
+        let (mut intake, mut continuity) = (Intake::default(), Continuity::default());
+        intake.add(Channel::Bars, br#"{"symbol":"A","epoch":1,"seq":2,"final":true}"#, &mut continuity);
+        intake.add(Channel::Bars, br#"{"symbol":"A","final":false}"#, &mut continuity);
+        intake.add(Channel::Bars, br#"{"symbol":"A","epoch":1,"seq":5,"final":true}"#, &mut continuity);
+        let channels: Vec<Channel> = intake.batch.events().iter().map(|event| event.channel).collect();
+        assert_eq!(channels, [Channel::Bars, Channel::Forming, Channel::Missed, Channel::Bars]);
+        let missed: serde_json::Value = serde_json::from_slice(intake.batch.payload(2)).unwrap();
+        assert_eq!((&missed["stream"], &missed["from_seq"], &missed["to_seq"]), (&"bars".into(), &3.into(), &4.into()));
     }
 }

@@ -1,6 +1,6 @@
 //! What a client may ask for, in every form in which clients ask.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use market::symbol::Parsed;
@@ -108,6 +108,7 @@ pub fn read_request(value: &Value) -> Result<Request, String> {
     match value {
         Value::String(_) | Value::Array(_) => request.read_symbols(value)?,
         Value::Object(fields) => {
+            check_options(fields.keys())?;
             let symbols = fields.get("symbols").or_else(|| fields.get("symbol"));
             request.read_symbols(symbols.ok_or("the request needs `symbols`: a text or a list of texts")?)?;
             if let Some(streams) = present(fields.get("streams")) {
@@ -128,6 +129,24 @@ pub fn read_request(value: &Value) -> Result<Request, String> {
     Ok(request)
 }
 
+/// Fields that a request may have. `action` and `type` are the verbs of the plain WebSocket dialects.
+const OPTIONS: [&str; 8] = ["symbols", "symbol", "streams", "maxRate", "since", "lossless", "action", "type"];
+
+fn check_options<'a>(names: impl IntoIterator<Item = &'a String>) -> Result<(), String> {
+    let Some(name) = names.into_iter().find(|name| !OPTIONS.contains(&name.as_str())) else { return Ok(()) };
+    let alike = |known: &&&str| known.eq_ignore_ascii_case(&name.replace(['_', '-'], ""));
+    let hint = OPTIONS.iter().find(alike).map_or_else(
+        || "options are `symbols`, `streams`, `maxRate`, `since` and `lossless`".to_owned(),
+        |known| format!("did you mean `{known}`?"),
+    );
+    Err(format!("unknown option `{}`: {hint}", quote(name)))
+}
+
+/// What a client wrote, as far as it is repeated to it.
+fn quote(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
 fn present(value: Option<&Value>) -> Option<&Value> {
     value.filter(|value| !value.is_null())
 }
@@ -142,17 +161,18 @@ impl Request {
         if list.len() > REQUEST_SYMBOLS_MAX {
             return Err(format!("at most {REQUEST_SYMBOLS_MAX} symbols in one request"));
         }
+        let mut known: HashSet<Symbol> = HashSet::with_capacity(list.len());
         for item in list {
             let Some(text) = item.as_str() else {
-                self.reject(&item.to_string(), "a symbol must be a text");
+                self.reject("", "a symbol must be a text"); // not quoted: it may be anything of any size
                 continue;
             };
             match Symbol::parse(text) {
                 Ok(Parsed { symbol, changed }) => {
                     if changed {
-                        self.normalized.insert(text.to_owned(), symbol.to_string());
+                        self.normalized.insert(quote(text), symbol.to_string());
                     }
-                    if !self.symbols.contains(&symbol) {
+                    if known.insert(symbol) {
                         self.symbols.push(symbol);
                     }
                 }
@@ -163,8 +183,7 @@ impl Request {
     }
 
     fn reject(&mut self, symbol: &str, reason: &str) {
-        let symbol = symbol.chars().take(64).collect();
-        self.rejected.push(Rejected { symbol, code: Code::InvalidSymbol, reason: reason.to_owned() });
+        self.rejected.push(Rejected { symbol: quote(symbol), code: Code::InvalidSymbol, reason: reason.to_owned() });
     }
 }
 
@@ -276,7 +295,7 @@ mod tests {
         let request = read_request(&json!(["AAPL", "", 5, "É", "MSFT"])).unwrap();
         assert_eq!(names(&request), ["AAPL", "MSFT"]);
         let rejected: Vec<_> = request.rejected.iter().map(|rejected| rejected.symbol.as_str()).collect();
-        assert_eq!(rejected, ["", "5", "É"]);
+        assert_eq!(rejected, ["", "", "É"]);
     }
 
     #[test]
@@ -291,6 +310,9 @@ mod tests {
             (json!({"symbols": "A", "since": 5}), "`since`"),
             (json!({"symbols": ["A", "B"], "since": {"epoch": 1, "seq": 1}}), "`since`"),
             (json!(vec!["A"; 1001]), "at most"),
+            (json!({"symbols": "A", "maxrate": 5}), "did you mean `maxRate`?"),
+            (json!({"symbols": "A", "max_rate": 5}), "did you mean `maxRate`?"),
+            (json!({"symbols": "A", "colour": 5}), "unknown option `colour`"),
         ];
         for (value, part) in sentences {
             assert!(read_request(&value).unwrap_err().contains(part), "{value}");

@@ -13,6 +13,17 @@ pub struct Gate {
     lanes: [Lane; 2],
 }
 
+/// What a gate does with a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passage {
+    /// It passes.
+    Open,
+    /// It is the first to wait, until then.
+    Waits(Instant),
+    /// It takes the place of one that waits.
+    Replaces,
+}
+
 #[derive(Debug, Default)]
 struct Lane {
     open_at: Option<Instant>,
@@ -27,16 +38,21 @@ impl Gate {
     }
 
     /// Whether a record may pass now; if not, it waits, and takes the place of one that waits already. Bars always pass.
-    pub fn pass(&mut self, batch: &Batch, index: usize, now: Instant) -> bool {
+    pub fn pass(&mut self, batch: &Batch, index: usize, now: Instant) -> Passage {
         let interval = self.interval;
-        let Some(lane) = self.lane(batch.events()[index].channel) else { return true };
-        if lane.open_at.is_some_and(|open_at| now < open_at) {
-            lane.waiting = Some(Arc::new(batch.isolate(index)));
-            return false;
+        let Some(lane) = self.lane(batch.events()[index].channel) else { return Passage::Open };
+        if let Some(open_at) = lane.open_at.filter(|open_at| now < *open_at) {
+            let first = lane.waiting.replace(Arc::new(batch.isolate(index))).is_none();
+            return if first { Passage::Waits(open_at) } else { Passage::Replaces };
         }
         lane.waiting = None; // an older one: `batch` is newer
         lane.open_at = Some(now + interval);
-        true
+        Passage::Open
+    }
+
+    /// When records that wait now may pass.
+    pub fn waiting(&self) -> impl Iterator<Item = Instant> {
+        self.lanes.iter().filter(|lane| lane.waiting.is_some()).filter_map(|lane| lane.open_at)
     }
 
     /// The records whose turn has come, each a batch of one.
@@ -74,12 +90,13 @@ mod tests {
         ]);
         let (start, second) = (Instant::now(), Duration::from_secs(1));
         let mut gate = Gate::new(second);
-        let passed: Vec<bool> = (0..4).map(|index| gate.pass(&all, index, start)).collect();
-        assert_eq!(passed, [true, false, false, true]);
+        let passed: Vec<Passage> = (0..4).map(|index| gate.pass(&all, index, start)).collect();
+        assert_eq!(passed, [Passage::Open, Passage::Waits(start + second), Passage::Replaces, Passage::Open]);
+        assert_eq!(gate.waiting().count(), 1);
         assert_eq!(gate.due(start).count(), 0);
         let due: Vec<u64> = gate.due(start + second).map(|batch| batch.events()[0].offset).collect();
         assert_eq!(due, [3]);
         assert_eq!(gate.due(start + 2 * second).count(), 0, "sent once");
-        assert!(!gate.pass(&all, 0, start + second), "the turn counts from what was sent last");
+        assert_ne!(gate.pass(&all, 0, start + second), Passage::Open, "the turn counts from what was sent last");
     }
 }

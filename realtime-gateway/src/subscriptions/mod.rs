@@ -1,4 +1,5 @@
-//! Who wants what: requests as clients write them, the scope of a token, and the rate that a subscription asked for.
+//! Who wants what: requests as clients write them, the followers of each symbol, and the rate that a subscription asked for.
 
 pub mod contract;
 pub mod gate;
+pub mod registry;

@@ -38,8 +38,7 @@ for (const [name, options] of Object.entries({ websocket: { transports: ['websoc
     await redis.publish('trades', ...Array.from({ length: 50 }, (_, index) => trade(symbol, index + 3)));
     await connected(socket);
     assert.equal(socket.recovered, true);
-    assert.notEqual(socket.id, undefined);
-    assert.ok(first);
+    assert.ok(first && socket.id === first, 'the id stays');
     await redis.publish('trades', trade(symbol, 53));
     await eventually('all of them', () => seen.trade.length >= 53);
     assert.deepEqual(seen.trade.map((one) => one.seq), Array.from({ length: 53 }, (_, index) => index + 1));
@@ -72,7 +71,7 @@ test('Redis away: sockets stay, clients are told, everything resumes, and nobody
   await connected(socket);
   const drops = [];
   socket.on('disconnect', (reason) => drops.push(reason));
-  const seen = collect(socket, 'trade', 'status', 'heartbeat');
+  const seen = collect(socket, 'trade', 'status', 'heartbeat', 'missed');
   await ask(socket, 'subscribe', 'AWAY');
   await redis.publish('trades', trade('AWAY', 1));
   await eventually('one', () => seen.trade.length === 1);
@@ -85,6 +84,9 @@ test('Redis away: sockets stay, clients are told, everything resumes, and nobody
   assert.equal((await fetch(`${gateway.url}/health`)).status, 200);
   await redis.publish('trades', trade('AWAY', 3));
   await eventually('the next', () => seen.trade.length === 2);
+  const [missed] = seen.missed;
+  assert.deepEqual([seen.missed.length, missed.stream, missed.epoch, missed.from_seq, missed.to_seq], [1, 'trades', 1, 2, 2], 'the range is declared');
+  assert.match(missed.history, /^\/api\/bars\/AWAY\/range\?start=\d+&end=\d+$/);
   assert.deepEqual(drops, []);
   assert.equal((await ask(socket, 'subscribe', { symbols: 'AWAY', since: { epoch: 1, seq: 1 } })).recovered, false);
   const gone = once(socket, 'disconnect');

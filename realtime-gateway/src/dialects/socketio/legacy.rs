@@ -12,7 +12,7 @@ use engineioxide::{DisconnectReason, Socket, Str};
 
 use super::session::{Arrival, Session};
 use crate::delivery::client::{Client, Cut};
-use crate::door::Pace;
+use crate::dialects::pace::Pace;
 use crate::gateway::Gateway;
 use crate::records::encoding::{Encoding, Wire};
 
@@ -97,19 +97,20 @@ impl EngineIoHandler for Handler {
     }
 
     fn on_message(self: &Arc<Self>, message: Str, socket: Arc<Socket<Slot>>) {
-        self.hear(&socket, |session| session.text(&message));
+        self.hear(&socket, message.len(), |session| session.text(&message));
     }
 
     fn on_binary(self: &Arc<Self>, message: Bytes, socket: Arc<Socket<Slot>>) {
-        self.hear(&socket, |session| session.binary(&message));
+        self.hear(&socket, message.len(), |session| session.binary(&message));
     }
 }
 
 impl Handler {
-    fn hear(&self, socket: &Arc<Socket<Slot>>, listen: impl FnOnce(&mut Session) -> Result<(), Cut>) {
+    fn hear(&self, socket: &Arc<Socket<Slot>>, bytes: usize, listen: impl FnOnce(&mut Session) -> Result<(), Cut>) {
         let mut slot = lock(&socket.data);
         let Some(seat) = slot.as_mut() else { return };
-        let heard = seat.pace.step(std::time::Instant::now()).and_then(|()| listen(&mut seat.session));
+        let heard =
+            seat.pace.spend(Pace::cost(bytes), std::time::Instant::now()).and_then(|()| listen(&mut seat.session));
         if let Err(reason) = heard {
             seat.client.cut(reason);
         }

@@ -72,7 +72,7 @@ pub async fn enter(State(socketio): State<SocketIo>, request: Request) -> Respon
         (Some("polling"), Some(poll), Method::GET) => socketio.polls.receive(&poll).await,
         (Some("polling"), Some(poll), Method::POST) => {
             match to_bytes(request.into_body(), socketio.gateway.config.door.message_bytes_max).await {
-                Ok(body) => socketio.polls.send(&poll, &body),
+                Ok(body) => socketio.polls.send(&poll, &body).await,
                 Err(_) => StatusCode::PAYLOAD_TOO_LARGE.into_response(),
             }
         }

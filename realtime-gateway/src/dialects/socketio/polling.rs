@@ -21,8 +21,9 @@ use tokio::time::interval;
 use super::engine::Engine;
 use super::session::Arrival;
 use crate::delivery::client::{Client, Cut};
+use crate::dialects::pace::Pace;
 use crate::dialects::websocket::Conversation as _;
-use crate::door::{Pace, Place};
+use crate::door::Place;
 use crate::gateway::Gateway;
 use crate::records::encoding::Encoding;
 use crate::records::frame::{Opcode, unframe};
@@ -35,6 +36,9 @@ const ANSWER_BYTES: usize = 256 << 10;
 const HURRIED_WAIT: Duration = Duration::from_millis(20);
 /// How often clients are looked for that are over and have no request here to notice it.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// Packets of one request after which other clients have their turn.
+const YIELD_PACKETS: usize = 16;
 
 const NOOP: &str = "6";
 const CLOSE: &str = "1";
@@ -51,6 +55,8 @@ pub struct Poll {
     talk: Mutex<Option<Talk>>,
     /// Held by the GET that waits: there may be one.
     turn: tokio::sync::Mutex<()>,
+    /// Held by the POST whose packets are being handled.
+    hearing: tokio::sync::Mutex<()>,
     hurried: AtomicBool,
     /// Ends the wait of a GET.
     hurry: Notify,
@@ -83,6 +89,7 @@ impl Polls {
             client,
             talk: Mutex::new(Some(talk)),
             turn: tokio::sync::Mutex::default(),
+            hearing: tokio::sync::Mutex::default(),
             hurried: AtomicBool::new(false),
             hurry: Notify::new(),
         };
@@ -124,10 +131,10 @@ impl Polls {
     }
 
     /// A POST: one or more packets.
-    pub fn send(&self, poll: &Poll, body: &Bytes) -> Response {
+    pub async fn send(&self, poll: &Poll, body: &Bytes) -> Response {
         poll.client.heard();
         let heard = match std::str::from_utf8(body) {
-            Ok(text) => text.split(char::from(SEPARATOR)).try_for_each(|packet| poll.hear(packet)),
+            Ok(text) => poll.hear_all(text).await,
             Err(_) => Err(Cut::Misuse),
         };
         match heard {
@@ -195,10 +202,22 @@ impl Poll {
         }
     }
 
+    /// Handles the packets of one body in their order. Other clients have their turn in between.
+    async fn hear_all(&self, text: &str) -> Result<(), Cut> {
+        let _order = self.hearing.lock().await; // two bodies at once would mix their packets
+        for (index, packet) in text.split(char::from(SEPARATOR)).enumerate() {
+            self.hear(packet)?;
+            if index % YIELD_PACKETS == YIELD_PACKETS - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(())
+    }
+
     fn hear(&self, packet: &str) -> Result<(), Cut> {
         let mut talk = self.talk();
         let Some(Talk { engine, pace, .. }) = talk.as_mut() else { return Err(Cut::Gone) };
-        pace.step(Instant::now())?;
+        pace.spend(Pace::cost(packet.len()), Instant::now())?;
         match packet.strip_prefix('b') {
             Some(text) => engine.binary(&BASE64.decode(text).map_err(|_| Cut::Misuse)?),
             None => engine.text(packet),

@@ -58,8 +58,8 @@ pub struct Session {
     gateway: Arc<Gateway>,
     client: Arc<Client>,
     arrival: Arrival,
-    /// Present while the client is in the namespace: the name under which its subscriptions wait after a break.
-    session: Option<String>,
+    /// Whether the client is in the namespace.
+    inside: bool,
     /// Binary messages that still belong to the last packet.
     attachments: usize,
     /// When the client must have entered the namespace.
@@ -75,7 +75,7 @@ impl Session {
             gateway: Arc::clone(gateway),
             client: Arc::clone(client),
             arrival,
-            session: None,
+            inside: false,
             attachments: 0,
             connect_by: Instant::now() + gateway.config.door.handshake_max,
             first: true,
@@ -92,7 +92,7 @@ impl Session {
     /// When the client must have entered the namespace; `None` once it has.
     #[must_use]
     pub fn connect_by(&self) -> Option<Instant> {
-        self.session.is_none().then_some(self.connect_by)
+        (!self.inside).then_some(self.connect_by)
     }
 
     /// A text packet, without the engine's `4`.
@@ -130,27 +130,27 @@ impl Session {
 
     /// The transport is gone. After a break, as opposed to a goodbye, the subscriptions wait.
     pub fn closed(&mut self, reason: Cut) {
-        let session =
-            self.session.take().filter(|_| matches!(reason, Cut::Gone | Cut::Silent | Cut::Stalled | Cut::Lossless));
-        self.gateway.hub.leave(self.client.id(), session);
+        self.inside = false;
+        let keep = matches!(reason, Cut::Gone | Cut::Silent | Cut::Stalled | Cut::Lossless);
+        self.gateway.hub.leave(self.client.id(), keep);
     }
 
     fn packet(&mut self, packet: Packet) -> Result<(), Cut> {
         match packet {
             Packet::Connect { namespace, auth } => {
-                if self.session.is_none() || namespace != "/" {
+                if !self.inside || namespace != "/" {
                     self.connect(&namespace, &auth);
                 }
             }
             Packet::Disconnect { namespace } if namespace == "/" => {
-                self.session = None;
-                self.gateway.hub.leave(self.client.id(), None);
+                self.inside = false;
+                self.gateway.hub.leave(self.client.id(), false);
                 self.connect_by = Instant::now() + self.gateway.config.door.handshake_max;
             }
             Packet::Disconnect { .. } => {}
             Packet::Event { namespace, id, data, attachments } => {
                 self.attachments = attachments;
-                if self.session.is_none() || namespace != "/" {
+                if !self.inside || namespace != "/" {
                     return Err(Cut::Misuse); // as the JavaScript server does
                 }
                 self.event(id, &data);
@@ -182,24 +182,29 @@ impl Session {
             self.client.outbox().set_encoding(marked);
         }
         hub.join(&self.client, grant.scope);
-        let sid = random_id();
+        self.inside = true;
         // Connection state recovery: the client names its session and the offset of the last event that it has.
         let offset = auth.get("offset").and_then(Value::as_str).and_then(|offset| offset.parse().ok());
         if let Some((before, offset)) = auth.get("pid").and_then(Value::as_str).zip(offset) {
             let encoding = self.client.encoding();
-            let hello = || Reply::Connect { sid: &sid, pid: Some(before) }.encode(encoding);
-            let recovered = hub.resume(id, before, offset, hello);
+            let mut connection_id = String::new();
+            let recovered = hub.resume(id, before, offset, |sid| {
+                sid.clone_into(&mut connection_id);
+                Reply::Connect { sid, pid: Some(before) }.encode(encoding)
+            });
             let label = if recovered { "true" } else { "false" };
             metrics::counter!("gateway_recoveries_total", "recovered" => label).increment(1);
             if recovered {
-                self.session = Some(before.to_owned());
+                hub.hold_session(id, before.to_owned(), connection_id);
                 return;
             }
         }
-        let pid = random_id();
+        let (sid, pid) = (random_id(), random_id());
         let hello = Reply::Connect { sid: &sid, pid: recovers.then_some(&pid) };
         self.reply(&if self.arrival.legacy { Reply::ConnectLegacy } else { hello });
-        self.session = Some(pid);
+        if recovers {
+            hub.hold_session(id, pid, sid);
+        }
     }
 
     fn event(&mut self, id: Option<u64>, data: &[Value]) {
@@ -215,14 +220,14 @@ impl Session {
                         let ended: Vec<&str> = ended.iter().map(Symbol::as_str).collect();
                         serde_json::json!({ "ok": true, "expires": grant.expires_ms, "ended": ended })
                     }
-                    Err(denied) => serde_json::json!({ "ok": false, "error": denied.to_string() }),
+                    Err(denied) => return self.fail(id, name, "token", &denied.to_string()),
                 };
                 self.acknowledge(id, &answer.to_string());
             }
             unknown => {
                 let unknown: String = unknown.chars().take(64).collect();
                 let error = format!("unknown event `{unknown}`; this gateway knows subscribe, unsubscribe and token");
-                self.acknowledge(id, &serde_json::json!({ "ok": false, "error": error }).to_string());
+                self.fail(id, &unknown, "unknown_event", &error);
             }
         }
     }
@@ -231,20 +236,45 @@ impl Session {
         let request = match read_request(argument) {
             Ok(request) => request,
             Err(error) => {
-                let answer = serde_json::json!({ "ok": false, "error": error, "subscribed": [], "rejected": [] });
-                return self.acknowledge(id, &answer.to_string());
+                let name = if subscribe { "subscribe" } else { "unsubscribe" };
+                return self.fail(id, name, "bad_request", &error);
             }
         };
         let encoding = self.client.encoding();
-        let reply = |answer: &Answer| {
-            let json = serde_json::to_string(answer).ok()?;
-            Reply::Ack { id: id?, json: &json }.encode(encoding)
+        let reply = |answer: &Answer| match id {
+            Some(id) => Reply::Ack { id, json: &serde_json::to_string(answer).ok()? }.encode(encoding),
+            // Nobody waits for the acknowledgement: what was not taken must not be lost in silence.
+            None if answer.rejected.is_empty() => None,
+            None => {
+                let error = serde_json::json!({
+                    "event": if subscribe { "subscribe" } else { "unsubscribe" },
+                    "code": "symbols_rejected",
+                    "error": "some symbols were not taken; `rejected` names each with its reason",
+                    "rejected": answer.rejected,
+                });
+                encoding.notice("error", &error.to_string())
+            }
         };
         let hub = &self.gateway.hub;
         if subscribe {
             hub.subscribe(self.client.id(), &request, reply);
         } else {
             hub.unsubscribe(self.client.id(), &request, reply);
+        }
+    }
+
+    /// Reports what was not done: as the acknowledgement if the client waits for one, else as an `error` event.
+    fn fail(&self, id: Option<u64>, event: &str, code: &str, error: &str) {
+        match id {
+            Some(id) => {
+                let answer =
+                    serde_json::json!({ "ok": false, "code": code, "error": error, "subscribed": [], "rejected": [] });
+                self.reply(&Reply::Ack { id, json: &answer.to_string() });
+            }
+            None => {
+                let error = serde_json::json!({ "event": event, "code": code, "error": error });
+                self.client.notify("error", &error.to_string());
+            }
         }
     }
 

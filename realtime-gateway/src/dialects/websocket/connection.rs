@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::Conversation;
 use crate::config::DoorLimits;
 use crate::delivery::client::{Client, Cut, Flushed};
-use crate::door::Pace;
+use crate::dialects::pace::Pace;
 use crate::records::frame::{Incoming, Opcode, Reader, Violation, close_frame, frame};
 
 /// Bytes read at once.
@@ -27,16 +27,37 @@ const READ_BYTES_AFTER_CLOSE: usize = 1 << 20;
 /// Time for the close frame to leave.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
 
+/// Work after which other clients have their turn, in units of [`Pace`].
+const YIELD_COST: u32 = 16;
+
+/// How a connection ends.
+enum End {
+    /// Ended by us, or broken.
+    Cut(Cut),
+    /// Closed by the client, with this code if it named one.
+    Closed(Option<u16>),
+}
+
+fn cost_of(incoming: &Incoming) -> u32 {
+    match incoming {
+        Incoming::Text(text) => Pace::cost(text.len()),
+        Incoming::Binary(bytes) | Incoming::Ping(bytes) => Pace::cost(bytes.len()),
+        Incoming::Pong | Incoming::Fragment | Incoming::Close(_) => 1,
+    }
+}
+
 /// Serves a connection until either side ends it. `reader` holds what was read of it before.
 pub async fn serve(client: &Arc<Client>, reader: Reader, conversation: &mut dyn Conversation, limits: &DoorLimits) {
     let (reason, close) = match converse(client, reader, conversation, limits).await {
-        Ok(reason) => (reason, reason.close()),
-        Err(violation) => (Cut::Misuse, (violation.code(), "see RFC 6455")),
+        Ok(End::Cut(Cut::Gone)) => (Cut::Gone, None),
+        Ok(End::Cut(reason)) => (reason, Some(reason.close())),
+        Ok(End::Closed(code)) => (Cut::Gone, Some((code.unwrap_or(1000), ""))), // a close is answered with its own code
+        Err(violation) => (Cut::Misuse, Some((violation.code(), "see RFC 6455"))),
     };
     client.cut(reason);
     conversation.closed(reason);
-    if reason != Cut::Gone {
-        let _ = client.outbox().push_whole(close_frame(close.0, close.1).into(), Instant::now()); // full: it is cut anyway
+    if let Some((code, text)) = close {
+        let _ = client.outbox().push_whole(close_frame(code, text).into(), Instant::now()); // full: it is cut anyway
         let _ = timeout(CLOSE_WAIT, say_goodbye(client)).await; // a client that does not read is not waited for
     }
     metrics::counter!("gateway_cut_total", "reason" => reason.label()).increment(1);
@@ -47,15 +68,23 @@ async fn converse(
     mut reader: Reader,
     conversation: &mut dyn Conversation,
     limits: &DoorLimits,
-) -> Result<Cut, Violation> {
-    let Some(socket) = client.socket() else { return Ok(Cut::Gone) };
+) -> Result<End, Violation> {
+    let Some(socket) = client.socket() else { return Ok(End::Cut(Cut::Gone)) };
     let mut pace = Pace::new(limits.messages_rate, Instant::now());
     let mut blocked = false;
+    let mut unyielded = 0;
     loop {
         while let Some(incoming) = reader.next(limits.message_bytes_max)? {
             client.heard();
-            if let Err(flood) = pace.step(Instant::now()) {
-                return Ok(flood);
+            let cost = cost_of(&incoming);
+            if let Err(flood) = pace.spend(cost, Instant::now()) {
+                return Ok(End::Cut(flood));
+            }
+            // What is in the buffer already asks nothing of the runtime: without this, one client could keep a thread to itself.
+            unyielded += cost;
+            if unyielded >= YIELD_COST {
+                unyielded = 0;
+                tokio::task::yield_now().await;
             }
             let heard = match incoming {
                 Incoming::Text(text) => conversation.text(&text),
@@ -64,11 +93,14 @@ async fn converse(
                     client.say(frame(Opcode::Pong, &body).into());
                     Ok(())
                 }
-                Incoming::Pong => Ok(()),
-                Incoming::Close => Err(Cut::Gone),
+                Incoming::Pong | Incoming::Fragment => Ok(()),
+                Incoming::Close(code) => return Ok(End::Closed(code)),
             };
             if let Err(reason) = heard {
-                return Ok(reason);
+                return Ok(End::Cut(reason));
+            }
+            if let Some(reason) = client.cut_reason() {
+                return Ok(End::Cut(reason)); // what it asked for was too much
             }
         }
         let interest = if blocked { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
@@ -81,21 +113,21 @@ async fn converse(
         };
         tokio::select! {
             ready = socket.ready(interest) => {
-                let Ok(ready) = ready else { return Ok(Cut::Gone) };
+                let Ok(ready) = ready else { return Ok(End::Cut(Cut::Gone)) };
                 if ready.is_writable() && blocked {
                     blocked = client.flush() == Flushed::Blocked;
                 }
                 if ready.is_readable() && read(socket, &mut reader).is_err() {
-                    return Ok(Cut::Gone);
+                    return Ok(End::Cut(Cut::Gone));
                 }
             }
             () = client.woken() => {
                 if let Some(reason) = client.cut_reason() {
-                    return Ok(reason);
+                    return Ok(End::Cut(reason));
                 }
                 blocked = !client.outbox().is_empty();
             }
-            () = expired => return Ok(Cut::Silent),
+            () = expired => return Ok(End::Cut(Cut::Silent)),
         }
     }
 }

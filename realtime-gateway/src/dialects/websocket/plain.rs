@@ -88,7 +88,7 @@ impl Conversation for Plain {
     }
 
     fn closed(&mut self, _: Cut) {
-        self.gateway.hub.leave(self.client.id(), None);
+        self.gateway.hub.leave(self.client.id(), false);
     }
 }
 

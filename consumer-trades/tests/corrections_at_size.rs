@@ -188,6 +188,29 @@ async fn a_correction_finds_a_trade_of_an_earlier_day_once_its_own_day_has_had_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_bar_that_counts_a_trade_that_was_voided_since_is_shown_as_such() {
+    let (_database, client) = migrated().await;
+    fill(&client, 0, 20).await; // trades 0 and 10 are S0's, within one minute
+    client
+        .batch_execute(&format!(
+            "INSERT INTO market_data_oltp.stock_bars_staging
+                 (ts, open, high, low, close, volume, trade_count, ts_ns, symbol, timeframe, source)
+             SELECT to_timestamp(ns / 1000000000), 100, 100, 100, 100, 20, 2, ns, 'S0', '1Min', 'alpaca'
+             FROM (SELECT {DAY_NS} - 4 * 3600000000000) AS at (ns)"
+        ))
+        .await
+        .unwrap();
+    let minute = async || {
+        let sql = "SELECT trades, void_trades, bar_trades, bar_exceeds_trades FROM market_data_oltp.tapeline_minutes WHERE symbol = 'S0'";
+        let row = client.query_one(sql, &[]).await.unwrap();
+        (row.get::<_, i64>(0), row.get::<_, i64>(1), row.get::<_, i64>(2), row.get::<_, bool>(3))
+    };
+    assert_eq!(minute().await, (2, 0, 2, false));
+    cost_of_settling(&client, &[10]).await;
+    assert_eq!(minute().await, (1, 1, 2, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_correction_that_missed_its_trade_by_a_moment_is_settled_a_moment_later() {
     let place = Place::new().await;
     place.make_topics().await;

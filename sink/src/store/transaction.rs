@@ -49,7 +49,7 @@ pub(super) async fn store<R: Row>(
     bad: &BadRows,
 ) -> Result<u64, Failure> {
     let own = prepare_in_transaction::<R>(session).await?;
-    let Some(prepared) = own.as_ref().or(session.kept.as_ref()) else { unreachable!("one of both is there") };
+    let prepared = statements(session, own.as_ref());
     let begin = async { if own.is_none() { session.begin::<R>().await.map_err(Failure::from) } else { Ok(()) } };
     let stored = if encoded.is_empty() {
         tokio::try_join!(begin, step(session, prepared, log, encoded))?;
@@ -76,7 +76,7 @@ pub(super) async fn find_bad<R: Row>(session: &Session, encoded: &Encoded, merge
     if own.is_none() {
         session.begin::<R>().await?;
     }
-    let Some(prepared) = own.as_ref().or(session.kept.as_ref()) else { unreachable!("one of both is there") };
+    let prepared = statements(session, own.as_ref());
     let mut search = Search { session, prepared, encoded, merge, nested: false };
     let bad = store_all_but_bad(&mut search, encoded.len()).await?;
     Ok(bad.into_iter().map(|(row, error)| (row, refusal(&error))).collect())
@@ -90,7 +90,7 @@ pub(crate) async fn merge<R: Row>(config: &SinkConfig, encoded: &Encoded) -> Res
     if own.is_none() {
         session.begin::<R>().await?;
     }
-    let Some(prepared) = own.as_ref().or(session.kept.as_ref()) else { unreachable!("one of both is there") };
+    let prepared = statements(&session, own.as_ref());
     let names = find_awaited::<R>(&session, encoded).await?;
     let stored =
         store_rows(&session, prepared, encoded, true, stretches_without(&BadRows::new(), encoded.len())).await?;
@@ -117,6 +117,11 @@ async fn prepare_in_transaction<R: Row>(session: &Session) -> Result<Option<Prep
     }
     session.begin::<R>().await?;
     Prepared::new::<R>(session).await.map(Some)
+}
+
+/// The statements of this transaction: its own, or those that the session keeps.
+fn statements<'s>(session: &'s Session, own: Option<&'s Prepared>) -> &'s Prepared {
+    own.or(session.kept.as_ref()).expect("a session that keeps no statements has them prepared in the transaction")
 }
 
 /// Moves the positions, each from where it must stand.

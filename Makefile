@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 # Options of `make demo`, for example ARGS="--replay ../days --pace 20x" (see `local-stack demo --help`).
 ARGS ?=
 
-# Sections of `make bench`, and its options: SECTIONS="cold ingest", see `target/release/bench --help`.
+# Sections of `make bench`, and its options: SECTIONS="cold ingest", SECTIONS="market --fast", see `target/release/bench --help`.
 SECTIONS ?=
 
 .PHONY: help demo test bench chaos deps infra dashboard build fmt clean-data
@@ -25,7 +25,7 @@ demo: deps dashboard ## Start the whole pipeline on a simulated market; Ctrl-C s
 test: ## Run every test there is: formatting, lints, docs, dashboard, services on real servers, the page in Chromium
 	@exec local-stack/scripts/test.sh
 
-bench: ## Measure the pipeline beside its peers (SECTIONS="cold ingest latency gateway api")
+bench: ## Measure the pipeline beside its peers (SECTIONS="cold ingest latency gateway api market"; FAST=1 for the short form of market)
 	@local-stack/scripts/deps.sh --bench
 	@echo "== building everything for production"
 	@cargo build --release --workspace --bins --examples

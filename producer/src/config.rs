@@ -8,6 +8,7 @@ use std::time::Duration;
 use market::{Reject, Symbol};
 use service::Vars;
 use service::kafka::KafkaConfig;
+use service::postgres::PostgresConfig;
 use service::redis::RedisConfig;
 
 use crate::connection::dial::{Internet, MESSAGE_BYTES_MAX};
@@ -18,6 +19,7 @@ use crate::feeds::finnhub::FinnhubSettings;
 use crate::feeds::massive::MassiveSettings;
 use crate::feeds::protocol::Feed;
 use crate::gaps::healing::BackfillSettings;
+use crate::leader::LeaderSettings;
 
 /// Everything that the producer reads from its environment.
 #[derive(Clone, Debug)]
@@ -32,6 +34,8 @@ pub struct Config {
     pub backfill: BackfillSettings,
     /// How many days of bars a symbol gets when it has its first records.
     pub past_days: u32,
+    /// Which of several producers leads.
+    pub leader: LeaderSettings,
     /// Cold path.
     pub kafka: KafkaConfig,
     /// Hot path.
@@ -51,8 +55,10 @@ pub struct Config {
 impl Config {
     /// Reads all variables; see `.env.example`.
     pub fn from_vars(vars: &mut Vars) -> Self {
+        let feeds = feeds(vars);
         Self {
-            feeds: feeds(vars),
+            leader: leader(vars, &feeds),
+            feeds,
             internet: internet(vars),
             demand_grace: Duration::from_secs(vars.read_within("DEMAND_GRACE_S", 60, 0..=86_400, "seconds")),
             backfill: BackfillSettings {
@@ -67,6 +73,28 @@ impl Config {
             cold_queue_bytes_max: cold_queue_bytes_max(vars),
             past_rate_max: vars.read_within("PAST_RATE_MAX", 20_000, 1..=10_000_000, "records a second"),
             ops: SocketAddr::from(([0, 0, 0, 0], vars.read_within("PRODUCER_PORT", 9101, 1..=65535, "port"))),
+        }
+    }
+}
+
+/// `auto` takes part in an election where PostgreSQL is named, and leads when it cannot be reached at the start.
+fn leader(vars: &mut Vars, feeds: &[FeedSettings]) -> LeaderSettings {
+    let mode = vars.read("LEADER_LEASE", "auto".to_owned(), "auto, postgres or off");
+    let mut feeds: Vec<&str> = feeds.iter().map(|settings| settings.feed().name()).collect();
+    feeds.sort_unstable();
+    let group = vars.read("LEADER_GROUP", feeds.join("+"), "name");
+    let is_named = vars.secret("POSTGRES_PASSWORD").is_some()
+        || !vars.read("POSTGRES_HOST", String::new(), "host name").is_empty();
+    match mode.as_str() {
+        "off" => LeaderSettings::Off,
+        "auto" if !is_named => LeaderSettings::Off,
+        "auto" | "postgres" => {
+            let postgres = PostgresConfig::from_vars(vars);
+            LeaderSettings::Postgres { postgres, group, strict: mode == "postgres" }
+        }
+        other => {
+            vars.problem("LEADER_LEASE", format_args!("`{other}` is unknown (expected auto, postgres or off)"));
+            LeaderSettings::Off
         }
     }
 }

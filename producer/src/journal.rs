@@ -3,6 +3,8 @@
 //! One small JSON file, replaced atomically by a thread of its own: a sync may take a second where the disk is busy, and no task that
 //! carries records may wait for it. A record is safe when Kafka has acknowledged it or the spool has it on disk.
 
+mod handover;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Write as _;

@@ -13,6 +13,7 @@ pub mod fanout;
 pub mod feeds;
 pub mod gaps;
 pub mod journal;
+pub mod leader;
 pub mod pipeline;
 pub mod tools;
 
@@ -41,6 +42,7 @@ use crate::feeds::FeedSettings;
 use crate::gaps::Herald;
 use crate::gaps::healing::Backfill;
 use crate::journal::Journal;
+use crate::leader::{Leader, Tenure, name_of};
 use crate::pipeline::Paths;
 
 /// How long a graceful stop may take; the cold path needs most of it.
@@ -63,6 +65,12 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let cold = Cold::new(config.cold_queue_bytes_max);
     let spool = Spool::open(&config.spool_dir, config.spool_bytes_max)?;
     let journal = Journal::open(config.spool_dir.join("journal.json"))?;
+    tasks.spawn("health", ops::serve(config.ops, health.clone(), metrics, stopping.clone()));
+    let holder = name_of(&config.spool_dir)?;
+    let elected = Leader::elect(&config.leader, holder, journal.clone(), health.part("leader"), &stopping);
+    let Some(leader) = elected.await? else { return tasks.run(DRAIN_MAX).await };
+    let fence = leader.fence();
+    let tenure = Tenure::begin(leader, &mut tasks);
     let topics_exist = Arc::<AtomicBool>::default();
     let writer = Writer::new(
         cold.clone(),
@@ -73,11 +81,12 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         health.part("kafka"),
         config.past_rate_max,
     )?;
+    let writer = writer.behind(fence.clone());
     tasks.spawn("kafka", on_a_thread("kafka-writer", move || writer.run()));
     tasks.spawn("topics", ensure_topics(config.kafka, topics_exist, stopping.clone()));
 
     let (hot, publisher) = Hot::new(config.redis.clone(), health.part("redis"));
-    tasks.spawn("redis", publisher.run(stopping.clone()));
+    tasks.spawn("redis", publisher.behind(fence).run(stopping.clone()));
 
     let wanted_before = journal.wanted();
     let wanted = match config.feeds.first().and_then(FeedSettings::symbols) {
@@ -136,8 +145,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         };
         tasks.spawn(feeds::backfill_name(feed), backfill.run(gaps, stopping.clone()));
     }
-    tasks.spawn("health", ops::serve(config.ops, health, metrics, stopping));
-    tasks.run(DRAIN_MAX).await
+    let outcome = tasks.run(DRAIN_MAX).await;
+    tenure.end().await;
+    outcome
 }
 
 /// This run's name: its start in Unix milliseconds.

@@ -97,6 +97,11 @@ impl Part {
         self.set(Status::Ok, String::new());
     }
 
+    /// It works, and stands by: `detail` says for whom.
+    pub fn standby(&self, detail: impl Into<String>) {
+        self.set(Status::Ok, detail.into());
+    }
+
     /// It works with less than it should.
     pub fn degraded(&self, detail: impl Into<String>) {
         self.set(Status::Degraded, detail.into());

@@ -12,6 +12,8 @@ use service::{Backoff, CancellationToken, Part};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use crate::leader::Fence;
+
 use crate::fanout::record::{Encoded, Stream};
 
 /// Records that may wait for Redis, about 64 MB; at 100,000 a second that is two and a half seconds.
@@ -38,7 +40,7 @@ impl Hot {
     #[must_use]
     pub fn new(redis: RedisConfig, part: Part) -> (Self, Publisher) {
         let queue = Arc::<Queue>::default();
-        (Self { queue: queue.clone() }, Publisher { queue, redis, part })
+        (Self { queue: queue.clone() }, Publisher { queue, redis, part, fence: Fence::none() })
     }
 
     /// Queues records; never waits.
@@ -68,9 +70,16 @@ pub struct Publisher {
     queue: Arc<Queue>,
     redis: RedisConfig,
     part: Part,
+    fence: Fence,
 }
 
 impl Publisher {
+    /// Publishes nothing behind a fallen fence.
+    #[must_use]
+    pub fn behind(self, fence: Fence) -> Self {
+        Self { fence, ..self }
+    }
+
     /// Publishes until `stop` and then what is left; reconnects as long as it takes.
     ///
     /// # Errors
@@ -119,6 +128,9 @@ impl Publisher {
                     () = stop.cancelled() => {}
                 }
                 continue;
+            }
+            if !self.fence.stands() {
+                return Ok(()); // another producer leads; this one is about to end
             }
             let mut pipeline = redis::pipe();
             for record in &batch {

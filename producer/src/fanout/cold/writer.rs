@@ -15,6 +15,7 @@ use service::kafka::KafkaConfig;
 
 use crate::fanout::record::{Encoded, Lane, Stream};
 use crate::journal::Journal;
+use crate::leader::Fence;
 
 use super::Cold;
 use super::pace::{Share, Stall};
@@ -66,6 +67,7 @@ pub struct Writer {
     held_since: Option<Instant>,
     stall: Stall,
     past: Share,
+    fence: Fence,
     progress: Progress,
     /// Records in flight below this index have no copy on disk, because there was no room for them.
     uncopied_below: usize,
@@ -161,10 +163,17 @@ impl Writer {
             batch,
             held_since: None,
             stall: Stall::default(),
+            fence: Fence::none(),
             past: Share::new(past_rate_max),
             progress,
             uncopied_below: 0,
         })
+    }
+
+    /// Sends nothing behind a fallen fence.
+    #[must_use]
+    pub fn behind(self, fence: Fence) -> Self {
+        Self { fence, ..self }
     }
 
     /// Runs until the queue is closed and everything in it is with Kafka or on disk.
@@ -183,6 +192,9 @@ impl Writer {
             let closed = self.cold.take(&mut self.batch, room, past, if busy { POLL.0 } else { POLL.1 });
             let taken = self.batch.iter().filter(|record| record.lane() == Lane::Past).count();
             self.past.spend(taken.min(past));
+            if !self.fence.stands() {
+                bail!("another producer leads; what this one held is fetched by it from the feed's history");
+            }
             self.step()?;
             if closed && self.batch.is_empty() {
                 return self.finish();

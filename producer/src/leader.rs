@@ -1,8 +1,8 @@
 //! Of any number of producers for the same feeds one leads; the others stand by without a connection to the feed (decision 0046).
 //!
 //! The lease is a row in PostgreSQL ([`lease`]). The leader counts it up twice a second and leaves there what a successor must know. A
-//! standby that watches the count stand still for three seconds takes over ([`watch`]). Before that moment the old leader has stopped: its
-//! [`Fence`] falls two seconds after the last renewal, and neither path publishes behind a fallen fence.
+//! standby that watches the count stand still for three and a half seconds takes over ([`watch`]). Before that moment the old leader has stopped: its
+//! [`Fence`] falls earlier, and neither path publishes behind a fallen fence.
 
 pub mod lease;
 pub mod tenure;
@@ -20,13 +20,13 @@ use service::{CancellationToken, Part};
 use tokio::time::sleep;
 
 use self::lease::{Beat, Lease};
-use self::watch::{Verdict, Watch};
+use self::watch::{STILL_MAX, Verdict, Watch};
 use crate::journal::Journal;
 
 /// The leader renews, and a standby looks, this often.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// A leader that could not renew for this long stops, where another may take over. Shorter than [`watch::STILL_MAX`].
-const FENCE: Duration = Duration::from_secs(2);
+/// A leader that could not renew for this long stops, where another may take over. Shorter than [`STILL_MAX`].
+const FENCE: Duration = Duration::from_millis(2_800);
 /// A producer that may lead without PostgreSQL waits this long for it at its start.
 const START_WAIT: Duration = Duration::from_secs(5);
 
@@ -190,7 +190,7 @@ impl Leader {
             done.cancelled().await;
             return Ok(());
         };
-        let mut watch = Watch::default();
+        let (mut watch, mut renewed) = (Watch::default(), Instant::now());
         while !done.is_cancelled() {
             let asked = Instant::now();
             let beat = if self.held {
@@ -200,7 +200,7 @@ impl Leader {
             };
             match beat {
                 Ok(Beat::Held { standby }) => {
-                    self.standby_seen = standby;
+                    (self.standby_seen, renewed) = (standby, asked);
                     self.fence.stand_until(Some(asked + FENCE));
                     self.part.ok();
                 }
@@ -218,9 +218,9 @@ impl Leader {
                 }
                 Err(error) => {
                     self.part.degraded(format!("the lease cannot be renewed: {error:#}"));
-                    if !self.fence.stands() {
+                    if renewed.elapsed() > STILL_MAX {
                         bail!(
-                            "the lease could not be renewed for {FENCE:?} and another producer stands by: this one ends ({error:#})"
+                            "the lease could not be renewed for {STILL_MAX:?} and another producer stands by: this one ends ({error:#})"
                         );
                     }
                 }

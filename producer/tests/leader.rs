@@ -85,11 +85,15 @@ async fn a_standby_takes_over_from_a_killed_leader_and_no_trade_is_heard_twice_o
         leader.restart().await.unwrap();
         std::mem::swap(&mut leader, &mut standby);
     }
+    let healing = Instant::now();
     eventually("every gap is healed", Duration::from_secs(60), async || {
         let mut gaps = BTreeMap::new();
         for payload in drain(&kafka, "stock_feed_gaps") {
             let gap = Gap::decode(&payload).unwrap();
             gaps.insert(gap.from, gap);
+        }
+        if healing.elapsed() > Duration::from_secs(55) {
+            println!("{gaps:?}\n{}\n{}", leader.log_tail(), standby.log_tail());
         }
         gaps.len() >= handovers && gaps.values().all(|gap| gap.healed_at.is_some())
     })

@@ -23,6 +23,9 @@ const PIPELINE_MAX: usize = 512;
 /// A Redis that takes longer than this is treated as away. The queue must outlast it: what waits meanwhile is not lost.
 const ANSWER_MAX: Duration = Duration::from_millis(500);
 
+/// A pause before a fallen fence is looked at again.
+const FENCED_PAUSE: Duration = Duration::from_millis(50);
+
 /// The feed's end of the queue. Clones share it.
 #[derive(Clone)]
 pub struct Hot {
@@ -129,8 +132,11 @@ impl Publisher {
                 }
                 continue;
             }
-            if !self.fence.stands() {
-                return Ok(()); // another producer leads; this one is about to end
+            while !self.fence.stands() {
+                if stop.is_cancelled() {
+                    return Ok(()); // another producer leads
+                }
+                tokio::time::sleep(FENCED_PAUSE).await;
             }
             let mut pipeline = redis::pipe();
             for record in &batch {

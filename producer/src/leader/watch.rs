@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::lease::Row;
 
 /// A count that stands still for this long belongs to a dead leader.
-pub const STILL_MAX: Duration = Duration::from_secs(3);
+pub const STILL_MAX: Duration = Duration::from_millis(3_500);
 
 /// What was seen so far.
 #[derive(Debug, Default)]
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_living_leader_is_left_alone_and_a_dead_one_followed_after_three_seconds() {
+    fn a_living_leader_is_left_alone_and_a_dead_one_followed_after_seconds() {
         let (mut watch, start) = (Watch::default(), Instant::now());
         let mut see = |beats, tenths: u32| {
             watch.see(Some(&row("other", 1, beats)), "me", start + Duration::from_millis(100) * tenths)
@@ -74,6 +74,6 @@ mod tests {
             assert_eq!(see(i64::from(tenths / 25), tenths), Verdict::Wait, "a leader that beats every 2.5 s");
         }
         let first = (76..200).find(|tenths| see(3, *tenths) == Verdict::Take);
-        assert_eq!(first, Some(105), "three seconds after the last beat was seen");
+        assert_eq!(first, Some(110), "three and a half seconds after the last beat was seen");
     }
 }

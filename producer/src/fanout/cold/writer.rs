@@ -193,7 +193,11 @@ impl Writer {
             let taken = self.batch.iter().filter(|record| record.lane() == Lane::Past).count();
             self.past.spend(taken.min(past));
             if !self.fence.stands() {
-                bail!("another producer leads; what this one held is fetched by it from the feed's history");
+                if closed {
+                    bail!("another producer leads; what this one held is fetched by it from the feed's history");
+                }
+                std::thread::sleep(RETRY_PAUSE);
+                continue;
             }
             self.step()?;
             if closed && self.batch.is_empty() {

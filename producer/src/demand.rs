@@ -3,6 +3,7 @@
 //! Gateways publish what their clients want ([`listener`]). This is the pure core: the union, who has fallen silent, how long a symbol
 //! that nobody wants any more is kept, and who comes first where a plan does not carry all. What one connection makes of it is in [`roster`].
 
+pub mod barren;
 pub mod listener;
 pub mod past;
 pub mod roster;
@@ -18,6 +19,10 @@ use tokio::time::Instant;
 
 /// A gateway that was silent for this long is gone: each says what it wants every five seconds.
 const SILENCE_MAX: Duration = Duration::from_secs(20);
+/// Gateways that are heard at once.
+const GATEWAYS_MAX: usize = 1000;
+/// Symbols that may be wanted in all. What nobody wants any more goes first; then new ones are not taken.
+const WANTED_MAX: usize = 50_000;
 
 /// A symbol that is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +81,11 @@ impl Demand {
     /// A gateway says what all its clients want: the whole set, empty when it stops.
     pub fn hear(&mut self, now: Instant, gateway: &str, symbols: BTreeSet<Symbol>) {
         let before = self.gateways.remove(gateway).map(|known| known.symbols).unwrap_or_default();
+        if self.gateways.len() >= GATEWAYS_MAX {
+            tracing::warn!(gateway, "more than {GATEWAYS_MAX} gateways say what they want; this one is not heard");
+            return;
+        }
+        let symbols = self.bounded(symbols, &before);
         for &symbol in symbols.difference(&before) {
             self.ask(symbol);
         }
@@ -85,6 +95,30 @@ impl Demand {
         if !symbols.is_empty() {
             self.gateways.insert(gateway.to_owned(), Gateway { heard: now, symbols });
         }
+    }
+
+    /// Leaves out what would be too much; makes room by letting idle symbols go.
+    fn bounded(&mut self, mut symbols: BTreeSet<Symbol>, before: &BTreeSet<Symbol>) -> BTreeSet<Symbol> {
+        let is_new = |wanted: &HashMap<Symbol, Wanted>, symbol: &Symbol| {
+            !before.contains(symbol) && !wanted.contains_key(symbol)
+        };
+        let new = symbols.iter().filter(|symbol| is_new(&self.wanted, symbol)).count();
+        if self.wanted.len() + new <= WANTED_MAX {
+            return symbols;
+        }
+        self.wanted.retain(|symbol, wanted| wanted.gateways > 0 || symbols.contains(symbol));
+        let mut room = WANTED_MAX.saturating_sub(self.wanted.len());
+        let count = symbols.len();
+        symbols.retain(|symbol| {
+            if !is_new(&self.wanted, symbol) {
+                return true;
+            }
+            let fits = room > 0;
+            room = room.saturating_sub(1);
+            fits
+        });
+        metrics::counter!("producer_demand_refused_total").increment((count - symbols.len()) as u64);
+        symbols
     }
 
     fn ask(&mut self, symbol: Symbol) {
@@ -242,6 +276,18 @@ mod tests {
         assert_eq!(wishes(&demand).len(), 4, "the grace time of both symbols has begun");
         demand.expire(now + 95 * SECOND);
         assert_eq!((wishes(&demand).len(), demand.due()), (2, None));
+    }
+
+    #[test]
+    fn any_number_of_junk_symbols_is_bounded_and_lets_a_real_one_in() {
+        let (mut demand, now) = demand();
+        let junk = |from: usize| (from..from + 20_000).map(|at| Symbol::new(&format!("J{at}")).unwrap()).collect();
+        for round in 0..25 {
+            demand.hear(now, "a", junk(round * 20_000));
+            assert!(demand.wanted.len() <= WANTED_MAX);
+        }
+        demand.hear(now, "b", set(&["TSLA"]));
+        assert!(wishes(&demand).contains(&"TSLA".to_owned()));
     }
 
     #[test]

@@ -127,16 +127,20 @@ impl Journal {
         symbols.filter_map(|text| Symbol::new(text).ok()).collect()
     }
 
-    /// Up to `max` symbols that had records or are `wanted`, and whose past was not fetched as yet; no more than `max` symbols ever get
-    /// one.
+    /// Symbols whose past was not fetched as yet, the most urgent first: those that are `wanted` and had records, the other wanted ones,
+    /// and of those that only had records as many as make `unasked_max` with a past.
     #[must_use]
-    pub fn symbols_without_past(&self, feed: Feed, wanted: &[Symbol], max: usize) -> Vec<Symbol> {
+    pub fn symbols_without_past(&self, feed: Feed, wanted: &[Symbol], unasked_max: usize) -> Vec<Symbol> {
         let memory = &self.0.page.lock().memory;
         let Some(known) = memory.feeds.get(feed.name()) else { return Vec::new() };
-        let room = max.saturating_sub(known.with_past.len());
+        let lacks = |symbol: &Symbol| !known.with_past.contains(symbol.as_str());
+        let (carried, unheard): (Vec<Symbol>, Vec<Symbol>) =
+            wanted.iter().filter(|symbol| lacks(symbol)).partition(|symbol| known.symbols.contains(symbol.as_str()));
+        let asked: BTreeSet<Symbol> = wanted.iter().copied().collect();
+        let room = unasked_max.saturating_sub(known.with_past.len());
         let heard = known.symbols.iter().filter_map(|text| Symbol::new(text).ok());
-        let symbols: BTreeSet<Symbol> = wanted.iter().copied().chain(heard).collect();
-        symbols.into_iter().filter(|symbol| !known.with_past.contains(symbol.as_str())).take(room).collect()
+        let unasked = heard.filter(|symbol| lacks(symbol) && !asked.contains(symbol)).take(room);
+        carried.into_iter().chain(unheard).chain(unasked).collect()
     }
 
     /// Symbols that were wanted when this file was last written.
@@ -260,6 +264,19 @@ fn key(gap: &Gap) -> String {
 mod tests {
     use super::*;
     use market::Source;
+
+    #[test]
+    fn junk_never_stands_before_a_symbol_that_the_feed_carries() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(folder.path().join("journal.json")).unwrap();
+        let symbol = |name: &str| Symbol::new(name).unwrap();
+        let junk: Vec<Symbol> = (0..600).map(|at| symbol(&format!("J{at}"))).collect();
+        journal.note_past(Feed::Alpaca, &junk[..500]); // as earlier versions did
+        journal.advance(Feed::Alpaca, 1, [symbol("TSLA"), symbol("NVDA")]);
+        let wanted: Vec<Symbol> = junk.iter().copied().chain([symbol("TSLA")]).collect();
+        let without = journal.symbols_without_past(Feed::Alpaca, &wanted, 500);
+        assert_eq!((without[0], without.len()), (symbol("TSLA"), 101), "NVDA, which nobody wants, waits");
+    }
 
     #[test]
     fn a_new_run_knows_what_the_last_one_had() {

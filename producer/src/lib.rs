@@ -30,6 +30,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use config::Config;
 
+use crate::demand::barren::Barren;
 use crate::demand::listener::Listener;
 use crate::demand::past::PastBars;
 use crate::demand::{Demand, Watched};
@@ -130,6 +131,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
                 wanted: wanted.clone(),
                 cold: cold.clone(),
                 journal: journal.clone(),
+                barren: Barren::default(),
             };
             tasks.spawn("past", past.run(stopping.clone()));
         }

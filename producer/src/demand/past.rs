@@ -3,13 +3,15 @@
 //! They go down the cold path like backfilled ones. The journal remembers which symbols have theirs, so a restart fetches nothing twice;
 //! what is missed later is a gap, and [`crate::gaps::healing`]'s business.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use market::Symbol;
 use service::CancellationToken;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::demand::Watched;
+use crate::demand::barren::Barren;
 use crate::fanout::cold::Cold;
 use crate::fanout::record::Encoded;
 use crate::feeds::archive::Archive;
@@ -18,8 +20,11 @@ use crate::feeds::rest::Kind;
 use crate::gaps::healing::encode;
 use crate::journal::Journal;
 
-/// Symbols that are given a past; with more, only the first ones, because a whole market's would take hours.
-const SYMBOLS_MAX: usize = 500;
+/// Symbols that nobody has asked for and that are given a past all the same; with more, only the first ones, because a whole market's would
+/// take hours. Who asks for a symbol gets its past whatever this says.
+const UNASKED_MAX: usize = 500;
+/// Symbols in one fetch: the most wanted ones first, and none waits for all.
+const BATCH: usize = 100;
 /// How often new symbols are looked for.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Pause before a history that was refused is asked for again.
@@ -38,6 +43,8 @@ pub struct PastBars {
     pub cold: Cold,
     /// Which symbols there are, and which have their past.
     pub journal: Journal,
+    /// Which have none.
+    pub barren: Barren,
 }
 
 impl PastBars {
@@ -51,7 +58,10 @@ impl PastBars {
             loop {
                 let wishes = self.wanted.latest().unwrap_or_default();
                 let wanted: Vec<Symbol> = wishes.iter().map(|wish| wish.symbol).collect();
-                let symbols = self.journal.symbols_without_past(self.archive.feed(), &wanted, SYMBOLS_MAX);
+                let now = Instant::now();
+                let mut symbols = self.journal.symbols_without_past(self.archive.feed(), &wanted, UNASKED_MAX);
+                symbols.retain(|symbol| !self.barren.holds(symbol, now));
+                symbols.truncate(BATCH);
                 let wait = match self.fetch(&symbols).await {
                     Ok(()) => LOOK_INTERVAL,
                     Err(error) => {
@@ -70,23 +80,27 @@ impl PastBars {
         Ok(())
     }
 
-    async fn fetch(&self, symbols: &[Symbol]) -> anyhow::Result<()> {
+    async fn fetch(&mut self, symbols: &[Symbol]) -> anyhow::Result<()> {
         let Some(now_ns) = self.journal.safe_ns(self.archive.feed()).filter(|_| !symbols.is_empty()) else {
             return Ok(());
         };
         let start_ns = now_ns.saturating_sub(i64::from(self.days) * NS_PER_DAY);
         let mut pages = self.archive.pages(Kind::Bars, symbols, (start_ns, now_ns))?;
-        let mut bars = 0;
+        let (mut bars, mut fruitful) = (0, HashSet::new());
         while let Some(events) = pages.next().await? {
             let mut records: Vec<Encoded> =
                 events.into_iter().filter_map(|bar| encode(bar, &mut Occurrences::default())).collect();
+            fruitful.extend(records.iter().map(|record| record.symbol));
             bars += records.len();
             self.cold.room().await;
             self.cold.accept(&mut records);
         }
         self.cold.safe().await;
         tracing::info!(symbols = symbols.len(), bars, days = self.days, "fetched the past");
-        self.journal.note_past(self.archive.feed(), symbols);
+        // Only what the feed carries is remembered across a restart: a name without a past costs a question now and then, no more.
+        let (with_past, without): (Vec<_>, Vec<_>) = symbols.iter().partition(|symbol| fruitful.contains::<Symbol>(symbol));
+        self.journal.note_past(self.archive.feed(), &with_past);
+        self.barren.note(without, Instant::now());
         Ok(())
     }
 }

@@ -33,14 +33,14 @@ impl MinuteBars {
         *self = Self::default();
     }
 
-    /// Adds a trade. Conditions are left out: they are the feed's own vocabulary, and the rules for bars know the tapes' only.
-    pub fn add(&mut self, trade: &Trade) {
+    /// Adds a trade. `letters`: its sale conditions in the tapes' vocabulary, whose rules decide what it may move.
+    pub fn add(&mut self, trade: &Trade, letters: Conditions) {
         let start_ms = Timeframe::MINUTE.start_of(trade.ts_ms());
         let whole_from_ms = *self.whole_from_ms.get_or_insert(start_ms.saturating_add(MS_PER_MINUTE));
         if start_ms < whole_from_ms {
             return;
         }
-        let plain = Trade { conditions: Conditions::new(), ..trade.clone() };
+        let plain = Trade { conditions: letters, ..trade.clone() };
         let minute = self.minutes.entry((start_ms, trade.symbol)).or_insert_with(|| Minute {
             builder: BarBuilder::for_trade(&plain, Timeframe::MINUTE),
             versions: 0,
@@ -96,25 +96,34 @@ mod tests {
     #[test]
     fn only_whole_minutes_become_bars_and_late_trades_raise_the_revision() {
         let mut bars = MinuteBars::default();
-        bars.add(&trade(30, 1.0));
-        bars.add(&trade(61, 2.0));
-        bars.add(&trade(119, 3.0));
+        bars.add(&trade(30, 1.0), Conditions::new());
+        bars.add(&trade(61, 2.0), Conditions::new());
+        bars.add(&trade(119, 3.0), Conditions::new());
         assert_eq!(due(&mut bars, 121), [], "late trades have two seconds");
         assert_eq!(due(&mut bars, 122), [(60, 3.0, 20.0, 0)], "the first minute was not heard whole");
         assert_eq!(due(&mut bars, 123), [], "nothing new");
-        bars.add(&trade(100, 9.0));
+        bars.add(&trade(100, 9.0), Conditions::new());
         assert_eq!(due(&mut bars, 124), [(60, 3.0, 30.0, 1)]);
-        bars.add(&trade(125, 4.0));
+        bars.add(&trade(125, 4.0), Conditions::new());
         bars.restart();
-        bars.add(&trade(130, 4.0));
+        bars.add(&trade(130, 4.0), Conditions::new());
         assert_eq!(due(&mut bars, 1000), [], "the minute of a reconnect has no bar");
+    }
+
+    #[test]
+    fn an_odd_lot_adds_volume_and_moves_no_price() {
+        let mut bars = MinuteBars::default();
+        bars.add(&trade(0, 1.0), Conditions::new());
+        bars.add(&trade(61, 2.0), Conditions::new());
+        bars.add(&trade(62, 99.0), ["I"].into_iter().map(Into::into).collect());
+        assert_eq!(due(&mut bars, 122), [(60, 2.0, 20.0, 0)]);
     }
 
     #[test]
     fn a_minute_is_forgotten_when_nothing_late_can_come_any_more() {
         let mut bars = MinuteBars::default();
-        bars.add(&trade(0, 1.0));
-        bars.add(&trade(60, 1.0));
+        bars.add(&trade(0, 1.0), Conditions::new());
+        bars.add(&trade(60, 1.0), Conditions::new());
         due(&mut bars, 60 + OPEN_MS / 1000);
         assert_eq!(bars.minutes.len(), 1);
         due(&mut bars, 61 + OPEN_MS / 1000);

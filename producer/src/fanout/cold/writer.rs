@@ -196,7 +196,7 @@ impl Writer {
                 if closed {
                     bail!("another producer leads; what this one held is fetched by it from the feed's history");
                 }
-                std::thread::sleep(RETRY_PAUSE);
+                std::thread::park_timeout(RETRY_PAUSE);
                 continue;
             }
             self.step()?;

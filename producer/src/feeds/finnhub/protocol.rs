@@ -13,6 +13,7 @@ use crate::feeds::event::Event;
 use crate::feeds::occurrences::Occurrences;
 use crate::feeds::protocol::{Awaited, Endpoint, Feed, Frame, Next, Outgoing, Protocol, Step};
 
+use super::conditions::letters;
 use super::frame::{Control, Element, decode_frame};
 use super::symbol::to_wire;
 
@@ -106,7 +107,7 @@ impl Protocol for Finnhub {
         decode_frame(frame, &mut self.occurrences, &mut |element| match element {
             Element::Event(event) => {
                 if let Event::Trade(trade) = &event {
-                    self.bars.add(trade);
+                    self.bars.add(trade, letters(&trade.conditions));
                 }
                 events(event);
             }
@@ -189,10 +190,13 @@ mod tests {
             let frame = format!(r#"{{"type":"trade","data":[{{"s":"S0","p":10,"t":{ms},"v":2}}]}}"#);
             finnhub.frame(Frame::Text(&frame), &mut |event| assert!(matches!(event, Event::Trade(_))));
         }
+        let odd_lot =
+            format!(r#"{{"type":"trade","data":[{{"s":"S0","p":99,"t":{},"v":1,"c":["1","12"]}}]}}"#, minute + 90_000);
+        finnhub.frame(Frame::Text(&odd_lot), &mut |_| {});
         let mut bars = Vec::new();
         finnhub.tick(minute + 122_000, &mut |event| bars.push(event));
         let [Event::Bar(bar)] = bars.as_slice() else { panic!("{bars:?}") };
-        assert_eq!((bar.start_ms, bar.volume, bar.trade_count, bar.is_final), (minute + 60_000, 4.0, Some(2), true));
-        assert_eq!(bar.source.as_str(), "finnhub");
+        assert_eq!((bar.start_ms, bar.volume, bar.trade_count, bar.is_final), (minute + 60_000, 5.0, Some(3), true));
+        assert_eq!((bar.high, bar.source.as_str()), (10.0, "finnhub"), "an odd lot moves no price");
     }
 }

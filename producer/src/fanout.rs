@@ -1,6 +1,7 @@
 //! Gives each record its position, encodes it once, and hands the same bytes to both paths.
 
 pub mod cold;
+pub mod forming;
 pub mod hot;
 pub mod lag;
 pub mod positions;
@@ -9,16 +10,19 @@ pub mod record;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use market::{Availability, NS_PER_MS, Outcome, Position, Symbol, wire};
+use market::{Availability, Bar, Conditions, NS_PER_MS, Outcome, Position, Symbol, wire};
 use metrics::Counter;
+use tokio::time::Instant;
 
 use crate::fanout::cold::Cold;
 use crate::fanout::cold::overflow::Shortage;
+use crate::fanout::forming::Forming;
 use crate::fanout::hot::Hot;
 use crate::fanout::lag::Lag;
 use crate::fanout::positions::{Counters, Positions};
 use crate::fanout::record::{Encoded, Stream};
 use crate::feeds::event::Event;
+use crate::feeds::finnhub;
 use crate::feeds::occurrences::Occurrences;
 use crate::feeds::protocol::{Feed, Step};
 
@@ -31,6 +35,9 @@ pub struct Fanout {
     /// Stamps of this frame's last trade and quote.
     stamps: [Option<i64>; 2],
     occurrences: Occurrences,
+    forming: Forming,
+    /// Forming bars that are to be sent, empty between two calls.
+    formed: Vec<Bar>,
     buffer: Vec<u8>,
     frame: Vec<Encoded>,
     hot: Hot,
@@ -51,6 +58,8 @@ impl Fanout {
             heard_ns: None,
             stamps: [None; 2],
             occurrences: Occurrences::default(),
+            forming: Forming::default(),
+            formed: Vec::new(),
             buffer: Vec::with_capacity(1024),
             frame: Vec::new(),
             hot,
@@ -63,6 +72,7 @@ impl Fanout {
     /// A new connection begins.
     pub fn connected(&mut self) {
         self.occurrences.restart();
+        self.forming.restart();
     }
 
     /// What the cold path had no room for, once each: its beginning, and its extent when it is over.
@@ -84,6 +94,8 @@ impl Fanout {
         let positions = self.positions.clone();
         let mut counters = positions.lock();
         let step = decode(&mut |event| self.event(event, &mut counters));
+        self.forming.due(Instant::now(), &mut |bar| self.formed.push(bar));
+        self.send_formed();
         if !self.frame.is_empty() {
             self.hot.publish(&self.frame);
             self.measure_lag();
@@ -127,21 +139,30 @@ impl Fanout {
         match event {
             Event::Trade(trade) => {
                 let trade = self.occurrences.named(trade);
+                if let Some(letters) = tape_letters(self.feed, &trade.conditions) {
+                    self.forming.add(&trade, letters, &mut |bar| self.formed.push(bar));
+                    self.send_formed();
+                }
                 self.record(counters, (Stream::Trades, trade.symbol, trade.ts_ns), |position, out| {
                     wire::encode_trade(&trade, position, out)
                 })
             }
-            Event::Bar(bar) => self.record(
-                counters,
-                (Stream::Bars, bar.symbol, bar.start_ms.saturating_mul(NS_PER_MS)),
-                |position, out| wire::encode_bar(&bar, position, out),
-            ),
+            Event::Bar(bar) => {
+                self.forming.end(&bar, &mut |last| self.formed.push(last));
+                self.send_formed();
+                self.record(
+                    counters,
+                    (Stream::Bars, bar.symbol, bar.start_ms.saturating_mul(NS_PER_MS)),
+                    |position, out| wire::encode_bar(&bar, position, out),
+                )
+            }
             Event::Quote(quote) => {
                 self.record(counters, (Stream::Quotes, quote.symbol, quote.ts_ns), |position, out| {
                     wire::encode_quote(&quote, position, out)
                 })
             }
             Event::Correction(correction) => {
+                self.forming.void(&correction.void);
                 let place = (Stream::Corrections, correction.void.symbol, correction.void.ts_ns);
                 self.record(counters, place, |position, out| wire::encode_correction(&correction, position, out));
                 if let Outcome::Corrected(trade) = correction.outcome {
@@ -154,6 +175,18 @@ impl Fanout {
                 metrics::counter!("producer_skipped_total", "reason" => skip.reason()).increment(1);
                 tracing::debug!(%skip, "skipped an element");
             }
+        }
+    }
+
+    /// Sends bars of minutes that still run. They have no position: nobody misses one that a newer one has replaced.
+    fn send_formed(&mut self) {
+        for bar in self.formed.drain(..) {
+            self.buffer.clear();
+            wire::encode_bar(&bar, None, &mut self.buffer);
+            self.records[Stream::FormingBars as usize].increment(1);
+            let json = Bytes::copy_from_slice(&self.buffer);
+            let (stream, symbol) = (Stream::FormingBars, bar.symbol);
+            self.frame.push(Encoded { stream, feed: Some(self.feed), symbol, ts_ns: 0, heard_ns: None, seq: 0, json });
         }
     }
 
@@ -173,6 +206,16 @@ impl Fanout {
         let json = Bytes::copy_from_slice(&self.buffer);
         let (feed, heard_ns) = (Some(self.feed), self.heard_ns);
         self.frame.push(Encoded { stream, feed, symbol, ts_ns, heard_ns, seq: position.seq, json });
+    }
+}
+
+/// A trade's sale conditions in the tapes' vocabulary; `None` for a feed whose numbers are not known here, and whose running minutes nobody
+/// builds.
+fn tape_letters(feed: Feed, conditions: &Conditions) -> Option<Conditions> {
+    match feed {
+        Feed::Alpaca => Some(conditions.clone()),
+        Feed::Finnhub => Some(finnhub::conditions::letters(conditions)),
+        Feed::Massive => None,
     }
 }
 
@@ -219,6 +262,21 @@ mod tests {
             events.into_iter().for_each(each);
             Step::default()
         });
+    }
+
+    #[test]
+    fn a_running_minute_reaches_clients_only_and_has_no_position() {
+        let (mut fanout, _, cold) = fanouts();
+        let at = |minutes: i64| {
+            let ts_ns = trade("A", Source::alpaca()).ts_ns + minutes * 60_000_000_000;
+            Event::Trade(Trade { ts_ns, ..trade("A", Source::alpaca()) })
+        };
+        send(&mut fanout, vec![at(0), at(1)]);
+        let hot = fanout.hot.queued();
+        let forming = hot.iter().find(|record| record.stream == Stream::FormingBars).unwrap();
+        let (bar, position) = wire::decode_bar(&forming.json).unwrap();
+        assert_eq!((bar.is_final, bar.revision, position), (false, 0, None));
+        assert!(taken(&cold).iter().all(|record| record.stream == Stream::Trades));
     }
 
     #[test]

@@ -98,7 +98,8 @@ impl PastBars {
         self.cold.safe().await;
         tracing::info!(symbols = symbols.len(), bars, days = self.days, "fetched the past");
         // Only what the feed carries is remembered across a restart: a name without a past costs a question now and then, no more.
-        let (with_past, without): (Vec<_>, Vec<_>) = symbols.iter().partition(|symbol| fruitful.contains::<Symbol>(symbol));
+        let (with_past, without): (Vec<_>, Vec<_>) =
+            symbols.iter().partition(|symbol| fruitful.contains::<Symbol>(symbol));
         self.journal.note_past(self.archive.feed(), &with_past);
         self.barren.note(without, Instant::now());
         Ok(())

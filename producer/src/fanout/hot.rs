@@ -162,7 +162,7 @@ impl Publisher {
     fn channel(&self, stream: Stream) -> &str {
         match stream {
             Stream::Trades => &self.redis.channel_trades,
-            Stream::Bars => &self.redis.channel_bars,
+            Stream::Bars | Stream::FormingBars => &self.redis.channel_bars,
             Stream::Quotes => &self.redis.channel_quotes,
             Stream::Gaps | Stream::Corrections | Stream::Status => &self.redis.channel_status,
         }

@@ -20,11 +20,14 @@ pub enum Stream {
     Corrections,
     /// What a feed does not carry, or carries again; hot only.
     Status,
+    /// Bars of minutes that still run; hot only, on the channel of bars.
+    FormingBars,
 }
 
 impl Stream {
     /// All of them, in the order of their numbers, which are also written to disk.
-    pub const ALL: [Self; 6] = [Self::Trades, Self::Bars, Self::Quotes, Self::Gaps, Self::Corrections, Self::Status];
+    pub const ALL: [Self; 7] =
+        [Self::Trades, Self::Bars, Self::Quotes, Self::Gaps, Self::Corrections, Self::Status, Self::FormingBars];
 
     /// Its name, for metrics.
     #[must_use]
@@ -36,13 +39,14 @@ impl Stream {
             Self::Gaps => "gaps",
             Self::Corrections => "corrections",
             Self::Status => "status",
+            Self::FormingBars => "forming_bars",
         }
     }
 
     /// Whether its records go to Redis only: they are of no use later.
     #[must_use]
     pub fn is_hot_only(self) -> bool {
-        matches!(self, Self::Quotes | Self::Status)
+        matches!(self, Self::Quotes | Self::Status | Self::FormingBars)
     }
 }
 

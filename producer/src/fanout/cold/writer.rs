@@ -278,7 +278,7 @@ impl Writer {
             Stream::Bars => &self.kafka.topic_bars,
             Stream::Gaps => &self.kafka.topic_gaps,
             Stream::Corrections => &self.kafka.topic_corrections,
-            Stream::Quotes | Stream::Status => return true, // they travel the hot way only
+            Stream::Quotes | Stream::Status | Stream::FormingBars => return true, // they travel the hot way only
         };
         let index = {
             let mut window = self.deliveries.window();

@@ -103,6 +103,12 @@ impl Roster {
         self.settle(first, carries);
     }
 
+    /// The first subscription was refused because of its size: [`Roster::next`] begins with half of it.
+    pub fn first_refused(&mut self) {
+        self.at_once = (self.first().len() / 2).max(1);
+        self.pending = true;
+    }
+
     /// Whether [`Roster::next`] may have something to say.
     #[must_use]
     pub fn is_pending(&self) -> bool {

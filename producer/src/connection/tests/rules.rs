@@ -55,7 +55,7 @@ async fn every_row_of_the_error_table() {
         (r#""code":402,"msg":"auth failed""#, Fatal, Fatal),
         (r#""code":403,"msg":"already authenticated""#, GoesOn, GoesOn),
         (r#""code":404,"msg":"auth timeout""#, Reconnects, Reconnects),
-        (r#""code":405,"msg":"symbol limit exceeded""#, Fatal, GoesOn),
+        (r#""code":405,"msg":"symbol limit exceeded""#, GoesOn, GoesOn),
         (r#""code":406,"msg":"connection limit exceeded""#, Reconnects, Reconnects),
         (r#""code":407,"msg":"slow client""#, Reconnects, Reconnects),
         (r#""code":408,"msg":"v2 not enabled""#, Fatal, Fatal),

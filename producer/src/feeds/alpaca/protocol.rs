@@ -257,11 +257,27 @@ impl Alpaca {
         }
     }
 
+    /// The plan carries fewer symbols than the settings name: asks for them in smaller groups, the first ones first, until it is full, and
+    /// what does not fit is reported as unavailable. `false` where all symbols were asked for at once.
+    fn begin_with_less(&mut self) -> bool {
+        let Some(roster) = &mut self.roster else { return false };
+        roster.first_refused();
+        tracing::warn!(
+            "the plan carries fewer symbols than SUBSCRIBED_SYMBOLS names; the first ones that fit are subscribed"
+        );
+        self.unsent.clear();
+        self.enter(Phase::Streaming); // the changes that follow are made as while records stream
+        true
+    }
+
     fn error(&mut self, code: Option<i64>, message: &str) -> Step {
         let shown = code.map_or_else(|| "without a code".to_owned(), |code| code.to_string());
         metrics::counter!("producer_feed_errors_total", "code" => shown.clone()).increment(1);
         let streaming = matches!(self.phase, Phase::Streaming | Phase::Probing | Phase::Changing);
         let changing = self.phase == Phase::Changing;
+        if code == Some(405) && self.phase == Phase::Subscription && self.begin_with_less() {
+            return Step::default();
+        }
         match remedy(code, streaming) {
             Remedy::Fatal(advice) => {
                 let asked = match code {

@@ -108,13 +108,9 @@ fn errors_while_connecting() {
         hear(&mut alpaca, r#"[{"T":"success","msg":"authenticated"}]"#);
         alpaca
     };
-    for (code, words) in [
-        (400, [r#"{"action":"subscribe","bars":["AAPL"],"trades":["AAPL"]}"#, "check SUBSCRIBED_SYMBOLS"]),
-        (405, ["1 symbols in all", "30 on Alpaca's free one"]),
-    ] {
-        let Next::Fatal(text) = error(&mut subscribing(), code) else { panic!("{code} is fatal") };
-        assert!(words.iter().all(|word| text.contains(word)), "{text}");
-    }
+    let Next::Fatal(text) = error(&mut subscribing(), 400) else { panic!("400 is fatal") };
+    let words = [r#"{"action":"subscribe","bars":["AAPL"],"trades":["AAPL"]}"#, "check SUBSCRIBED_SYMBOLS"];
+    assert!(words.iter().all(|word| text.contains(word)), "{text}");
     let Next::Fatal(text) = error(&mut connecting(), 400) else { panic!("400 is fatal") };
     assert!(text.contains("to the authentication"), "{text}");
     assert!(matches!(error(&mut connecting(), 406), Next::Reconnect(_)));
@@ -124,6 +120,35 @@ fn errors_while_connecting() {
     let mut again = connecting();
     assert_eq!(error(&mut again, 401), Next::GoOn);
     assert!(matches!(error(&mut again, 401), Next::Fatal(_)));
+}
+
+#[test]
+fn of_too_many_symbols_the_first_fit_and_the_rest_are_reported_unavailable() {
+    const PLAN: usize = 30;
+    let names: Vec<String> = (0..59).map(|at| format!("S{at:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut alpaca = alpaca(Some(&names));
+    hear(&mut alpaca, r#"[{"T":"success","msg":"connected"}]"#);
+    let mut step = hear(&mut alpaca, r#"[{"T":"success","msg":"authenticated"}]"#);
+    let (mut carried, mut news, mut messages) = (Vec::<String>::new(), Vec::new(), 0);
+    while let Some(message) = step.send.first() {
+        messages += 1;
+        assert!(messages < 30, "it comes to an end");
+        let asked: Value = serde_json::from_str(text(message)).unwrap();
+        let asked = asked["trades"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned());
+        let all: Vec<String> = carried.iter().cloned().chain(asked).collect();
+        step = if all.len() > PLAN {
+            hear(&mut alpaca, r#"[{"T":"error","code":405,"msg":"symbol limit exceeded"}]"#)
+        } else {
+            carried = all;
+            let answer = json!([{"T": "subscription", "trades": carried, "bars": carried}]);
+            hear(&mut alpaca, &answer.to_string())
+        };
+        assert_eq!(step.next, Next::GoOn);
+        news.append(&mut step.news);
+    }
+    assert_eq!(carried, names[..PLAN]);
+    assert_eq!((news.len(), news[0].symbol()), (29, "S30"));
 }
 
 #[test]

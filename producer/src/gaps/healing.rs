@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use market::calendar::{Phase, phase_at};
+use market::gap::COLD_PATH_FULL;
 use market::wire::{encode_bar, encode_trade};
 use market::{Gap, MS_PER_MINUTE, NS_PER_MS, Symbol, Trade};
 use service::{CancellationToken, Part};
@@ -126,11 +127,14 @@ impl Backfill {
     /// Hands on the history of the gap and its margins, and verifies it: the history must know what the stream delivered around the gap,
     /// and a second reading must say, symbol by symbol and minute by minute, what was handed on.
     async fn heal(&mut self, Ended { gap, witnesses }: &Ended) -> anyhow::Result<Proven> {
-        let span = self.span(gap)?;
+        let sides = witnesses.sides();
+        // What found no room was seen record by record, so its extent is exact: there may be many such gaps, and each is small.
+        let exact = gap.cause == COLD_PATH_FULL && sides.iter().all(Vec::is_empty);
+        let span = self.span(gap, exact)?;
         let symbols = self.symbols();
         let trusted_ns = i64::try_from(self.settings.hold_back.as_nanos() / 2)?;
         let to_ns = gap.to.unwrap_or(gap.from).saturating_mul(NS_PER_MS);
-        let mut overlap = Overlap::new(witnesses.sides(), (span.0, to_ns.saturating_add(trusted_ns)));
+        let mut overlap = Overlap::new(sides, (span.0, to_ns.saturating_add(trusted_ns)));
         let (mut handed_on, mut trades) = (0, 0);
         if self.archive.kinds().contains(&Kind::Trades) {
             // What another feed's history says must not be stored, so its answer is judged before anything is handed on.
@@ -172,7 +176,11 @@ impl Backfill {
     }
 
     /// What is read: the gap and a margin on both sides. Stamps that run ahead of the feed lie behind its end.
-    fn span(&self, gap: &Gap) -> anyhow::Result<Span> {
+    fn span(&self, gap: &Gap, exact: bool) -> anyhow::Result<Span> {
+        if exact {
+            let end_ns = gap.to.unwrap_or(gap.from).saturating_add(1).saturating_mul(NS_PER_MS);
+            return Ok((gap.from.saturating_mul(NS_PER_MS), end_ns));
+        }
         let margin_ns = i64::try_from(self.settings.margin.as_nanos())?;
         let early_ns = self.journal.habits(self.archive.feed()).map_or(0, |habits| habits.early_ns);
         let start_ns = gap.from.saturating_mul(NS_PER_MS).saturating_sub(margin_ns);

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use market::Symbol;
 use market::calendar::trading_date;
+use market::{Symbol, Timeframe};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use service::CancellationToken;
@@ -17,7 +17,8 @@ use crate::access::unix_ms;
 use crate::gateway::Gateway;
 use crate::memory::symbol::Background;
 
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// A first paint that lacks the history is completed within this time and the history's answer.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// Wait before a symbol is asked about again after a failure.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
@@ -94,8 +95,15 @@ async fn ask(gateway: &Gateway, symbol: Symbol) -> Option<Background> {
     Some(Background {
         previous_close: before.map(|bar| bar.close),
         volume,
-        bar: newest.last().map(|bar| bar.get().to_owned()),
+        bar: newest.last().and_then(|bar| complete(symbol, bar.get())),
     })
+}
+
+/// A bar of the history as live ones are: there its symbol and timeframe stand once for all bars of an answer.
+fn complete(symbol: Symbol, bar: &str) -> Option<String> {
+    let fields = bar.trim_start().strip_prefix('{')?;
+    let symbol = serde_json::to_string(symbol.as_str()).ok()?;
+    Some(format!("{{\"symbol\":{symbol},\"timeframe\":\"{}\",{fields}", Timeframe::MINUTE))
 }
 
 async fn bars(gateway: &Gateway, symbol: Symbol, query: &[(&str, &str)]) -> Option<Vec<Box<RawValue>>> {
@@ -106,5 +114,20 @@ async fn bars(gateway: &Gateway, symbol: Symbol, query: &[(&str, &str)]) -> Opti
         200 => Some(answer.json::<Answer>().await.ok()?.bars),
         404 => Some(Vec::new()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_of_the_history_says_whose_it_is() {
+        let symbol = Symbol::new("BTC/USD").unwrap();
+        assert_eq!(
+            complete(symbol, r#"{"timestamp":5,"open":1}"#).as_deref(),
+            Some(r#"{"symbol":"BTC/USD","timeframe":"1Min","timestamp":5,"open":1}"#)
+        );
+        assert_eq!(complete(symbol, "[]"), None);
     }
 }

@@ -207,7 +207,8 @@ impl Hub {
             let mut state = self.state();
             state.memories.entry(symbol).set_background(background);
             let clients: Vec<Arc<Client>> = state.registry.followers(&symbol).cloned().collect();
-            for client in &clients {
+            // The other dialects are painted with a trade, which their clients have already.
+            for client in clients.iter().filter(|client| client.encoding().knows_snapshots()) {
                 state.paint(client, symbol);
             }
             clients

@@ -92,6 +92,10 @@ impl Memory {
     /// The day so far, with one more trade of `size` shares; `None` while the previous close is not known.
     pub fn day(&mut self, size: f64) -> Option<Day> {
         self.live_volume += size;
+        self.day_now()
+    }
+
+    fn day_now(&self) -> Option<Day> {
         let background = self.background.as_ref()?;
         Some(Day { previous_close: background.previous_close?, volume: background.volume + self.live_volume })
     }
@@ -120,10 +124,16 @@ impl Memory {
         Some(all)
     }
 
-    /// The newest trade as a batch of its own, for dialects whose first paint is a trade.
+    /// The newest trade as a batch of its own, for dialects whose first paint is a trade. With the day as it is known now: the trade may
+    /// have passed before the history answered.
     #[must_use]
     pub fn newest_trade(&self) -> Option<Arc<Batch>> {
-        self.logs[Channel::Trades as usize].newest().map(|entry| Arc::new(batch_of(std::slice::from_ref(entry))))
+        let newest = self.logs[Channel::Trades as usize].newest()?;
+        let mut batch = batch_of(std::slice::from_ref(newest));
+        for event in batch.events_mut() {
+            event.day = event.day.or_else(|| self.day_now());
+        }
+        Some(Arc::new(batch))
     }
 
     /// What is known of the symbol at this moment, of the streams in `channels`. Takes references only; [`Snapshot::render`] makes the text

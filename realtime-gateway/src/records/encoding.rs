@@ -128,6 +128,12 @@ impl Encoding {
         Some(out.into())
     }
 
+    /// Whether its clients know the `snapshot` event.
+    #[must_use]
+    pub fn knows_snapshots(self) -> bool {
+        matches!(self, Self::SocketIo { .. } | Self::Sse)
+    }
+
     /// What keeps the connection alive; `None` where the transport sees to that itself.
     #[must_use]
     pub fn ping(self) -> Option<&'static [u8]> {

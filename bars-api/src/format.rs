@@ -74,8 +74,8 @@ impl Format {
     pub fn page(self, page: &Bars<'_>) -> Result<Answer, Problem> {
         let body = match self {
             Self::Json => return Ok(Answer::of_records(render::bars(page), page.complete)),
-            Self::Csv => table::csv(page.bars, page.lines),
-            Self::Ndjson => table::ndjson(page.bars, page.lines),
+            Self::Csv => table::csv(page.series, page.bars, page.lines),
+            Self::Ndjson => table::ndjson(page.series, page.bars, page.lines),
             Self::Arrow => arrow::stream(page).map_err(|error| {
                 tracing::error!(%error, "bars make no Arrow stream");
                 Problem::internal()

@@ -10,10 +10,11 @@ use crate::db::Order;
 use crate::db::bars::BarRow;
 
 /// The length that bars of `timeframe` are read in: its own where that is stored, else the longest stored one that fills it without
-/// a rest. 1Min, 5Min, 15Min, 1Hour and 1Day are stored, the longer ones in the transaction that stores their minutes (`sql/V6__roll_ups.sql`).
+/// a rest. 1Sec, 1Min, 5Min, 15Min, 1Hour and 1Day are stored, the longer ones in the transaction that stores their minutes (`sql/V6__roll_ups.sql`).
 #[must_use]
 pub fn parts_of(timeframe: Timeframe) -> Timeframe {
     let (count, unit) = match (timeframe.unit(), timeframe.count()) {
+        (Unit::Second, _) => (1, Unit::Second),
         (Unit::Minute, count) if count % 15 == 0 => (15, Unit::Minute),
         (Unit::Minute, count) if count % 5 == 0 => (5, Unit::Minute),
         (Unit::Minute, _) => (1, Unit::Minute),
@@ -29,7 +30,7 @@ pub fn parts_in(timeframe: Timeframe) -> usize {
     let count = usize::from(timeframe.count());
     match timeframe.unit() {
         Unit::Minute => count / usize::from(parts_of(timeframe).count()),
-        Unit::Hour | Unit::Day => count,
+        Unit::Second | Unit::Hour | Unit::Day => count,
         Unit::Week => 7 * count,
         Unit::Month => 31 * count,
     }

@@ -133,7 +133,7 @@ async fn what_the_history_api_and_kafka_write_can_be_read_from_files() {
     let csv = "timestamp,open,high,low,close,volume,trade_count,vwap,final,revision\n\
         1719235800000,1.5,2,1,1.75,100,7,1.6,true,0\n1719235860000,1.75,2,1,1.5,100,,,true,1\n";
     let ndjson = r#"{"symbol":"MSFT","timeframe":"1Min","open":1.5,"high":2,"low":1,"close":1.75,"volume":100,"timestamp":1719235800000,"final":true,"revision":0,"source":"alpaca","epoch":7,"seq":3}
-{"timestamp":1719235860000,"open":1.5,"high":2,"low":1,"close":1.25,"volume":100,"final":true,"revision":0}
+{"timestamp":1719235860000,"timeframe":"1Min","open":1.5,"high":2,"low":1,"close":1.25,"volume":100,"final":true,"revision":0}
 "#;
     let (csv_path, json_path) = (folder.path().join("aapl.csv"), folder.path().join("msft.ndjson"));
     std::fs::write(&csv_path, csv).unwrap();
@@ -151,7 +151,13 @@ async fn what_the_history_api_and_kafka_write_can_be_read_from_files() {
     std::fs::write(&csv_path, format!("{csv}1719235920000,-1,2,1,1.75,100,7,1.6,true,0\n")).unwrap();
     let error = backfill(&database, &words, &folder.path().join("another")).await.unwrap_err();
     let said = format!("{error:#}");
-    assert!(said.contains("aapl.csv") && said.contains("at byte") && said.contains("price"), "{said}");
+    assert!(said.contains("aapl.csv") && said.contains("line 4") && said.contains("price"), "{said}");
+    // Nothing of a file is stored that is not understood to its end, and nothing at all of a dry run.
+    std::fs::write(&csv_path, csv.replace("1.75", "1.85")).unwrap();
+    let dry = [&words[..], &["--dry-run"]].concat();
+    backfill(&database, &dry, &folder.path().join("dry")).await.unwrap();
+    let unchanged: String = client.query_one(&sql, &[]).await.unwrap().get(0);
+    assert_eq!(unchanged, stored);
     let error = backfill(&database, &synthetic(), &folder.path().join("journal")).await.unwrap_err().to_string();
     assert!(error.contains("journal of another backfill"), "{error}");
 }

@@ -40,5 +40,7 @@ pub use timeframe::Timeframe;
 
 /// Nanoseconds in a millisecond.
 pub const NS_PER_MS: i64 = 1_000_000;
+/// Milliseconds in a second.
+pub const MS_PER_SECOND: i64 = 1_000;
 /// Milliseconds in a minute.
 pub const MS_PER_MINUTE: i64 = 60_000;

@@ -33,7 +33,7 @@ pub enum Reject {
     Nul,
     /// Timeframe not understood.
     #[error(
-        "timeframe must be one of 1Min to 59Min, 1Hour to 23Hour, 1Day, 1Week, 1Month, 2Month, 3Month, 4Month, 6Month, 12Month"
+        "timeframe must be one of 1Sec, 1Min to 59Min, 1Hour to 23Hour, 1Day, 1Week, 1Month, 2Month, 3Month, 4Month, 6Month, 12Month"
     )]
     Timeframe,
     /// A bar that does not start where a bar of its timeframe starts.

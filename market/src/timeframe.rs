@@ -7,13 +7,15 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 
-use crate::MS_PER_MINUTE;
 use crate::calendar::new_york;
 use crate::reject::Reject;
+use crate::{MS_PER_MINUTE, MS_PER_SECOND};
 
 /// Unit of a [`Timeframe`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Unit {
+    /// Seconds, of which only bars of one are known: some feeds send them.
+    Second,
     /// Minutes, aligned to the hour's start in New York.
     Minute,
     /// Hours, aligned to midnight in New York.
@@ -26,7 +28,7 @@ pub enum Unit {
     Month,
 }
 
-/// The length of a bar: `1Min` … `59Min`, `1Hour` … `23Hour`, `1Day`, `1Week`, `1Month`, `2Month`, `3Month`, `4Month`, `6Month`, `12Month`.
+/// The length of a bar: `1Sec`, `1Min` … `59Min`, `1Hour` … `23Hour`, `1Day`, `1Week`, `1Month`, `2Month`, `3Month`, `4Month`, `6Month`, `12Month`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timeframe {
     unit: Unit,
@@ -34,6 +36,8 @@ pub struct Timeframe {
 }
 
 impl Timeframe {
+    /// One second: sent by feeds whose plan has no trades; nothing longer is made of it.
+    pub const SECOND: Self = Self { unit: Unit::Second, count: 1 };
     /// One minute: what feeds send and what everything longer is made of.
     pub const MINUTE: Self = Self { unit: Unit::Minute, count: 1 };
     /// One New York day.
@@ -47,7 +51,7 @@ impl Timeframe {
         let allowed = match unit {
             Unit::Minute => (1..=59).contains(&count),
             Unit::Hour => (1..=23).contains(&count),
-            Unit::Day | Unit::Week => count == 1,
+            Unit::Second | Unit::Day | Unit::Week => count == 1,
             Unit::Month => matches!(count, 1 | 2 | 3 | 4 | 6 | 12),
         };
         allowed.then_some(Self { unit, count }).ok_or(Reject::Timeframe)
@@ -74,12 +78,15 @@ impl Timeframe {
         if self == Self::MINUTE {
             return ms.div_euclid(MS_PER_MINUTE) * MS_PER_MINUTE; // New York is whole minutes from UTC
         }
+        if self == Self::SECOND {
+            return ms.div_euclid(MS_PER_SECOND) * MS_PER_SECOND;
+        }
         let Ok(moment) = Timestamp::from_millisecond(ms) else {
             return ms;
         };
         let local = moment.to_zoned(new_york()).datetime();
         let start = match self.unit {
-            Unit::Minute | Unit::Hour => return self.intraday_start(ms, local),
+            Unit::Second | Unit::Minute | Unit::Hour => return self.intraday_start(ms, local),
             Unit::Day => local.date(),
             Unit::Week => {
                 let back = local.date().weekday().to_monday_zero_offset();
@@ -98,13 +105,16 @@ impl Timeframe {
     /// Start of the bar after the one that starts at `start_ms`.
     #[must_use]
     pub fn next_start(self, start_ms: i64) -> i64 {
+        if self == Self::SECOND {
+            return start_ms.saturating_add(MS_PER_SECOND);
+        }
         let Ok(moment) = Timestamp::from_millisecond(start_ms) else {
             return start_ms;
         };
         let local = moment.to_zoned(new_york());
         let count = i64::from(self.count);
         let next = match self.unit {
-            Unit::Minute | Unit::Hour => {
+            Unit::Second | Unit::Minute | Unit::Hour => {
                 let left = self.minutes() - minute_of_day(local.datetime()) % self.minutes();
                 let next = start_ms + left * MS_PER_MINUTE;
                 // Midnight cuts the day's last bar short (7Min, 5Hour), and a change of clocks the one that it comes upon.
@@ -157,6 +167,7 @@ fn zone() -> TimeZone {
 impl fmt::Display for Timeframe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unit = match self.unit {
+            Unit::Second => "Sec",
             Unit::Minute => "Min",
             Unit::Hour => "Hour",
             Unit::Day => "Day",
@@ -170,24 +181,38 @@ impl fmt::Display for Timeframe {
 impl FromStr for Timeframe {
     type Err = Reject;
 
-    /// Reads `5Min` and the short `5T`; a missing number means one.
+    /// Reads `5Min` and the spellings of other tools: `5m`, `5min`, `5T`, `1h`, `60m`, `1d`, `1wk`, `1mo`, `1 minute`. A missing number
+    /// means one. Case only matters where a letter stands alone: `m` is a minute, `M` a month.
     fn from_str(text: &str) -> Result<Self, Reject> {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (count, unit) = text.split_at(digits);
-        let count = match count {
+        let count: u16 = match count {
             "" => 1,
             digits => digits.parse().map_err(|_| Reject::Timeframe)?,
         };
-        let unit = match unit {
-            "Min" | "T" => Unit::Minute,
-            "Hour" | "H" => Unit::Hour,
-            "Day" | "D" => Unit::Day,
-            "Week" | "W" => Unit::Week,
-            "Month" | "M" => Unit::Month,
-            _ => return Err(Reject::Timeframe),
+        let unit =
+            unit_named(unit.strip_prefix(' ').filter(|_| digits > 0).unwrap_or(unit)).ok_or(Reject::Timeframe)?;
+        let (count, unit) = match (unit, count) {
+            (Unit::Minute, count) if count >= 60 && count % 60 == 0 => (count / 60, Unit::Hour),
+            as_written => (as_written.1, as_written.0),
         };
-        Self::new(count, unit)
+        Self::new(u8::try_from(count).map_err(|_| Reject::Timeframe)?, unit)
     }
+}
+
+fn unit_named(text: &str) -> Option<Unit> {
+    let lower = text.to_ascii_lowercase();
+    Some(match (text, lower.as_str()) {
+        ("M", _) => Unit::Month,
+        ("m", _) => Unit::Minute,
+        (_, "s" | "sec" | "second" | "seconds") => Unit::Second,
+        (_, "t" | "min" | "minute" | "minutes") => Unit::Minute,
+        (_, "h" | "hour" | "hours") => Unit::Hour,
+        (_, "d" | "day" | "days") => Unit::Day,
+        (_, "w" | "wk" | "week" | "weeks") => Unit::Week,
+        (_, "mo" | "month" | "months") => Unit::Month,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -201,15 +226,55 @@ mod tests {
 
     #[test]
     fn names_read_back() {
-        for text in ["1Min", "59Min", "1Hour", "23Hour", "1Day", "1Week", "12Month"] {
+        for text in ["1Sec", "1Min", "59Min", "1Hour", "23Hour", "1Day", "1Week", "12Month"] {
             assert_eq!(text.parse::<Timeframe>().unwrap().to_string(), text);
         }
         assert_eq!("5T".parse::<Timeframe>().unwrap().to_string(), "5Min");
-        for text in
-            ["", "0Min", "60Min", "24Hour", "2Day", "5Month", "1min", "Min1", "1.5Min", "999999999999Min", "-1Min"]
-        {
+        for text in [
+            "",
+            "0Min",
+            "61Min",
+            "24Hour",
+            "1440Min",
+            "2Day",
+            "5Month",
+            "5Sec",
+            "Min1",
+            "1.5Min",
+            "999999999999Min",
+            "-1Min",
+            "1  m",
+            " m",
+        ] {
             assert_eq!(text.parse::<Timeframe>(), Err(Reject::Timeframe), "{text:?}");
         }
+    }
+
+    #[test]
+    fn spellings_of_other_tools_mean_the_same() {
+        for (text, name) in [
+            ("1min", "1Min"),
+            ("5m", "5Min"),
+            ("5 minutes", "5Min"),
+            ("60m", "1Hour"),
+            ("120Min", "2Hour"),
+            ("1h", "1Hour"),
+            ("hour", "1Hour"),
+            ("1d", "1Day"),
+            ("1wk", "1Week"),
+            ("1M", "1Month"),
+            ("1mo", "1Month"),
+            ("1s", "1Sec"),
+            ("1SEC", "1Sec"),
+        ] {
+            assert_eq!(text.parse::<Timeframe>().unwrap().to_string(), name, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_second_starts_with_the_second() {
+        assert_eq!(Timeframe::SECOND.start_of(1_717_421_400_999), 1_717_421_400_000);
+        assert_eq!(Timeframe::SECOND.next_start(1_717_421_400_000), 1_717_421_401_000);
     }
 
     #[test]
@@ -257,7 +322,7 @@ mod tests {
         #[test]
         fn every_moment_lies_in_the_bar_that_claims_it(
             at in 0_i64..4_000_000_000_000,
-            frame in prop::sample::select(vec!["1Min", "5Min", "7Min", "15Min", "1Hour", "4Hour", "5Hour", "1Day", "1Week", "1Month", "6Month"]),
+            frame in prop::sample::select(vec!["1Sec", "1Min", "5Min", "7Min", "15Min", "1Hour", "4Hour", "5Hour", "1Day", "1Week", "1Month", "6Month"]),
         ) {
             let frame: Timeframe = frame.parse().unwrap();
             let start = frame.start_of(at);

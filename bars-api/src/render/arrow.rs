@@ -45,7 +45,7 @@ pub fn stream(page: &Bars<'_>) -> Result<Vec<u8>, ArrowError> {
         ),
     ];
     columns.extend(page.lines.iter().map(|line| -> (Field, ArrayRef) {
-        (number(&line.name, true), Arc::new(Float64Array::from_iter(line.values.iter().copied())))
+        (number(&super::table::column(line), true), Arc::new(Float64Array::from_iter(line.values.iter().copied())))
     }));
     let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();
     let series = page.series;

@@ -201,7 +201,7 @@ fn in_new_york(timeframe: Timeframe, ns: i64) -> i64 {
 }
 
 fn is_intraday(timeframe: Timeframe) -> bool {
-    matches!(timeframe.unit(), Unit::Minute | Unit::Hour)
+    matches!(timeframe.unit(), Unit::Second | Unit::Minute | Unit::Hour)
 }
 
 fn symbol(params: &Params) -> Result<Symbol, Problem> {

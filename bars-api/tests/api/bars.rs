@@ -276,15 +276,18 @@ async fn bars_come_as_lines_where_that_is_asked_for() {
         assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8");
         let text = String::from_utf8(csv.body.clone()).unwrap();
         let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines[0], "timestamp,open,high,low,close,volume,trade_count,vwap,final,revision");
-        assert_eq!(lines[1], "1717421400000,100,101,99,100.5,10,2,100,true,0");
+        assert_eq!(
+            lines[0],
+            "timestamp,open,high,low,close,volume,trade_count,vwap,final,revision,symbol,timeframe,source"
+        );
+        assert_eq!(lines[1], "1717421400000,100,101,99,100.5,10,2,100,true,0,AAPL,1Min,alpaca");
         assert_eq!((lines.len(), csv.header("x-as-of")), (3, r#"{"epoch":7,"seq":3,"time":1717421520000}"#));
         let token = csv.header("x-next-page-token").to_owned();
         assert_eq!(get(&api, &format!("{path}&page_token={token}")).await.minutes(), [2]);
         let lines = send(&api, ask("application/x-ndjson")).await;
         let json: serde_json::Value =
             serde_json::from_slice(lines.body.split(|byte| *byte == b'\n').nth(1).unwrap()).unwrap();
-        assert_eq!(json["open"], json!(101));
+        assert_eq!((&json["open"], &json["symbol"], &json["timeframe"]), (&json!(101), &json!("AAPL"), &json!("1Min")));
         assert_eq!(send(&api, ask("*/*")).await.minutes(), [0, 1]);
     }
 }
@@ -329,9 +332,9 @@ async fn indicators_are_warmed_up_before_the_range_and_do_not_change_from_page_t
             }
         }
     }
-    let csv = TestRequest::get().uri("/bars/AAPL?limit=1&indicators=sma:2").insert_header(("accept", "text/csv"));
+    let csv = TestRequest::get().uri("/bars/AAPL?limit=1&indicators=sma:2,vwap").insert_header(("accept", "text/csv"));
     let csv = String::from_utf8(send(&api, csv).await.body).unwrap();
-    assert!(csv.starts_with("timestamp,") && csv.lines().next().unwrap().ends_with(",revision,sma:2"), "{csv}");
+    assert!(csv.starts_with("timestamp,") && csv.lines().next().unwrap().ends_with(",source,sma:2,vwap:day"), "{csv}");
     assert_problem(&get(&api, "/bars/AAPL?indicators=macd").await, 400, "indicators");
     assert_eq!(get(&api, "/bars/AAPL?limit=1").await.json().get("indicators"), None);
 }

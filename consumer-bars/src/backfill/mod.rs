@@ -49,17 +49,10 @@ pub struct Arguments {
 enum From {
     /// From the REST history of Alpaca (ALPACA_DATA_REST_URL, ALPACA_API_KEY, ALPACA_API_SECRET)
     Rest(Span),
-    /// From files with one bar a line: JSON as in Kafka (.ndjson, .jsonl), or CSV with a header as the history API gives it (.csv)
-    Files {
-        #[arg(required = true)]
-        paths: Vec<PathBuf>,
-        /// Whose bars, where the lines do not say it
-        #[arg(long)]
-        symbol: Option<Symbol>,
-        /// Name of the feed, where the lines do not say it
-        #[arg(long, default_value = "alpaca")]
-        source: String,
-    },
+    /// From files: CSV, JSON or JSON lines of this project, Alpaca, Massive, Stooq, yfinance, or with plain columns of those names
+    ///
+    /// A file is stored only if all of it was understood. Anything else ends the command with the file, line and field in question.
+    Files(files::Options),
     /// Made up, the same for the same seed: for tests and measurements
     Synthetic {
         #[command(flatten)]
@@ -103,15 +96,15 @@ impl Span {
 enum Unit {
     /// Bars of some New York days, the last included.
     Days { symbol: Symbol, first: Date, last: Date },
-    /// Lines that start within these bytes of a file.
-    Part { path: PathBuf, start: u64, end: u64 },
+    /// Rows of a file with this checksum, the last excluded.
+    Part { path: PathBuf, checksum: u32, start: u64, end: u64 },
 }
 
 impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Days { symbol, first, last } => write!(f, "{symbol} {first} {last}"),
-            Self::Part { path, start, end } => write!(f, "{} {start} {end}", path.display()),
+            Self::Part { path, checksum, start, end } => write!(f, "{} {checksum:08x} {start} {end}", path.display()),
         }
     }
 }
@@ -130,14 +123,14 @@ impl Source {
         }
         Ok(match from {
             From::Rest(span) => Self::Rest(Rest::new(rest)?, span),
-            From::Files { paths, symbol, source } => Self::Files(Files::new(paths, symbol, &source)?),
+            From::Files(options) => Self::Files(Files::new(options)?),
             From::Synthetic { span, seed } => Self::Synthetic(Synthetic::new(seed), span),
         })
     }
 
-    fn units(&self) -> anyhow::Result<Vec<Unit>> {
+    fn units(&self) -> Vec<Unit> {
         match self {
-            Self::Rest(_, span) | Self::Synthetic(_, span) => Ok(span.units()),
+            Self::Rest(_, span) | Self::Synthetic(_, span) => span.units(),
             Self::Files(files) => files.units(),
         }
     }
@@ -147,7 +140,7 @@ impl Source {
         match (self, unit) {
             (Self::Rest(rest, _), Unit::Days { symbol, first, last }) => rest.read(symbol, *first, *last).await,
             (Self::Synthetic(market, _), Unit::Days { symbol, first, last }) => Ok(market.bars(symbol, *first, *last)),
-            (Self::Files(files), Unit::Part { path, start, end }) => files.read(path, *start..*end),
+            (Self::Files(files), Unit::Part { path, start, end, .. }) => files.read(path, *start, *end),
             _ => bail!("{unit} is of another source"),
         }
     }
@@ -179,8 +172,14 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     // What is made up and what is read goes to one place: a journal of another must not be taken for this one's.
     let title = format!("{:?} into {}", arguments.from, place(&config));
-    let source = Arc::new(Source::new(arguments.from, rest)?);
-    let units: Vec<Unit> = source.units()?;
+    let dry_run = matches!(&arguments.from, From::Files(options) if options.dry_run);
+    let from = arguments.from;
+    let source = Arc::new(tokio::task::spawn_blocking(|| Source::new(from, rest)).await.context("reading panicked")??);
+    if let (true, Source::Files(files)) = (dry_run, source.as_ref()) {
+        print!("{}", files.report());
+        return Ok(());
+    }
+    let units = source.units();
     let (journal, done) = Journal::open(&arguments.journal, &title)?;
     let part = Health::new(config.service).part("postgres");
     sink::schema::migrate(&config.postgres, config.service, &part, &stop).await?;
@@ -221,18 +220,18 @@ fn place(config: &SinkConfig) -> String {
     format!("{}:{}/{}", config.postgres.host, config.postgres.port, config.postgres.database)
 }
 
-/// One symbol's units stay in one lane, in order: two transactions on one symbol would only wait for each other.
+/// The units of one symbol, or of one file, stay in one lane, in order: two transactions on one symbol would only wait for each other, and
+/// a packed file can only be read forwards.
 fn by_lane(units: Vec<Unit>, lanes: usize) -> Vec<Vec<Unit>> {
     let mut by_lane = vec![Vec::new(); lanes.max(1)];
     let mut lane_of = std::collections::HashMap::new();
-    for (at, unit) in units.into_iter().enumerate() {
-        let lane = match &unit {
-            Unit::Days { symbol, .. } => {
-                let next = lane_of.len();
-                *lane_of.entry(*symbol).or_insert(next)
-            }
-            Unit::Part { .. } => at,
+    for unit in units {
+        let next = lane_of.len();
+        let of = match &unit {
+            Unit::Days { symbol, .. } => symbol.to_string(),
+            Unit::Part { path, .. } => path.display().to_string(),
         };
+        let lane = *lane_of.entry(of).or_insert(next);
         by_lane[lane % lanes.max(1)].push(unit);
     }
     by_lane

@@ -49,7 +49,7 @@ pub async fn fresh<A: Into<Answer>>(
 ) -> Result<HttpResponse, Problem> {
     let answering = async {
         let answer = state.database.connect().await?.snapshot(make).await?;
-        Ok(respond(None, JSON, answer.into()))
+        Ok(respond(None, "no-cache", JSON, answer.into()))
     };
     tokio::time::timeout(state.answer_time_max, answering).await.unwrap_or_else(|_| Err(Problem::too_slow()))
 }
@@ -65,12 +65,12 @@ async fn answer<A: Into<Answer>>(
         let etag = etag(version, &ask.key);
         if is_held(request, &etag) {
             connection.release();
-            return Ok(not_modified(&etag));
+            return Ok(not_modified(&etag, "no-cache"));
         }
         if let Some(answer) = state.remembered.get(&ask.key, version) {
             connection.release();
             metrics::counter!("bars_api_answers_total", "from" => "memory").increment(1);
-            return Ok(respond(Some(&etag), ask.content_type, answer));
+            return Ok(respond_to(request, Some(etag), state.shared_answers, ask, answer));
         }
     }
     let read =
@@ -83,7 +83,22 @@ async fn answer<A: Into<Answer>>(
         metrics::gauge!("bars_api_remembered_bytes").set(f64::from(u32::try_from(bytes).unwrap_or(u32::MAX)));
         etag(version, &ask.key)
     });
-    Ok(respond(etag.as_deref(), ask.content_type, answer))
+    Ok(respond_to(request, etag, state.shared_answers, ask, answer))
+}
+
+/// A closed answer is named by what it holds, so that it keeps its name while bars after it are stored.
+fn respond_to(request: &HttpRequest, etag: Option<String>, shared: bool, ask: &Ask, answer: Answer) -> HttpResponse {
+    let Some(closed) = answer.closed else { return respond(etag.as_deref(), "no-cache", ask.content_type, answer) };
+    let etag = format!("W/\"c-{:x}-{:x}\"", closed.content, fingerprint(&ask.key));
+    let who = if shared { "public" } else { "private" };
+    let cache = match closed.keep_s {
+        0 => "no-cache".to_owned(),
+        seconds => format!("{who}, max-age={seconds}, immutable"),
+    };
+    if is_held(request, &etag) {
+        return not_modified(&etag, &cache);
+    }
+    respond(Some(&etag), &cache, ask.content_type, answer)
 }
 
 /// Weak, because the same answer may be sent in several encodings.
@@ -97,10 +112,10 @@ fn is_held(request: &HttpRequest, etag: &str) -> bool {
 }
 
 /// `no-cache` lets anybody keep the answer and makes them ask each time whether it still stands.
-fn respond(etag: Option<&str>, content_type: &'static str, answer: Answer) -> HttpResponse {
+fn respond(etag: Option<&str>, cache: &str, content_type: &'static str, answer: Answer) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.content_type(content_type);
-    response.insert_header((header::CACHE_CONTROL, "no-cache")).insert_header((header::VARY, "accept"));
+    response.insert_header((header::CACHE_CONTROL, cache)).insert_header((header::VARY, "accept"));
     if let Some(etag) = etag {
         response.insert_header((header::ETAG, etag));
     }
@@ -110,9 +125,9 @@ fn respond(etag: Option<&str>, content_type: &'static str, answer: Answer) -> Ht
     response.body(answer.body)
 }
 
-fn not_modified(etag: &str) -> HttpResponse {
+fn not_modified(etag: &str, cache: &str) -> HttpResponse {
     let mut response = HttpResponse::NotModified();
-    response.insert_header((header::CACHE_CONTROL, "no-cache")).insert_header((header::VARY, "accept"));
+    response.insert_header((header::CACHE_CONTROL, cache)).insert_header((header::VARY, "accept"));
     response.insert_header((header::ETAG, etag));
     response.finish()
 }

@@ -7,16 +7,14 @@ use actix_web::http::header;
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::{App, Error, FromRequest, HttpRequest, HttpResponse, Resource, Responder, guard, web};
 use service::web::origin::Origins;
-use utoipa::OpenApi as _;
 use utoipa_swagger_ui::{Config as SwaggerConfig, SwaggerUi};
 
 use crate::format;
 use crate::middleware::{RATE_LIMIT, REQUEST_ID, around};
-use crate::openapi::ApiDoc;
 use crate::problem::Problem;
 use crate::reply;
-use crate::routes::alpaca::{market, series, snapshots};
-use crate::routes::{bars, market as quotes, ops, udf};
+use crate::routes::alpaca::{market, meta, quotes as alpaca_quotes, series, snapshots};
+use crate::routes::{bars, market as quotes, openbb, ops, udf};
 use crate::state::State;
 
 /// Builds the application; each HTTP thread has one.
@@ -43,46 +41,79 @@ pub fn app(
 }
 
 fn routes(app: &mut web::ServiceConfig) {
-    app.service(get("/", ops::about))
-        .service(get("/health", ops::health))
+    app.service(json("/", ops::about))
+        .service(json("/health", ops::health))
         .service(get("/metrics", ops::metrics))
         .service(get("/docs", ops::docs))
-        .service(SwaggerUi::new("/docs/{_:.*}").config(swagger()).url("/openapi.json", ApiDoc::openapi()))
-        .service(get("/bars/latest", bars::latest)) // before `{symbol}`: no symbol is called `latest`
+        .service(get("/openapi.json", ops::openapi))
+        .service(SwaggerUi::new("/docs/{_:.*}").config(swagger()))
+        .service(json("/bars/latest", bars::latest)) // before `{symbol}`: no symbol is called `latest`
         .service(get("/bars/{symbol}", bars::newest))
         .service(get("/bars/{symbol}/range", bars::range))
-        .service(get("/bars/{symbol}/gaps", bars::gaps))
+        .service(json("/bars/{symbol}/gaps", bars::gaps))
         .configure(alpaca)
         .configure(pages);
 }
 
 /// Quote pages and charting libraries.
 fn pages(app: &mut web::ServiceConfig) {
-    app.service(get("/api/market/status", quotes::status))
-        .service(get("/api/market/search", quotes::search))
-        .service(get("/api/market/quote/{symbol}", quotes::quote))
-        .service(get("/api/market/historical/{symbol}", quotes::historical))
-        .service(get("/udf/config", udf::config))
+    app.service(json("/api/market/status", quotes::status))
+        .service(json("/api/market/search", quotes::search))
+        .service(json("/api/market/quote/{symbol}", quotes::quote))
+        .service(json("/api/market/historical/{symbol}", quotes::historical))
+        .service(json("/udf/config", udf::config))
         .service(get("/udf/time", udf::time))
-        .service(get("/udf/symbols", udf::symbols))
-        .service(get("/udf/search", udf::search))
-        .service(get("/udf/history", udf::history));
+        .service(json("/udf/symbols", udf::symbols))
+        .service(json("/udf/search", udf::search))
+        .service(json("/udf/history", udf::history))
+        .service(json("/udf/marks", udf::marks))
+        .service(json("/udf/symbol_info", udf::symbol_info))
+        .service(json("/udf/quotes", udf::quotes))
+        .service(json("/widgets.json", openbb::widgets))
+        .service(json("/apps.json", openbb::apps));
 }
 
 /// Fixed words come before `{symbol}`, or they would be taken for one.
 fn alpaca(app: &mut web::ServiceConfig) {
-    app.service(get("/v2/clock", market::clock))
-        .service(get("/v2/calendar", market::calendar))
-        .service(get("/v2/stocks/bars", series::bars))
-        .service(get("/v2/stocks/bars/latest", series::latest_bars))
-        .service(get("/v2/stocks/trades", series::trades))
-        .service(get("/v2/stocks/trades/latest", series::latest_trades))
-        .service(get("/v2/stocks/snapshots", snapshots::snapshots))
-        .service(get("/v2/stocks/{symbol}/bars", series::bars_of_one))
-        .service(get("/v2/stocks/{symbol}/bars/latest", series::latest_bar_of_one))
-        .service(get("/v2/stocks/{symbol}/trades", series::trades_of_one))
-        .service(get("/v2/stocks/{symbol}/trades/latest", series::latest_trade_of_one))
-        .service(get("/v2/stocks/{symbol}/snapshot", snapshots::snapshot));
+    app.service(json("/v2/clock", market::clock))
+        .service(json("/v2/calendar", market::calendar))
+        .service(json("/v2/stocks/meta/exchanges", meta::exchanges))
+        .service(json("/v2/stocks/meta/conditions/{ticktype}", meta::conditions))
+        .service(json("/v2/stocks/quotes", alpaca_quotes::quotes))
+        .service(json("/v2/stocks/quotes/latest", alpaca_quotes::latest))
+        .service(json("/v2/stocks/{symbol}/quotes", alpaca_quotes::quotes_of_one))
+        .service(json("/v2/stocks/{symbol}/quotes/latest", alpaca_quotes::latest_of_one))
+        .service(json("/v2/stocks/bars", series::bars))
+        .service(json("/v2/stocks/bars/latest", series::latest_bars))
+        .service(json("/v2/stocks/trades", series::trades))
+        .service(json("/v2/stocks/trades/latest", series::latest_trades))
+        .service(json("/v2/stocks/snapshots", snapshots::snapshots))
+        .service(json("/v2/stocks/{symbol}/bars", series::bars_of_one))
+        .service(json("/v2/stocks/{symbol}/bars/latest", series::latest_bar_of_one))
+        .service(json("/v2/stocks/{symbol}/trades", series::trades_of_one))
+        .service(json("/v2/stocks/{symbol}/trades/latest", series::latest_trade_of_one))
+        .service(json("/v2/stocks/{symbol}/snapshot", snapshots::snapshot));
+}
+
+/// A resource that can be read, as JSON only.
+fn json<F, Args>(
+    path: &str,
+    handler: F,
+) -> Resource<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+>
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    get(path, handler).wrap(from_fn(format::only_json))
 }
 
 /// A resource that can be read and nothing else.
@@ -96,9 +127,10 @@ where
     web::resource(path).route(web::route().guard(reads).to(handler)).default_service(web::to(not_a_method))
 }
 
-/// No validator badge: it would fetch a picture from a host on the internet.
+/// No validator badge: it would fetch a picture from a host on the internet. The document is found from the page, so that both work below
+/// any prefix of a proxy.
 fn swagger() -> SwaggerConfig<'static> {
-    SwaggerConfig::default().validator_url("none").try_it_out_enabled(true)
+    SwaggerConfig::from("../openapi.json").validator_url("none").try_it_out_enabled(true)
 }
 
 fn cors(origins: &Origins) -> Cors {

@@ -41,6 +41,16 @@ pub struct Page {
     pub span_ns: Range<i64>,
 }
 
+impl Page {
+    /// How long before the newest minute the asked range ended, in milliseconds; `None` where bars that are still to come belong into it.
+    #[must_use]
+    pub fn closed_for_ms(&self, range_ns: &Range<i64>) -> Option<i64> {
+        let newest_ns = self.edge?.newest_ms.saturating_mul(NS_PER_MS);
+        let end_ns = range_ns.end.max(self.span_ns.end);
+        (range_ns.end != i64::MAX && end_ns <= newest_ns).then(|| (newest_ns - end_ns).div_euclid(NS_PER_MS))
+    }
+}
+
 /// Answers `question` from one snapshot. What does not depend on each other is asked at once, here and elsewhere: the database answers
 /// in turn, and a way to it and back is saved.
 ///

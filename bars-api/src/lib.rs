@@ -19,6 +19,7 @@ pub mod newest;
 pub mod openapi;
 pub mod params;
 pub mod problem;
+pub mod quote;
 pub mod rate;
 pub mod remembered;
 pub mod render;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use market::{Position, Source, Symbol, Timeframe};
 
-use crate::db::bars::{BarRow, Edge, Series};
+use crate::db::bars::{self, BarRow, Edge, Series};
 use crate::db::gaps::{self, Outages};
 use crate::db::trades::{self, Place, TradeRow};
 use crate::db::{Order, Snapshot};
@@ -47,19 +47,27 @@ pub struct Page<T> {
     pub next: Option<Cursor>,
     /// Whether no outage can have taken a record of this page.
     pub complete: bool,
+    /// The latest moment that it answers for, in Unix nanoseconds.
+    pub end_ns: i64,
 }
 
 impl<T> Default for Page<T> {
     fn default() -> Self {
-        Self { parts: Vec::new(), next: None, complete: true }
+        Self { parts: Vec::new(), next: None, complete: true, end_ns: i64::MIN }
     }
 }
 
-impl<T> Page<T> {
-    /// Takes in the last page of further symbols.
-    pub fn join(&mut self, other: Self) {
-        self.parts.extend(other.parts);
-        self.complete &= other.complete;
+impl Page<BarRow> {
+    /// If nothing that is still to come belongs into the range that was asked for, takes the seam with the live stream away and says how long
+    /// before the newest minute of any symbol the range ended, in milliseconds.
+    pub fn close(&mut self, range_ns: &Range<i64>) -> Option<i64> {
+        let newest_ms = self.parts.iter().map(|part| part.edge.map(|edge| edge.newest_ms)).min().flatten()?;
+        let newest_ns = newest_ms.saturating_mul(market::NS_PER_MS);
+        if range_ns.end == i64::MAX || range_ns.end.max(self.end_ns) > newest_ns {
+            return None;
+        }
+        self.parts.iter_mut().for_each(|part| part.edge = None);
+        Some((newest_ns - range_ns.end.max(self.end_ns)).div_euclid(market::NS_PER_MS))
     }
 }
 
@@ -119,6 +127,53 @@ pub async fn trades(snapshot: &Snapshot<'_>, ask: &Ask, cursor: Option<&Cursor>)
     collect(ask, cursor, &outages, read, place).await
 }
 
+/// The newest minute of each symbol: a few statements, however many symbols there are.
+///
+/// # Errors
+/// 503 where the database cannot answer.
+pub async fn latest_bars(
+    snapshot: &Snapshot<'_>,
+    symbols: &[Symbol],
+    source: &Source,
+) -> Result<Page<BarRow>, Problem> {
+    let (newest, edges, outages) = tokio::try_join!(
+        bars::latest(snapshot, symbols, Timeframe::MINUTE, source),
+        bars::edges(snapshot, symbols, Timeframe::MINUTE, source),
+        gaps::unhealed(snapshot, source),
+    )?;
+    let mut page = Page::default();
+    for (symbol, bar, _) in newest {
+        page.complete &= outages.spare(&symbol, &(bar.start_ns()..i64::MAX));
+        page.parts.push(Part { symbol, edge: edges.get(&symbol).copied(), records: vec![bar] });
+    }
+    Ok(page)
+}
+
+/// The newest trade of each symbol: a few statements, however many symbols there are.
+///
+/// # Errors
+/// 503 where the database cannot answer.
+pub async fn latest_trades(
+    snapshot: &Snapshot<'_>,
+    symbols: &[Symbol],
+    source: &Source,
+) -> Result<Page<TradeRow>, Problem> {
+    let (mut newest, edges, outages) = tokio::try_join!(
+        trades::latest(snapshot, symbols, source),
+        trades::edges(snapshot, symbols, source),
+        gaps::unhealed(snapshot, source),
+    )?;
+    let mut page = Page::default();
+    for symbol in symbols {
+        let trade = newest.remove(symbol);
+        let since_ns = trade.as_ref().map_or(i64::MIN, |trade| trade.ts_ns);
+        page.complete &= outages.spare(symbol, &(since_ns..i64::MAX));
+        let edge = edges.get(symbol).copied().map(edge_of);
+        page.parts.extend(trade.map(|trade| Part { symbol: *symbol, records: vec![trade], edge }));
+    }
+    Ok(page)
+}
+
 /// The part of the range that a page of trades answers for: from where the page before ended to where the next begins.
 fn span(ask: &Ask, after: Option<&Place>, last: Option<&TradeRow>) -> Range<i64> {
     let (after, last) = (after.map(|place| place.ts_ns), last.map(|trade| trade.ts_ns));
@@ -152,6 +207,7 @@ async fn collect<T>(
         let cursor = cursor.filter(|cursor| cursor.symbol == symbol);
         let Read { records, more, edge, span_ns } = read(symbol, left, cursor).await?;
         page.complete &= outages.spare(&symbol, &span_ns);
+        page.end_ns = page.end_ns.max(span_ns.end);
         left = left.saturating_sub(records.len());
         let last = records.last().map(|record| place(symbol, record));
         if !records.is_empty() {

@@ -23,9 +23,18 @@ pub struct Problem {
     allowance: Option<Allowance>,
 }
 
-/// What two dialects expect beside the members that all errors have.
+/// What three dialects expect beside the members that all errors have.
 #[derive(Default, Serialize)]
 struct More<'a> {
+    /// `/v2`: Alpaca's number of the error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<u32>,
+    /// `/api/market`: how quote pages tell an error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success: Option<bool>,
+    /// `/api/market`: where quote pages look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
     /// `/v2`: where Alpaca's clients look.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
@@ -55,6 +64,15 @@ pub struct ProblemBody {
     /// The parameter that is wrong.
     #[schema(example = "limit")]
     pub parameter: Option<String>,
+    /// Alpaca's number of the error, on `/v2` only: its clients insist on one.
+    #[schema(example = 40_010_001, nullable = false)]
+    pub code: Option<u32>,
+    /// `false` on `/api/market` only, where pages look for it.
+    #[schema(nullable = false)]
+    pub success: Option<bool>,
+    /// The same as `detail`, on `/api/market` only, where pages look for it.
+    #[schema(nullable = false)]
+    pub error: Option<String>,
     /// The same as `detail`, on `/v2` only, where clients look for it.
     #[schema(nullable = false)]
     pub message: Option<String>,
@@ -106,6 +124,20 @@ impl Problem {
     pub fn method(method: &str) -> Self {
         let detail = format!("`{}` is not possible here: this API answers GET and HEAD only", echo(method));
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", detail)
+    }
+
+    /// 406: nothing of what is offered here is in the request's `Accept`.
+    #[must_use]
+    pub fn not_acceptable(offered: &str, hint: &str) -> Self {
+        let detail = format!("`Accept` takes nothing that this route offers: {offered}{hint}");
+        Self::new(StatusCode::NOT_ACCEPTABLE, "Not acceptable", detail)
+    }
+
+    /// 403: a route of the API whose shape we borrow, for something that is not stored here; there too it is how a client learns that it cannot
+    /// have a kind of data.
+    #[must_use]
+    pub fn not_stored(detail: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "Not stored", detail)
     }
 
     /// 429: more than a caller may ask in a minute.
@@ -164,8 +196,13 @@ impl Problem {
     pub fn response(&self, path: &str, request_id: &str) -> HttpResponse {
         let detail = self.shared.detail.as_str();
         let more = match path {
-            path if path.starts_with("/v2/") => More { message: Some(detail), ..More::default() },
+            path if path.starts_with("/v2/") => {
+                More { code: Some(alpaca_code(self.status())), message: Some(detail), ..More::default() }
+            }
             path if path.starts_with("/udf/") => More { s: Some("error"), errmsg: Some(detail), ..More::default() },
+            path if path.starts_with("/api/market/") => {
+                More { success: Some(false), error: Some(detail), ..More::default() }
+            }
             _ => More::default(),
         };
         let mut response = HttpResponseBuilder::new(self.status());
@@ -179,6 +216,11 @@ impl Problem {
         }
         response.body(self.shared.body(request_id, more))
     }
+}
+
+/// Alpaca's numbers begin with the status; the rest says what it was about, and its clients only compare the whole.
+fn alpaca_code(status: StatusCode) -> u32 {
+    u32::from(status.as_u16()) * 100_000 + if status == StatusCode::BAD_REQUEST { 10_001 } else { 10_000 }
 }
 
 impl From<problem::Problem> for Problem {

@@ -35,6 +35,8 @@ pub struct State {
     pub health: Health,
     /// All numbers.
     pub metrics: Metrics,
+    /// Whether caches between here and the caller may keep answers: not where a key decides who gets them.
+    pub shared_answers: bool,
     /// How long a caller waits at most, whatever happens.
     pub answer_time_max: Duration,
 }
@@ -55,6 +57,7 @@ impl State {
             admission: Arc::new(Admission::new(&config.access)),
             failures: Arc::default(),
             source: config.sources.first().cloned().unwrap_or_else(Source::alpaca),
+            shared_answers: !config.access.access.required,
             health,
             metrics: Metrics::install(),
             answer_time_max: config.pool_wait_max + config.statement_time_max + Duration::from_secs(1),

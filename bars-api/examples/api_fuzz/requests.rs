@@ -6,7 +6,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
 
 /// Every route with its own parameters, the usual ones more often; `{}` stands for a value.
-const ROUTES: [(&str, &[&str]); 34] = [
+const ROUTES: [(&str, &[&str]); 42] = [
     ("/", &[]),
     ("/bars/{}", NEWEST),
     ("/bars/{}", NEWEST),
@@ -38,6 +38,14 @@ const ROUTES: [(&str, &[&str]); 34] = [
     ("/udf/search", &["query", "limit"]),
     ("/udf/history", HISTORY),
     ("/udf/history", HISTORY),
+    ("/udf/marks", HISTORY),
+    ("/udf/symbol_info", &["group"]),
+    ("/udf/quotes", &["symbols"]),
+    ("/v2/stocks/quotes", SERIES),
+    ("/v2/stocks/{}/quotes/latest", LATEST),
+    ("/v2/stocks/meta/conditions/{}", &["tape"]),
+    ("/widgets.json", &[]),
+    ("/apps.json", &[]),
     ("/docs/{}", &[]),
     ("/{}", &[]),
     ("/bars/{}/{}", &[]),
@@ -50,11 +58,26 @@ const LATEST: &[&str] = &["symbols", "feed", "currency"];
 const HISTORY: &[&str] = &["symbol", "resolution", "from", "to", "countback"];
 
 /// What each parameter is usually given; page tokens are those that came back.
-const USUAL: [(&[&str], &[&str]); 14] = [
+const USUAL: [(&[&str], &[&str]); 15] = [
     (&["symbol", "q", "query"], &["AAPL", "MSFT", "BRK.B", "BTC%2FUSD", "A"]),
     (&["symbols"], &["AAPL", "AAPL,MSFT", "AAPL,MSFT,BRK.B,BTC%2FUSD", "NONE,AAPL"]),
-    (&["timeframe"], &["1Min", "5Min", "59Min", "1Hour", "23Hour", "1Day", "1Week", "1Month", "12Month"]),
-    (&["start", "from"], &["2024-05-28", "2024-06-03", "2024-06-03T13:30:00Z", "1717421400", "0", "1717421400000"]),
+    (
+        &["timeframe"],
+        &["1Min", "5Min", "59Min", "1Hour", "23Hour", "1Day", "1Week", "1Month", "12Month", "1Sec", "5m", "1h"],
+    ),
+    (
+        &["start", "from"],
+        &[
+            "2024-05-28",
+            "2024-06-03",
+            "2024-06-03T13:30:00Z",
+            "1717421400",
+            "0",
+            "1717421400000",
+            "now-1h",
+            "2024-06-03T13:30",
+        ],
+    ),
     (&["end", "to"], &["2024-06-04", "2024-06-08", "2024-06-03T13:40:00-04:00", "1717508000", "1717508000000"]),
     (&["limit", "countback"], &["1", "2", "30", "1000", "10000"]),
     (&["sort"], &["asc", "desc"]),
@@ -62,6 +85,7 @@ const USUAL: [(&[&str], &[&str]); 14] = [
     (&["feed"], &["sip", "iex"]),
     (&["adjustment"], &["raw"]),
     (&["currency"], &["USD"]),
+    (&["tape", "group"], &["A", "C"]),
     (&["timespan"], &["minute", "hour", "day", "week", "month"]),
     (&["resolution", "multiplier"], &["1", "5", "60", "240", "1D", "1W", "3M"]),
     (&["indicators"], &["sma:20", "ema:9,rsi:14", "bollinger:20:2", "vwap", "atr:14"]),
@@ -232,7 +256,7 @@ impl Fuzz {
 
     /// Looks at an answer: says what is wrong with it, and keeps its page token for later.
     pub(crate) fn look(&mut self, path: &str, status: u16, content_type: &str, body: &[u8]) -> Result<(), String> {
-        if ![200, 304, 308, 400, 404, 405].contains(&status) {
+        if ![200, 304, 308, 400, 403, 404, 405, 406].contains(&status) {
             return Err(format!("status {status}"));
         }
         let json = || serde_json::from_slice::<Value>(body).map_err(|error| format!("no JSON: {error}"));

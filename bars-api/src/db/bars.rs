@@ -1,5 +1,6 @@
 //! `stock_bars_staging`: one row per symbol, timeframe, start and source.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use deadpool_postgres::Client;
@@ -161,6 +162,39 @@ pub async fn edge(client: &Client, series: &Series) -> Result<Option<Edge>, Prob
     Ok(rows.first().map(|row| Edge { newest_ms: row.get::<_, i64>(0).div_euclid(NS_PER_MS), position }))
 }
 
+/// The same of many symbols: the newest start, and the highest place among the newest bars.
+const EDGES: &str = "SELECT wanted.symbol, edge.* FROM unnest($1::text[]) AS wanted(symbol) CROSS JOIN LATERAL (
+     SELECT max(ts_ns), (array_agg(epoch ORDER BY epoch DESC, seq DESC) FILTER (WHERE seq > 0))[1],
+            (array_agg(seq ORDER BY epoch DESC, seq DESC) FILTER (WHERE seq > 0))[1]
+     FROM (SELECT ts_ns, epoch, seq FROM market_data_oltp.stock_bars_staging AS stored
+           WHERE stored.symbol = wanted.symbol AND timeframe = $2 AND source = $3
+           ORDER BY ts_ns DESC LIMIT 128) AS newest
+     HAVING count(*) > 0) AS edge";
+
+/// Where the series of each of `symbols` ends now, if it has bars.
+///
+/// # Errors
+/// 503 where the database cannot answer.
+pub async fn edges(
+    client: &Client,
+    symbols: &[Symbol],
+    timeframe: Timeframe,
+    source: &Source,
+) -> Result<HashMap<Symbol, Edge>, Problem> {
+    let statement = client.prepare_cached(EDGES).await?;
+    let names: Vec<&str> = symbols.iter().map(Symbol::as_str).collect();
+    let rows = client.query(&statement, &[&names, &timeframe.to_string(), &source.as_str()]).await?;
+    let read = |row: &Row| {
+        let place: Option<(i64, i64)> = row.get::<_, Option<i64>>(2).zip(row.get(3));
+        let position = place.and_then(|(epoch, seq)| position(epoch, seq));
+        Some((
+            Symbol::stored(row.get(0)).ok()?,
+            Edge { newest_ms: row.get::<_, i64>(1).div_euclid(NS_PER_MS), position },
+        ))
+    };
+    Ok(rows.iter().filter_map(read).collect())
+}
+
 /// 0 means that the writer gave none.
 pub(crate) fn position(epoch: i64, seq: i64) -> Option<Position> {
     let seq = u64::try_from(seq).ok().filter(|seq| *seq > 0)?;
@@ -196,8 +230,11 @@ const LATEST: &str = concat!(
     columns!(),
     ", epoch, seq FROM market_data_oltp.stock_bars_staging AS stored
      WHERE stored.symbol = wanted.symbol AND timeframe = $2 AND source = $3
-     ORDER BY ts_ns DESC LIMIT 1) AS bar"
+     ORDER BY ts_ns DESC LIMIT $4) AS bar"
 );
+
+/// A symbol, a bar of it, and the bar's place in the live stream.
+pub type Latest = (Symbol, BarRow, Option<Position>);
 
 /// The newest stored bar of each of `symbols` that has one.
 ///
@@ -208,10 +245,24 @@ pub async fn latest(
     symbols: &[Symbol],
     timeframe: Timeframe,
     source: &Source,
-) -> Result<Vec<(Symbol, BarRow, Option<Position>)>, Problem> {
+) -> Result<Vec<Latest>, Problem> {
+    newest(client, symbols, timeframe, source, 1).await
+}
+
+/// The `count` newest stored bars of each of `symbols`, those of a symbol newest first.
+///
+/// # Errors
+/// 503 where the database cannot answer.
+pub async fn newest(
+    client: &Client,
+    symbols: &[Symbol],
+    timeframe: Timeframe,
+    source: &Source,
+    count: i64,
+) -> Result<Vec<Latest>, Problem> {
     let statement = client.prepare_cached(LATEST).await?;
     let names: Vec<&str> = symbols.iter().map(Symbol::as_str).collect();
-    let rows = client.query(&statement, &[&names, &timeframe.to_string(), &source.as_str()]).await?;
+    let rows = client.query(&statement, &[&names, &timeframe.to_string(), &source.as_str(), &count]).await?;
     let read =
         |row: &Row| Some((Symbol::stored(row.get(0)).ok()?, BarRow::read(row, 1), position(row.get(11), row.get(12))));
     Ok(rows.iter().filter_map(read).collect())

@@ -1,5 +1,6 @@
 //! `stock_trades_realtime`: every trade once, partitioned by UTC day.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use deadpool_postgres::Client;
@@ -112,6 +113,52 @@ pub async fn select(
         }
     };
     Ok(rows.iter().map(TradeRow::read).collect())
+}
+
+const LATEST: &str = "SELECT trade.*, wanted.symbol FROM unnest($1::text[]) AS wanted(symbol) CROSS JOIN LATERAL (
+     SELECT ts_ns, price, size, exchange, trade_id, conditions, tape FROM market_data_oltp.stock_trades_realtime AS stored
+     WHERE stored.symbol = wanted.symbol AND source = $2 AND void_at IS NULL
+     ORDER BY ts_ns DESC, exchange DESC, trade_id DESC LIMIT 1) AS trade";
+
+/// The newest trade that holds of each of `symbols`, if it has one.
+///
+/// # Errors
+/// 503 where the database cannot answer.
+pub async fn latest(
+    client: &Client,
+    symbols: &[Symbol],
+    source: &Source,
+) -> Result<HashMap<Symbol, TradeRow>, Problem> {
+    let statement = client.prepare_cached(LATEST).await?;
+    let names: Vec<&str> = symbols.iter().map(Symbol::as_str).collect();
+    let rows = client.query(&statement, &[&names, &source.as_str()]).await?;
+    Ok(rows.iter().filter_map(|row| Some((Symbol::stored(row.get(7)).ok()?, TradeRow::read(row)))).collect())
+}
+
+const EDGES: &str = "SELECT wanted.symbol, edge.* FROM unnest($1::text[]) AS wanted(symbol) CROSS JOIN LATERAL (
+     SELECT max(ts_ns), (array_agg(epoch ORDER BY epoch DESC, seq DESC) FILTER (WHERE seq > 0))[1],
+            (array_agg(seq ORDER BY epoch DESC, seq DESC) FILTER (WHERE seq > 0))[1]
+     FROM (SELECT ts_ns, epoch, seq FROM market_data_oltp.stock_trades_realtime AS stored
+           WHERE stored.symbol = wanted.symbol AND source = $2 ORDER BY ts_ns DESC LIMIT 128) AS newest
+     HAVING count(*) > 0) AS edge";
+
+/// The same as [`edge`] of many symbols.
+///
+/// # Errors
+/// 503 where the database cannot answer.
+pub async fn edges(
+    client: &Client,
+    symbols: &[Symbol],
+    source: &Source,
+) -> Result<HashMap<Symbol, (i64, Option<Position>)>, Problem> {
+    let statement = client.prepare_cached(EDGES).await?;
+    let names: Vec<&str> = symbols.iter().map(Symbol::as_str).collect();
+    let rows = client.query(&statement, &[&names, &source.as_str()]).await?;
+    let read = |row: &Row| {
+        let place: Option<(i64, i64)> = row.get::<_, Option<i64>>(2).zip(row.get(3));
+        Some((Symbol::stored(row.get(0)).ok()?, (row.get(1), place.and_then(|(epoch, seq)| position(epoch, seq)))))
+    };
+    Ok(rows.iter().filter_map(read).collect())
 }
 
 /// Void trades count here: they were records of the stream. Feeds report trades up to a quarter of an hour late, so the newest record is not always the newest trade.

@@ -18,7 +18,7 @@ pub struct SymbolPath {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Length {
-    /// `1Min` (default) to `59Min`, `1Hour` to `23Hour`, `1Day`, `1Week`, `1Month`, `2Month`, `3Month`, `4Month`, `6Month`, `12Month`.
+    /// `1Sec`, `1Min` (default) to `59Min`, `1Hour` to `23Hour`, `1Day`, `1Week`, `1Month`, `2Month`, `3Month`, `4Month`, `6Month`, `12Month`.
     #[param(inline)]
     pub timeframe: Option<Timeframe>,
 }
@@ -50,7 +50,7 @@ pub struct Limit {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Between {
-    /// First moment, included: RFC 3339, `YYYY-MM-DD` (midnight in New York) or Unix milliseconds; open by default.
+    /// First moment, included: RFC 3339 (UTC without an offset), `YYYY-MM-DD` (midnight in New York), Unix time, or `now-1h`; open by default.
     #[param(inline)]
     pub start: Option<Moment>,
     /// First moment after the range; must be after `start`; open by default.
@@ -93,7 +93,7 @@ pub struct SymbolList {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct BarLength {
-    /// As in `/bars/{symbol}`, or short: `1T`, `1H`, `1D`, `1W`, `1M`.
+    /// As in `/bars/{symbol}`; short forms such as `5m`, `1h`, `1D` work everywhere.
     #[param(inline)]
     pub timeframe: Timeframe,
 }
@@ -101,7 +101,7 @@ pub struct BarLength {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct BetweenIncluded {
-    /// First moment, included; open by default.
+    /// First moment, included; by default the beginning of New York's day of `end`.
     #[param(inline)]
     pub start: Option<Moment>,
     /// Last moment, included; open by default.
@@ -129,7 +129,7 @@ pub struct Historical {
     /// First moment, included; open by default.
     #[param(inline)]
     pub from: Option<Moment>,
-    /// First moment after the range; open by default.
+    /// First moment after the range, or its last day; open by default.
     #[param(inline)]
     pub to: Option<Moment>,
     /// `day` by default.
@@ -188,4 +188,36 @@ pub struct UdfHistory {
     /// How many bars before `to` are wanted, whatever `from` says; at most 10000 are given.
     #[param(minimum = 0, maximum = 1_000_000)]
     pub countback: Option<u32>,
+}
+
+/// What a code belongs to.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct TickType {
+    /// `trade` or `quote`.
+    #[param(pattern = "^(trade|quote)$", example = "trade")]
+    pub ticktype: String,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Tape {
+    /// `A` (NYSE), `B` (regional) or `C` (Nasdaq).
+    #[param(pattern = "^[ABC]$", example = "C")]
+    pub tape: String,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Nothing {
+    /// Understood and without effect: there is one group.
+    pub group: Option<String>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Form {
+    /// `json` (default), `csv`, `ndjson` or `arrow`; stands above `Accept`.
+    #[param(pattern = "^(json|csv|ndjson|arrow)$", example = "csv")]
+    pub format: Option<String>,
 }

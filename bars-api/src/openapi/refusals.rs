@@ -16,12 +16,22 @@ pub enum Refused {
     /// Your token does not cover this symbol, this stream or what is stored.
     #[response(status = 403, content_type = "application/problem+json")]
     Scope(ProblemBody),
+    /// `Accept` takes nothing that this route offers.
+    #[response(status = 406, content_type = "application/problem+json")]
+    NotAcceptable(ProblemBody),
     /// More requests than a caller may send in a minute (where that is limited); `X-RateLimit-Limit`, `-Remaining`, `-Reset` and `Retry-After` say more.
     #[response(status = 429, content_type = "application/problem+json")]
     TooMany(ProblemBody),
     /// Busy, or no database: come back after `Retry-After` seconds.
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(ProblemBody),
+}
+
+#[derive(IntoResponses)]
+pub enum NotStored {
+    /// The route is one of Alpaca's, but nothing of the kind is stored here.
+    #[response(status = 403, content_type = "application/problem+json")]
+    NotStored(ProblemBody),
 }
 
 #[derive(IntoResponses)]

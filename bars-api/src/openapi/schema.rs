@@ -33,7 +33,7 @@ text!(
 );
 text!(
     /// The length of a bar.
-    Timeframe, "^(([1-9]|[1-5][0-9])?(Min|T)|([1-9]|1[0-9]|2[0-3])?(Hour|H)|1?(Day|D|Week|W)|([12346]|12)?(Month|M))$", "1Min"
+    Timeframe, "^(1?(Sec|s)|([1-9]|[1-5][0-9])?(Min|min|m|T)|([1-9]|1[0-9]|2[0-3])?(Hour|hour|h|H)|1?(Day|day|d|D|Week|week|w|W)|([12346]|12)?(Month|month|M))$", "1Min"
 );
 text!(
     /// What a page before said in `next_page_token`.
@@ -52,7 +52,7 @@ text!(
     Ticker, "^([A-Za-z ]{1,12}:)?[A-Za-z0-9./]{1,32}$", "NASDAQ:AAPL"
 );
 
-/// RFC 3339, a date, or Unix milliseconds.
+/// RFC 3339, a date, Unix time in seconds or finer, or a distance from now.
 pub struct Moment;
 
 impl PartialSchema for Moment {
@@ -60,10 +60,11 @@ impl PartialSchema for Moment {
         let text =
             |format| ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(format)));
         let milliseconds =
-            ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(100_000_000_000_i64)).maximum(Some(i64::MAX));
+            ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(100_000_000_i64)).maximum(Some(i64::MAX));
+        let relative = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^now([+-][0-9]{1,6}[smhdw])?$"));
         let epoch = ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([0]));
         let texts = AnyOfBuilder::new().item(text(KnownFormat::DateTime)).item(text(KnownFormat::Date));
-        let forms = texts.item(milliseconds).item(epoch);
+        let forms = texts.item(milliseconds).item(epoch).item(relative);
         forms.examples(["2024-06-03T13:30:00Z"]).into()
     }
 }

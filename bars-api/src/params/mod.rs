@@ -58,6 +58,12 @@ impl Params {
         }
     }
 
+    /// One parameter that did not come with a query string.
+    #[must_use]
+    pub fn of(name: &str, text: &str) -> Self {
+        Self(vec![(name.to_owned(), text.to_owned())])
+    }
+
     /// A parameter's text.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
@@ -93,7 +99,8 @@ impl Params {
     pub fn timeframe(&self) -> Result<Timeframe, Problem> {
         let Some(text) = self.text("timeframe") else { return Ok(Timeframe::MINUTE) };
         text.parse().map_err(|_| {
-            let expected = "a timeframe: 1Min to 59Min, 1Hour to 23Hour, 1Day, 1Week, 1Month, 2Month, 3Month, 4Month, 6Month, 12Month";
+            let expected = "a timeframe: 1Sec, 1Min to 59Min, 1Hour to 23Hour, 1Day, 1Week, 1Month, 2Month, 3Month, 4Month, 6Month, 12Month, \
+                or short 5m, 1h, 1d, 1w, 1M";
             Problem::parameter("timeframe", text, expected)
         })
     }
@@ -144,9 +151,19 @@ impl Params {
         // Both may lie beyond the same end of what nanoseconds can say: such a range is empty, not wrong.
         let beyond = start == end && matches!(start, Some(i64::MIN | i64::MAX));
         if start.zip(end).is_some_and(|(start, end)| start >= end) && !beyond {
-            return Err(Problem::bad(first, format_args!("must be before {last}")));
+            let same_day = self.text(first) == self.text(last) && self.text(last).is_some_and(moment::is_day);
+            let hint = if same_day { "; for one day, name the day after it as the end" } else { "" };
+            return Err(Problem::bad(first, format_args!("must be before {last}, which is excluded{hint}")));
         }
         Ok(start.unwrap_or(i64::MIN)..end.unwrap_or(i64::MAX))
+    }
+
+    /// Between which moments, as it belongs into what seals pages together: `now` moves from page to page and stays the same question.
+    #[must_use]
+    pub fn range_subject(&self, first: &str, last: &str, range_ns: &Range<i64>) -> String {
+        let relative = |name| self.text(name).filter(|text| moment::is_relative(text));
+        let edge = |name, ns: i64| relative(name).map_or_else(|| ns.to_string(), str::to_owned);
+        format!("{}..{}", edge(first, range_ns.start), edge(last, range_ns.end))
     }
 
     /// `indicators`: a comma-separated list, each once; empty where it is absent.
@@ -229,7 +246,8 @@ mod tests {
             ("source=Alpaca", "source", "feed"),
             ("start=yesterday", "start", "RFC 3339"),
             ("end=2024-13-01", "end", "YYYY-MM-DD"),
-            ("start=2024-01-02&end=2024-01-02", "start", "before end"),
+            ("start=12345", "start", "Unix time"),
+            ("start=2024-01-02&end=2024-01-02", "start", "the day after"),
             ("symbols=AAPL,", "symbols", "printable"),
             ("limmit=5", "limmit", "limit, timeframe"),
         ] {

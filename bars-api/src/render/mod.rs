@@ -59,6 +59,17 @@ pub fn bars(page: &Bars<'_>) -> Vec<u8> {
     out
 }
 
+/// The same with `"success":true` and the bars once more in `data`, where pages of another dialect look for them.
+#[must_use]
+pub fn historical(page: &Bars<'_>) -> Vec<u8> {
+    let mut out = bars(page);
+    out.pop(); // the brace
+    out.extend_from_slice(b",\"success\":true,\"data\":");
+    list(&mut out, page.bars, bar);
+    out.push(b'}');
+    out
+}
+
 /// `{"timeframe":…,"bars":{"AAPL":{…}},"as_of":{"AAPL":{…}}}`
 #[must_use]
 pub fn latest(timeframe: &str, newest: &[(Symbol, BarRow, Option<Edge>)]) -> Vec<u8> {

@@ -29,7 +29,7 @@ const LATEST_SYMBOLS_MAX: usize = 10_000;
 /// The newest bars of a symbol, oldest first.
 #[utoipa::path(
     get, path = "/bars/{symbol}", tag = "bars",
-    params(SymbolPath, params::Length, params::Limit, params::From, params::Lines),
+    params(SymbolPath, params::Length, params::Limit, params::From, params::Lines, params::Form),
     responses(
         (status = 200, description = "The bars; as lines with `Accept: text/csv` or `application/x-ndjson`, as columns with `application/vnd.apache.arrow.stream`", content((dto::Bars = "application/json"), (String = "text/csv"), (String = "application/x-ndjson"), (String = "application/vnd.apache.arrow.stream"))),
         Unchanged,
@@ -42,10 +42,10 @@ pub async fn newest(
     request: HttpRequest,
     symbol: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let params = Params::strict(request.query_string(), &["timeframe", "limit", "source", "indicators"])?;
+    let params = Params::strict(request.query_string(), &["timeframe", "limit", "source", "indicators", "format"])?;
     let series = series(&state, &symbol, &params)?;
     let question = Question { series, range_ns: i64::MIN..i64::MAX, order: Order::Descending, limit: params.limit()? };
-    let (format, indicators) = (Format::wanted(&request), params.indicators()?);
+    let (format, indicators) = (Format::wanted(&request, &params)?, params.indicators()?);
     let ask = ask(
         &question.series,
         format,
@@ -56,7 +56,7 @@ pub async fn newest(
         refuse_unknown(snapshot, &question.series.symbol, &page.bars).await?;
         page.bars.reverse();
         let lines = history::indicators(snapshot, &question, &page.bars, &indicators).await?;
-        shown(format, &question.series, &page, complete, &lines, None)
+        shown(format, &question, &page, complete, &lines, None)
     })
     .await
 }
@@ -64,7 +64,7 @@ pub async fn newest(
 /// The bars that start within a range, page by page.
 #[utoipa::path(
     get, path = "/bars/{symbol}/range", tag = "bars",
-    params(SymbolPath, params::Between, params::Length, params::Limit, params::Sorted, params::From, params::Lines, params::Page),
+    params(SymbolPath, params::Between, params::Length, params::Limit, params::Sorted, params::From, params::Lines, params::Page, params::Form),
     responses(
         (status = 200, description = "The bars; an empty list where the symbol has none in this range. As lines with `Accept: text/csv` or `application/x-ndjson`, as columns with `application/vnd.apache.arrow.stream`, the token then in `X-Next-Page-Token`", content((dto::Bars = "application/json"), (String = "text/csv"), (String = "application/x-ndjson"), (String = "application/vnd.apache.arrow.stream"))),
         Unchanged,
@@ -77,17 +77,18 @@ pub async fn range(
     request: HttpRequest,
     symbol: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let known = ["start", "end", "timeframe", "limit", "sort", "source", "page_token", "indicators"];
+    let known = ["start", "end", "timeframe", "limit", "sort", "source", "page_token", "indicators", "format"];
     let params = Params::strict(request.query_string(), &known)?;
     let series = series(&state, &symbol, &params)?;
     let (range_ns, order) = (params.range()?, params.order()?);
-    let subject = format!("range|{}|{range_ns:?}|{order:?}", describe(&series));
+    let asked = params.range_subject("start", "end", &range_ns);
+    let subject = format!("range|{}|{asked}|{order:?}", describe(&series));
     let cursor = Cursor::open(params.text("page_token"), &subject)?;
     let question =
         Question { series, range_ns: rest_of(range_ns, cursor.as_ref(), order), order, limit: params.limit()? };
     let indicators = params.indicators()?;
-    let key = format!("{subject}|{}|{indicators:?}|{:?}", question.limit, cursor.map(|cursor| cursor.ts_ns));
-    let format = Format::wanted(&request);
+    let key = format!("{subject}|{:?}|{}|{indicators:?}", question.range_ns, question.limit);
+    let format = Format::wanted(&request, &params)?;
     answer::versioned(&state, &request, ask(&question.series, format, key), async |snapshot| {
         let (page, complete) = history::page_and_completeness(snapshot, &question).await?;
         refuse_unknown(snapshot, &question.series.symbol, &page.bars).await?;
@@ -96,7 +97,7 @@ pub async fn range(
             Cursor { symbol, ts_ns: last.start_ns(), detail }.seal(&subject)
         });
         let lines = history::indicators(snapshot, &question, &page.bars, &indicators).await?;
-        shown(format, &question.series, &page, complete, &lines, token.as_deref())
+        shown(format, &question, &page, complete, &lines, token.as_deref())
     })
     .await
 }
@@ -150,7 +151,8 @@ pub async fn gaps(
     let params = Params::strict(request.query_string(), &known)?;
     let symbol = read_symbol("symbol", &symbol)?;
     let (source, range_ns, limit) = (params.source(&state.source)?, params.range()?, params.limit()?);
-    let subject = format!("gaps|{symbol}|{source}|{range_ns:?}");
+    let asked = params.range_subject("start", "end", &range_ns);
+    let subject = format!("gaps|{symbol}|{source}|{asked}");
     let cursor = Cursor::open(params.text("page_token"), &subject)?;
     let after = cursor.map(|cursor| (cursor.ts_ns, cursor.detail));
     let question = GapQuestion { symbol, source, range_ns, after, limit: limit + 1 };
@@ -172,14 +174,20 @@ pub async fn gaps(
 /// A page in the form that was asked for.
 fn shown(
     format: Format,
-    series: &Series,
+    Question { series, range_ns, .. }: &Question,
     page: &Page,
     complete: bool,
     lines: &[Line],
     token: Option<&str>,
 ) -> Result<Answer, Problem> {
-    let (bars, edge) = (&page.bars, page.edge.as_ref());
-    format.page(&render::Bars { series, bars, lines, token, edge, complete })
+    let closed_for_ms = page.closed_for_ms(range_ns);
+    // Nothing of the stream that is still to come belongs into a range that is over: it has no seam.
+    let (bars, edge) = (&page.bars, page.edge.as_ref().filter(|_| closed_for_ms.is_none()));
+    let answer = format.page(&render::Bars { series, bars, lines, token, edge, complete })?;
+    Ok(match closed_for_ms {
+        Some(age_ms) => answer.closed(age_ms, complete),
+        None => answer,
+    })
 }
 
 fn series(state: &State, symbol: &str, params: &Params) -> Result<Series, Problem> {

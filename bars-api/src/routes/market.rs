@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use market::calendar::{Phase, Session, next_change, phase_at, trading_date};
 use market::timeframe::Unit;
 use market::{NS_PER_MS, Timeframe};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::answer::{self, Ask};
 use crate::companies;
@@ -13,10 +13,12 @@ use crate::db::Order;
 use crate::db::bars::{self, Series};
 use crate::db::versions::Scope;
 use crate::history::{self, Question};
+use crate::openapi::answers;
 use crate::openapi::params::{self, SymbolPath};
 use crate::openapi::refusals::{Refused, Unchanged, Unknown};
-use crate::params::{Params, symbol as read_symbol};
+use crate::params::{Params, moment, symbol as read_symbol};
 use crate::problem::Problem;
+use crate::quote::Quote;
 use crate::render;
 use crate::reply::{Answer, JSON};
 use crate::routes::alpaca::snapshots;
@@ -30,7 +32,7 @@ const SYMBOLS_MAX: usize = 20_000;
     get, path = "/api/market/quote/{symbol}", tag = "market",
     params(SymbolPath),
     responses(
-        (status = 200, description = "`from` is `live` for a price of the trading day that is on now, else `lastClosedDay`; `complete` is `false` where an outage of that day is not healed", content_type = "application/json"),
+        (status = 200, description = "`from` is `live` for a price of the trading day that is on now, else `lastClosedDay`; `complete` is `false` where an outage of that day is not healed. The same members stand in `data` again", body = answers::QuotePage),
         Refused,
         Unknown,
     )
@@ -45,40 +47,39 @@ pub async fn quote(
     answer::fresh(&state, async |snapshot| {
         let known = snapshots::of(snapshot, &symbol, &source).await?;
         let known = known.ok_or_else(|| Problem::unknown_symbol(symbol.as_str(), "bars or trades"))?;
-        let bar = known.day.as_ref();
-        let minute = known.minute.as_ref();
-        let trade_ms = known.trade.as_ref().map(|trade| trade.ts_ns.div_euclid(NS_PER_MS));
-        let minute_ms = minute.map(|minute| minute.start_ms);
-        // A late trade may be older than the newest minute.
-        let trade = known.trade.as_ref().filter(|_| trade_ms >= minute_ms);
-        let price = trade.map(|trade| trade.price).or(minute.map(|minute| minute.close)).or(bar.map(|bar| bar.close));
-        let timestamp = trade_ms.max(minute_ms).or(bar.map(|bar| bar.start_ms)).unwrap_or_default();
-        let previous = known.previous_day.as_ref().map(|day| day.close);
-        let change = price.zip(previous).map(|(price, previous)| price - previous);
-        let percent = change.zip(previous).map(|(change, previous)| change / previous * 100.0);
+        let quote = Quote::of(&known);
         let company = companies::of(symbol.as_str());
-        let today = trading_date(Timestamp::now().as_millisecond());
-        let live = trading_date(timestamp) == today;
-        let body = json!({
+        let data = json!({
             "symbol": symbol.as_str(),
             "name": company.map(|company| company.name),
             "exchange": company.map(|company| company.exchange),
-            "price": price,
-            "size": trade.map(|trade| trade.size),
-            "change": change,
-            "changePercent": percent,
-            "previousClose": previous,
-            "open": bar.map(|bar| bar.open),
-            "high": bar.map(|bar| bar.high),
-            "low": bar.map(|bar| bar.low),
-            "volume": bar.map(|bar| bar.volume),
-            "timestamp": timestamp,
-            "from": if live { "live" } else { "lastClosedDay" },
+            "price": quote.price,
+            "size": quote.size,
+            "change": quote.change,
+            "changePercent": quote.percent,
+            "previousClose": quote.previous_close,
+            "open": quote.open,
+            "high": quote.high,
+            "low": quote.low,
+            "volume": quote.volume,
+            "timestamp": quote.timestamp_ms,
+            "from": if quote.live { "live" } else { "lastClosedDay" },
             "complete": known.complete,
         });
+        let body = enveloped(data);
         Ok(Answer::of_records(body.to_string().into_bytes(), known.complete))
     })
     .await
+}
+
+/// Pages of one dialect read `success` and `data`, those of another the members themselves: both find what they look for.
+fn enveloped(data: Value) -> Value {
+    let mut body = data.clone();
+    if let Value::Object(members) = &mut body {
+        members.insert("success".to_owned(), true.into());
+        members.insert("data".to_owned(), data);
+    }
+    body
 }
 
 /// Bars in the words of quote pages.
@@ -86,7 +87,7 @@ pub async fn quote(
     get, path = "/api/market/historical/{symbol}", tag = "market",
     params(SymbolPath, params::Historical, params::Limit),
     responses(
-        (status = 200, description = "`{\"symbol\",\"timeframe\",\"bars\":[…],\"next_page_token\":null,\"as_of\",\"complete\"}`", body = crate::dto::Bars),
+        (status = 200, description = "The bars, in `bars` and again in `data`", body = answers::Historical),
         Unchanged,
         Refused,
         Unknown,
@@ -103,7 +104,7 @@ pub async fn historical(
         timeframe: timeframe(&params)?,
         source: params.source(&state.source)?,
     };
-    let range_ns = params.range_named("from", "to")?;
+    let range_ns = days(&params)?;
     let question = Question { series, range_ns, order: Order::Descending, limit: params.limit()? };
     let (series, range_ns, limit) = (&question.series, &question.range_ns, question.limit);
     let ask = Ask {
@@ -119,8 +120,14 @@ pub async fn historical(
         page.bars.reverse();
         let series = &question.series;
         let (bars, edge) = (&page.bars, page.edge.as_ref());
+        let closed_for_ms = page.closed_for_ms(&question.range_ns);
+        let edge = edge.filter(|_| closed_for_ms.is_none());
         let shown = render::Bars { series, bars, lines: &[], token: None, edge, complete };
-        Ok(Answer::of_records(render::bars(&shown), complete))
+        let answer = Answer::of_records(render::historical(&shown), complete);
+        Ok(match closed_for_ms {
+            Some(age_ms) => answer.closed(age_ms, complete),
+            None => answer,
+        })
     })
     .await
 }
@@ -130,7 +137,7 @@ pub async fn historical(
     get, path = "/api/market/search", tag = "market",
     params(params::Search),
     responses(
-        (status = 200, description = "`{\"query\",\"results\":[{\"symbol\",\"name\",\"exchange\"}]}`, best first", content_type = "application/json"),
+        (status = 200, description = "Best first, in `results` and again in `data`", body = answers::SearchResults),
         Refused,
     )
 )]
@@ -148,7 +155,7 @@ pub async fn search(state: web::Data<State>, request: HttpRequest) -> Result<Htt
                 json!({"symbol": symbol.as_str(), "name": name, "exchange": exchange})
             })
             .collect();
-        Ok(json!({"query": typed, "results": results}).to_string().into_bytes())
+        Ok(json!({"success": true, "query": typed, "results": results, "data": results}).to_string().into_bytes())
     })
     .await
 }
@@ -157,7 +164,7 @@ pub async fn search(state: web::Data<State>, request: HttpRequest) -> Result<Htt
 #[utoipa::path(
     get, path = "/api/market/status", tag = "market",
     responses(
-        (status = 200, description = "`{\"market\":\"open|pre|post|closed\",\"isOpen\",\"time\",\"nextChange\":{\"market\",\"time\"},\"date\",\"tradingDay\",\"earlyClose\"}`, times in Unix milliseconds", content_type = "application/json"),
+        (status = 200, description = "Times in Unix milliseconds. The same members stand in `data` again", body = answers::MarketStatus),
     )
 )]
 pub async fn status() -> HttpResponse {
@@ -165,7 +172,7 @@ pub async fn status() -> HttpResponse {
     let (phase, (at_ms, next)) = (phase_at(now_ms), next_change(now_ms));
     let date = trading_date(now_ms);
     let session = Session::of(date);
-    HttpResponse::Ok().json(json!({
+    HttpResponse::Ok().json(enveloped(json!({
         "market": phase.as_str(),
         "isOpen": phase == Phase::Open,
         "time": now_ms,
@@ -173,12 +180,30 @@ pub async fn status() -> HttpResponse {
         "date": date.to_string(),
         "tradingDay": session.is_some(),
         "earlyClose": session.is_some_and(|session| session.early_close),
-    }))
+    })))
+}
+
+/// `from` and `to`, where a day that is named as `to` belongs to the range as a whole.
+fn days(params: &Params) -> Result<std::ops::Range<i64>, Problem> {
+    let (from, to) = (params.moment("from")?, params.moment("to")?);
+    let whole_day = params.text("to").is_some_and(moment::is_day);
+    let to = to.map(|ns| if whole_day { next_day(ns) } else { ns });
+    let (from, to) = (from.unwrap_or(i64::MIN), to.unwrap_or(i64::MAX));
+    if from >= to && from != i64::MAX && to != i64::MIN {
+        return Err(Problem::bad("from", "must be before to"));
+    }
+    Ok(from..to)
+}
+
+/// Start of the New York day after the one that starts at `ns`.
+fn next_day(ns: i64) -> i64 {
+    Timeframe::DAY.next_start(ns.div_euclid(NS_PER_MS)).saturating_mul(NS_PER_MS)
 }
 
 fn timeframe(params: &Params) -> Result<Timeframe, Problem> {
     let text = params.text("timespan").unwrap_or("day");
     let unit = match text {
+        "second" => Unit::Second,
         "minute" => Unit::Minute,
         "hour" => Unit::Hour,
         "day" => Unit::Day,

@@ -3,5 +3,6 @@
 pub mod alpaca;
 pub mod bars;
 pub mod market;
+pub mod openbb;
 pub mod ops;
 pub mod udf;

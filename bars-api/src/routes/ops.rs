@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, web};
+use utoipa::OpenApi as _;
 
 use crate::dto::About;
+use crate::openapi::{ApiDoc, answers};
 use crate::state::State;
 
 /// What this is and where to go from here.
@@ -38,8 +40,8 @@ pub async fn about() -> HttpResponse {
 #[utoipa::path(
     get, path = "/health", tag = "service",
     responses(
-        (status = 200, description = "Ready", content_type = "application/json"),
-        (status = 503, description = "Not ready: the database is away, or has no tables yet", content_type = "application/json"),
+        (status = 200, description = "Ready", body = answers::HealthReport),
+        (status = 503, description = "Not ready: the database is away, or has no tables yet", body = answers::HealthReport),
     )
 )]
 pub async fn health(state: web::Data<State>) -> HttpResponse {
@@ -51,13 +53,18 @@ pub async fn health(state: web::Data<State>) -> HttpResponse {
 /// Numbers for Prometheus.
 #[utoipa::path(
     get, path = "/metrics", tag = "service",
-    responses((status = 200, description = "Prometheus' text format", content_type = "text/plain"))
+    responses((status = 200, description = "Prometheus' text format", body = String, content_type = "text/plain", example = "bars_api_answers_total{from=\"memory\"} 7"))
 )]
 pub async fn metrics(state: web::Data<State>) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(state.metrics.render())
 }
 
-/// `/docs` → `/docs/`, where the page and its files are.
+/// `/docs` → `/docs/`, where the page and its files are; relative, so that a proxy may put the API below a prefix.
 pub async fn docs() -> HttpResponse {
-    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
+    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "docs/")).finish()
+}
+
+/// The document behind the page.
+pub async fn openapi() -> HttpResponse {
+    HttpResponse::Ok().json(ApiDoc::openapi())
 }

@@ -19,7 +19,7 @@ async fn bars_of_several_symbols_are_sorted_and_end_is_included() {
     assert_eq!(json["bars"].as_object().unwrap().keys().collect::<Vec<_>>(), ["AAPL", "MSFT"]);
     assert_eq!(json["bars"]["MSFT"].as_array().unwrap().len(), 2);
     assert_eq!(json["next_page_token"], Value::Null);
-    let one = get(&api, "/v2/stocks/AAPL/bars?timeframe=1Min").await.json();
+    let one = get(&api, "/v2/stocks/AAPL/bars?timeframe=1Min&start=2024-06-03").await.json();
     assert_eq!((one["bars"].as_array().unwrap().len(), &one["symbol"]), (3, &json!("AAPL")));
     assert_eq!(get(&api, "/v2/stocks/NONE/bars?timeframe=1Min").await.json()["bars"], json!([]));
 }
@@ -54,7 +54,7 @@ async fn pages_over_several_symbols_tile_whatever_their_size() {
     client.execute(same_time, &[]).await.unwrap();
     for (name, count) in [("bars", 21), ("trades", 7 + 7 + 7 * 12)] {
         for sort in ["asc", "desc"] {
-            let path = format!("/v2/stocks/{name}?symbols=A,B,C&timeframe=1Min&sort={sort}");
+            let path = format!("/v2/stocks/{name}?symbols=A,B,C&timeframe=1Min&start=2024-06-03&sort={sort}");
             let whole = walk(&format!("{path}&limit=10000"), name, &database).await;
             assert_eq!(whole.len(), count, "{path}");
             for limit in [1, 2, 5, 7, 13] {
@@ -95,7 +95,7 @@ async fn refusals_name_the_parameter_and_carry_alpacas_message() {
     for (path, status, parameter) in [
         ("/v2/stocks/bars?timeframe=1Min", 400, "symbols"),
         ("/v2/stocks/bars?symbols=AAPL", 400, "timeframe"),
-        ("/v2/stocks/bars?symbols=AAPL&timeframe=60Min", 400, "timeframe"),
+        ("/v2/stocks/bars?symbols=AAPL&timeframe=61Min", 400, "timeframe"),
         ("/v2/stocks/bars?symbols=AAPL&timeframe=1Min&feed=nyse", 400, "feed"),
         ("/v2/stocks/bars?symbols=AAPL&timeframe=1Min&adjustment=split", 400, "adjustment"),
         ("/v2/stocks/bars?symbols=AAPL&timeframe=1Min&currency=EUR", 400, "currency"),
@@ -104,6 +104,12 @@ async fn refusals_name_the_parameter_and_carry_alpacas_message() {
         ("/v2/stocks/AAPL/trades?page_token=x", 400, "page_token"),
         (&format!("/v2/stocks/trades?symbols={}", symbols.trim_end_matches(',')), 400, "symbols"),
         ("/v2/stocks/NONE/snapshot", 404, "symbol"),
+        ("/v2/stocks/bars?symbols=AAPL&timeframe=1Min&adjustment=all", 400, "adjustment"),
+        ("/v2/stocks/quotes", 400, "symbols"),
+        ("/v2/stocks/quotes?symbols=AAPL", 403, ""),
+        ("/v2/stocks/AAPL/quotes", 403, ""),
+        ("/v2/stocks/meta/conditions/bar?tape=A", 400, "ticktype"),
+        ("/v2/stocks/meta/conditions/trade", 400, "tape"),
         ("/v2/calendar?start=2024-02-30", 400, "start"),
         ("/v2/calendar?start=1901-01-01&end=2199-01-01", 400, "end"),
         ("/v2/nothing", 404, ""),
@@ -111,6 +117,8 @@ async fn refusals_name_the_parameter_and_carry_alpacas_message() {
         let reply = get(&api, path).await;
         assert_problem(&reply, status, parameter);
         assert_eq!(reply.json()["message"], reply.json()["detail"], "{path}");
+        let code = reply.json()["code"].as_u64().unwrap_or_default();
+        assert_eq!(code / 100_000, u64::from(status), "{path}: alpaca-py insists on a code");
     }
 }
 
@@ -124,4 +132,37 @@ async fn the_calendar_knows_holidays_and_half_days() {
     assert!(get(&api, "/v2/calendar").await.json().as_array().unwrap().len() > 15_000);
     let clock = get(&api, "/v2/clock").await.json();
     assert!(clock["is_open"].is_boolean() && clock["next_open"].as_str().unwrap().contains("T09:30:00-0"), "{clock}");
+}
+
+/// Alpaca begins with the day that is on, not with the oldest record it has.
+#[actix_web::test]
+async fn without_a_start_the_day_begins_the_answer() {
+    let (database, mut client) = database().await;
+    let now = jiff::Timestamp::now().as_millisecond() / 60_000 * 60_000;
+    let today = Stored { start_ms: now, ..Stored::minute("AAPL", 5) };
+    store(&mut client, &[Stored::minute("AAPL", 0), Stored::minute("AAPL", 24 * 60), today]).await;
+    store_trades(&client, "AAPL", 3).await;
+    let api = api(on(&database)).await;
+    let starts = async |query: &str| {
+        let json = get(&api, &format!("/v2/stocks/AAPL/bars?timeframe=1Min{query}")).await.json();
+        json["bars"].as_array().unwrap().iter().map(|bar| bar["t"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let newest = jiff::Timestamp::from_millisecond(now).unwrap().to_string();
+    assert_eq!(starts("").await, [newest.as_str()]);
+    assert_eq!(starts("&end=2024-06-03T20:00:00Z").await, ["2024-06-03T13:30:00Z"]);
+    assert_eq!(starts("&start=2024-06-03").await.len(), 3);
+    assert_eq!(get(&api, "/v2/stocks/AAPL/trades").await.json()["trades"], json!([]));
+}
+
+#[actix_web::test]
+async fn what_codes_mean_and_that_quotes_are_not_stored_is_answered_in_alpacas_shape() {
+    let (database, _client) = database().await;
+    let api = api(on(&database)).await;
+    assert_eq!(get(&api, "/v2/stocks/meta/exchanges").await.json()["V"], "IEX");
+    let conditions = get(&api, "/v2/stocks/meta/conditions/trade?tape=C").await.json();
+    assert_eq!((&conditions["@"], &conditions["I"]), (&json!("Regular Sale"), &json!("Odd Lot Trade")));
+    assert!(get(&api, "/v2/stocks/meta/conditions/quote?tape=A").await.json().is_object());
+    let latest = get(&api, "/v2/stocks/quotes/latest?symbols=AAPL").await;
+    assert_eq!((latest.header("x-complete"), latest.json()), ("false", json!({"quotes": {}})));
+    assert_eq!(get(&api, "/v2/stocks/AAPL/quotes/latest").await.json()["quote"], Value::Null);
 }

@@ -100,14 +100,14 @@ async fn bad_input_is_refused_by_name() {
         ("/bars/AAPL?limit=-1", 400, "limit"),
         ("/bars/AAPL?limit=1e3", 400, "limit"),
         ("/bars/AAPL?timeframe=2Day", 400, "timeframe"),
-        ("/bars/AAPL?timeframe=1min", 400, "timeframe"),
+        ("/bars/AAPL?timeframe=1parsec", 400, "timeframe"),
         ("/bars/AAPL?source=ALPACA", 400, "source"),
         ("/bars/AAPL?start=2024-06-03", 400, "start"),
         ("/bars/AAPL?limmit=5", 400, "limmit"),
         ("/bars/AAPL?limit=5&limit=6", 400, "limit"),
         ("/bars/AAPL/range?start=tomorrow", 400, "start"),
         ("/bars/AAPL/range?end=2024-02-30", 400, "end"),
-        ("/bars/AAPL/range?start=1717421400", 400, "start"),
+        ("/bars/AAPL/range?start=12345", 400, "start"),
         ("/bars/AAPL/range?start=2024-06-04&end=2024-06-03", 400, "start"),
         ("/bars/AAPL/range?start=2024-06-04&end=2024-06-04", 400, "start"),
         ("/bars/AAPL/range?sort=down", 400, "sort"),
@@ -337,4 +337,137 @@ async fn indicators_are_warmed_up_before_the_range_and_do_not_change_from_page_t
     assert!(csv.starts_with("timestamp,") && csv.lines().next().unwrap().ends_with(",source,sma:2,vwap:day"), "{csv}");
     assert_problem(&get(&api, "/bars/AAPL?indicators=macd").await, 400, "indicators");
     assert_eq!(get(&api, "/bars/AAPL?limit=1").await.json().get("indicators"), None);
+}
+
+/// A range that is over keeps its name while bars after it are stored, and loses it when something in it changes.
+#[actix_web::test]
+async fn a_closed_range_is_the_same_until_something_in_it_changes() {
+    let (database, mut client) = database().await;
+    let minutes = |range: std::ops::Range<i64>| range.map(|at| Stored::minute("AAPL", at)).collect::<Vec<_>>();
+    store(&mut client, &minutes(0..61)).await;
+    let api = api(on(&database)).await;
+    let (from, to) = ("2024-06-03T13:30:00Z", "2024-06-03T14:30:00Z");
+    let closed = [
+        format!("/bars/AAPL/range?start={from}&end={to}"),
+        format!("/bars/AAPL/range?start={from}&end={to}&format=csv"),
+        format!("/bars/AAPL/range?start={from}&end={to}&timeframe=5Min"),
+        format!("/v2/stocks/bars?symbols=AAPL&timeframe=1Min&start={from}&end=2024-06-03T14:29:00Z"),
+        format!("/api/market/historical/AAPL?from={from}&to={to}&timespan=minute"),
+        "/udf/history?symbol=AAPL&resolution=1&from=1717421400&to=1717425000".to_owned(),
+    ];
+    let mut before = Vec::new();
+    for path in &closed {
+        let reply = get(&api, path).await;
+        assert_eq!(reply.header("cache-control"), "no-cache", "{path}: late reports may still come");
+        before.push((reply.header("etag").to_owned(), reply.body));
+    }
+    store(&mut client, &minutes(61..120)).await;
+    for (path, (etag, body)) in closed.iter().zip(&before) {
+        let reply = get(&api, path).await;
+        assert_eq!((reply.header("etag"), &reply.body), (etag.as_str(), body), "{path}");
+        assert_eq!(reply.header("cache-control"), "public, max-age=60, immutable", "{path}");
+        let again = TestRequest::get().uri(path).insert_header(("if-none-match", etag.as_str()));
+        assert_eq!(send(&api, again).await.status, 304, "{path}");
+    }
+    let gap = "INSERT INTO market_data_oltp.stock_feed_gaps (source, symbol, started_at, ended_at, cause)
+        VALUES ('alpaca', '*', '2024-06-03T13:40:00Z', '2024-06-03T13:41:00Z', 'a test')";
+    client.execute(gap, &[]).await.unwrap();
+    for (path, (etag, _)) in closed.iter().zip(&before) {
+        let reply = get(&api, path).await;
+        assert_eq!((reply.header("cache-control"), reply.header("x-complete")), ("no-cache", "false"), "{path}");
+        assert_ne!(reply.header("etag"), etag, "{path}");
+    }
+    client.execute("UPDATE market_data_oltp.stock_feed_gaps SET healed_at = now()", &[]).await.unwrap();
+    for (path, (etag, _)) in closed.iter().zip(&before) {
+        assert_eq!(get(&api, path).await.header("etag"), etag, "{path}");
+    }
+    store(&mut client, &[Stored { price: 55.0, revision: 1, ..Stored::minute("AAPL", 7) }]).await;
+    for (path, (etag, _)) in closed.iter().zip(&before) {
+        assert_ne!(get(&api, path).await.header("etag"), etag, "{path}");
+    }
+    store(&mut client, &minutes(10_000..10_001)).await;
+    assert_eq!(get(&api, &closed[0]).await.header("cache-control"), "public, max-age=86400, immutable");
+    let open = get(&api, "/bars/AAPL/range?start=2024-06-03").await;
+    assert!(open.json()["as_of"].is_object() && open.header("cache-control") == "no-cache");
+}
+
+#[actix_web::test]
+async fn a_form_that_is_not_offered_is_refused_with_what_is() {
+    let (database, mut client) = database().await;
+    store(&mut client, &[Stored::minute("AAPL", 0)]).await;
+    let api = api(on(&database)).await;
+    for path in
+        ["/bars/AAPL", "/bars/AAPL/range", "/bars/latest", "/v2/stocks/bars?symbols=AAPL&timeframe=1Min", "/udf/config"]
+    {
+        for accept in ["application/xml", "application/csv", "image/png"] {
+            let reply = send(&api, TestRequest::get().uri(path).insert_header(("accept", accept))).await;
+            assert_problem(&reply, 406, "");
+            assert!(reply.json()["detail"].as_str().unwrap().contains("application/json"), "{path}");
+        }
+    }
+    let csv = get(&api, "/bars/AAPL?format=csv").await;
+    assert!(csv.header("content-type").starts_with("text/csv") && csv.body.starts_with(b"timestamp,"));
+    assert!(get(&api, "/bars/AAPL?format=arrow").await.header("content-type").contains("arrow"));
+    assert_problem(&get(&api, "/bars/AAPL?format=xls").await, 400, "format");
+}
+
+/// One reading of times and lengths, whatever the route.
+#[actix_web::test]
+async fn every_route_reads_times_and_timeframes_in_the_same_way() {
+    let (database, mut client) = database().await;
+    store(&mut client, &(0..30).map(|at| Stored::minute("AAPL", at)).collect::<Vec<_>>()).await;
+    let api = api(on(&database)).await;
+    let count = async |path: String| {
+        let reply = get(&api, &path).await;
+        assert_eq!(reply.status, 200, "{path}: {}", reply.json());
+        let json = reply.json();
+        json["bars"].as_array().or(json["t"].as_array()).unwrap_or_else(|| panic!("{path}: {json}")).len()
+    };
+    for start in [
+        "2024-06-03T13:35:00Z",
+        "2024-06-03T13:35:00",
+        "2024-06-03%2013:35:00",
+        "2024-06-03T09:35:00-04:00",
+        "1717421700",
+        "1717421700000",
+        "1717421700000000000",
+    ] {
+        for timeframe in ["1Min", "1min", "1m", "1T", "minute"] {
+            assert_eq!(count(format!("/bars/AAPL/range?start={start}&end=now&timeframe={timeframe}")).await, 25);
+            assert_eq!(count(format!("/v2/stocks/AAPL/bars?start={start}&end=now&timeframe={timeframe}")).await, 25);
+        }
+        assert_eq!(count(format!("/api/market/historical/AAPL?from={start}&to=now&timespan=minute")).await, 25);
+        assert_eq!(count(format!("/udf/history?symbol=AAPL&from={start}&to=now&resolution=1")).await, 25);
+        assert!(get(&api, &format!("/bars/AAPL/gaps?start={start}&end=now")).await.json()["gaps"].is_array());
+    }
+    for (timeframe, bars) in [("5m", 6), ("5min", 6), ("1h", 1), ("60m", 1), ("1d", 1), ("1wk", 1), ("1M", 1)] {
+        assert_eq!(count(format!("/bars/AAPL?timeframe={timeframe}")).await, bars, "{timeframe}");
+    }
+    assert_eq!(count("/bars/AAPL/range?start=now-7d".to_owned()).await, 0);
+    let page = get(&api, "/bars/AAPL/range?start=2024-06-03&end=now&limit=20").await.json();
+    let token = page["next_page_token"].as_str().unwrap();
+    assert_eq!(count(format!("/bars/AAPL/range?start=2024-06-03&end=now&limit=20&page_token={token}")).await, 10);
+}
+
+#[actix_web::test]
+async fn bars_of_a_second_are_read_as_they_are_stored() {
+    let (database, mut client) = database().await;
+    let second = |at: i64| Stored {
+        timeframe: "1Sec".to_owned(),
+        start_ms: crate::common::OPEN_MS + at * 1000,
+        ..Stored::minute("AAPL", at)
+    };
+    store(&mut client, &[second(0), second(1), second(3)]).await;
+    let api = api(on(&database)).await;
+    let bars = get(&api, "/bars/AAPL?timeframe=1Sec").await.json();
+    assert_eq!((bars["timeframe"].as_str(), bars["bars"].as_array().unwrap().len()), (Some("1Sec"), 3));
+    let part = get(&api, "/v2/stocks/AAPL/bars?timeframe=1s&start=2024-06-03T13:30:01Z").await.json();
+    assert_eq!(part["bars"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        get(&api, "/api/market/historical/AAPL?timespan=second").await.json()["bars"].as_array().unwrap().len(),
+        3
+    );
+    let expired: Option<String> =
+        client.query_one("SELECT market_data_oltp.delete_oldest_bars(30)", &[]).await.unwrap().get(0);
+    assert_eq!(expired.as_deref(), Some("3 bars of AAPL, 1Sec"));
 }

@@ -125,6 +125,22 @@ async fn pyarrow_reads_every_column() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn data_frames_read_with_one_line_and_the_document_is_valid() {
+    if skipped() {
+        return;
+    }
+    let (base, stop, running, _database) = service().await;
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("frames");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut command = Command::new(python());
+    command.arg(clients().join("frames_read.py")).arg(&base).arg(&folder);
+    let output = run(command).await;
+    assert!(String::from_utf8_lossy(&output.stdout).contains("data frames read everything"));
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn schemathesis_finds_nothing_against_the_document() {
     if skipped() {
         return;

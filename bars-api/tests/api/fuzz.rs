@@ -27,8 +27,8 @@ async fn no_request_ends_in_a_500() {
     let (mut fuzz, mut answered) = (Fuzz::new(seed), 0);
     for path in [
         "/bars/AAPL/range?limit=2",
-        "/v2/stocks/bars?symbols=AAPL,MSFT&timeframe=1Min&limit=2",
-        "/v2/stocks/AAPL/trades?limit=2",
+        "/v2/stocks/bars?symbols=AAPL,MSFT&timeframe=1Min&limit=2&start=2024-06-03",
+        "/v2/stocks/AAPL/trades?limit=2&start=2024-06-03",
     ] {
         let reply = get(&api, path).await;
         assert!(reply.json()["next_page_token"].is_string(), "{path}");

@@ -123,3 +123,50 @@ async fn a_chart_learns_what_it_may_ask() {
     let time: i64 = String::from_utf8(get(&api, "/udf/time").await.body).unwrap().parse().unwrap();
     assert!((time - jiff::Timestamp::now().as_second()).abs() < 5);
 }
+
+/// Pages of an older dialect read `success` and `data`.
+#[actix_web::test]
+async fn quote_pages_find_their_envelope() {
+    let (database, mut client) = database().await;
+    store(&mut client, &(0..20).map(|at| Stored::minute("AAPL", at)).collect::<Vec<_>>()).await;
+    let api = api(on(&database)).await;
+    let quote = get(&api, "/api/market/quote/AAPL").await.json();
+    assert_eq!((&quote["success"], &quote["data"]["price"]), (&json!(true), &quote["price"]));
+    let day = get(&api, "/api/market/historical/AAPL?from=2024-06-03&to=2024-06-03&timespan=minute").await.json();
+    assert_eq!(
+        (&day["success"], day["data"].as_array().unwrap().len(), &day["data"]),
+        (&json!(true), 20, &day["bars"])
+    );
+    let found = get(&api, "/api/market/search?q=app").await.json();
+    assert_eq!((&found["success"], &found["data"][0]["symbol"]), (&json!(true), &json!("AAPL")));
+    assert_eq!(get(&api, "/api/market/status").await.json()["success"], true);
+    let refused = get(&api, "/api/market/quote/NONE").await.json();
+    assert_eq!((&refused["success"], &refused["error"]), (&json!(false), &refused["detail"]));
+}
+
+#[actix_web::test]
+async fn a_chart_shows_every_decimal_and_marks_outages() {
+    let (database, mut client) = database().await;
+    let penny = |at: i64| Stored { price: 1.1849, ..Stored::minute("PENY", at) };
+    store(&mut client, &[penny(0), Stored::minute("AAPL", 0), Stored::minute("BINANCE:BTCUSDT", 0)]).await;
+    let gap = "INSERT INTO market_data_oltp.stock_feed_gaps (source, symbol, started_at, ended_at, cause)
+        VALUES ('alpaca', '*', '2024-06-03T13:40:00Z', '2024-06-03T13:41:00Z', 'a test')";
+    client.execute(gap, &[]).await.unwrap();
+    let api = api(on(&database)).await;
+    let scale =
+        async |symbol: &str| get(&api, &format!("/udf/symbols?symbol={symbol}")).await.json()["pricescale"].clone();
+    assert_eq!((scale("PENY").await, scale("NASDAQ:AAPL").await), (json!(10_000), json!(100)));
+    let coin = "/udf/history?symbol=BINANCE:BTCUSDT&resolution=1&from=0&to=1717430000";
+    assert_eq!(get(&api, coin).await.json()["s"], "ok");
+    let info = get(&api, "/udf/symbol_info?group=").await.json();
+    assert_eq!(info["symbol"], json!(["AAPL", "BINANCE:BTCUSDT", "PENY"]));
+    assert_eq!(info["pricescale"], json!([100, 100, 10_000]));
+    let quotes = get(&api, "/udf/quotes?symbols=NASDAQ:AAPL,NONE").await.json();
+    assert_eq!((&quotes["d"][0]["n"], &quotes["d"][0]["v"]["lp"]), (&json!("NASDAQ:AAPL"), &json!(100.5)));
+    assert_eq!(quotes["d"][1]["s"], "error");
+    let marks = get(&api, "/udf/marks?symbol=AAPL&resolution=1&from=1717421400&to=1717430000").await.json();
+    assert_eq!((&marks["time"], &marks["color"]), (&json!([1_717_422_000]), &json!(["red"])));
+    let widgets = get(&api, "/widgets.json").await.json();
+    assert_eq!(widgets["tapeline_bars"]["data"]["dataKey"], "bars");
+    assert_eq!(get(&api, "/apps.json").await.json()[0]["name"], "Tapeline");
+}

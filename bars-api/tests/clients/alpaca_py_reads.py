@@ -13,7 +13,9 @@ from alpaca.data.historical import StockHistoricalDataClient
 from alpaca.data.requests import (
     StockBarsRequest,
     StockLatestBarRequest,
+    StockLatestQuoteRequest,
     StockLatestTradeRequest,
+    StockQuotesRequest,
     StockSnapshotRequest,
     StockTradesRequest,
 )
@@ -64,6 +66,19 @@ try:
     raise AssertionError("a range that ends before it starts was accepted")
 except APIError as error:
     assert "start" in error.message, error
+
+try:
+    bars("AAPL", start=start, end=end, adjustment="all")
+    raise AssertionError("raw prices passed for adjusted ones")
+except APIError as error:
+    assert error.code == 40010001 and "adjustment" in error.message, error
+assert bars("AAPL") == {} or bars("AAPL")["AAPL"] == [], "without a start the day that is on is meant"
+assert data.get_stock_latest_quote(StockLatestQuoteRequest(symbol_or_symbols="AAPL")) == {}
+try:
+    data.get_stock_quotes(StockQuotesRequest(symbol_or_symbols="AAPL", start=start, end=end))
+    raise AssertionError("quotes are not stored")
+except APIError as error:
+    assert error.code == 40310000 and "not stored" in error.message, error
 
 trading = TradingClient("key", "secret", url_override=url)
 clock = trading.get_clock()

@@ -8,10 +8,20 @@ import schemathesis
 DAY_MS = 86_400_000
 
 
+UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": DAY_MS, "w": 7 * DAY_MS}
+
+
 def milliseconds(value):
     text = str(value)
     if text.isdigit():
-        return int(text)
+        number = int(text)
+        for limit, scale in ((10**11, 1000), (10**14, 1), (10**17, 1 / 1000)):
+            if number < limit:
+                return int(number * scale)
+        return number // 10**6
+    if text.startswith("now"):
+        now = datetime.now(timezone.utc).timestamp() * 1000
+        return int(now + (int(text[3:-1]) * UNITS_MS[text[-1]] if text[3:] else 0))
     try:
         moment = datetime.fromisoformat(text.upper().replace("Z", "+00:00"))
     except ValueError:

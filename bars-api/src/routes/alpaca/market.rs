@@ -6,9 +6,10 @@ use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::{Value, json};
 
+use crate::openapi::answers;
 use crate::openapi::params::Days;
 use crate::openapi::refusals::Refused;
-use crate::params::Params;
+use crate::params::{Params, moment};
 use crate::problem::Problem;
 
 /// First and last day that a calendar lists, where the caller names none: those of Alpaca.
@@ -21,7 +22,7 @@ const DAYS_MAX: i32 = 25_000;
 #[utoipa::path(
     get, path = "/v2/clock", tag = "alpaca",
     responses(
-        (status = 200, description = "`{\"timestamp\",\"is_open\",\"next_open\",\"next_close\"}`, New York time", content_type = "application/json"),
+        (status = 200, description = "New York time", body = answers::Clock),
     )
 )]
 pub async fn clock() -> HttpResponse {
@@ -49,7 +50,7 @@ pub async fn clock() -> HttpResponse {
     get, path = "/v2/calendar", tag = "alpaca",
     params(Days),
     responses(
-        (status = 200, description = "`[{\"date\",\"open\",\"close\",\"session_open\",\"session_close\"}]`, New York time; days without trading are absent", content_type = "application/json"),
+        (status = 200, description = "New York time; days without trading are absent", body = Vec<answers::TradingDay>),
         Refused,
     )
 )]
@@ -79,12 +80,16 @@ fn listed(day: Date) -> Option<Value> {
     }))
 }
 
-/// A date, or the date part of a moment.
+/// A date as it stands there, or New York's day of a moment.
 fn day(params: &Params, name: &str) -> Result<Option<Date>, Problem> {
     let Some(text) = params.text(name) else { return Ok(None) };
-    let date = text.get(..10).filter(|date| date.as_bytes()[4] == b'-').and_then(|date| date.parse::<Date>().ok());
-    let rest_is_time = matches!(text.as_bytes().get(10), None | Some(b'T' | b' '));
-    match date.filter(|_| rest_is_time) {
+    let read = |ns: i64| Timestamp::from_nanosecond(i128::from(ns)).unwrap_or_default().to_zoned(new_york()).date();
+    let date = match text.get(..10).filter(|day| moment::is_day(day)) {
+        // Alpaca takes the day of a moment as it is written, whatever the offset.
+        Some(day) => day.parse::<Date>().ok().filter(|_| moment::is_day(text) || moment::parse(text).is_ok()),
+        None => params.moment(name)?.map(read),
+    };
+    match date {
         Some(date) if (1900..=2200).contains(&date.year()) => Ok(Some(date)),
         Some(_) => Err(Problem::parameter(name, text, "a day between 1900 and 2200")),
         None => Err(Problem::parameter(name, text, "a day such as 2024-06-03")),

@@ -1,16 +1,19 @@
 //! `/v2/…`: the shape of Alpaca's data API v2, so that its clients read from here with nothing but the address changed.
 
 pub mod market;
+pub mod meta;
+pub mod quotes;
 pub mod series;
 pub mod snapshots;
 
 use std::ops::Range;
 
-use ::market::Symbol;
+use ::market::{NS_PER_MS, Symbol, Timeframe};
 use actix_web::HttpRequest;
+use jiff::Timestamp;
 
 use crate::many::Ask;
-use crate::params::{self, Params, moment};
+use crate::params::{self, Params};
 use crate::problem::Problem;
 use crate::state::State;
 
@@ -20,10 +23,14 @@ const FEEDS: [&str; 6] = ["sip", "iex", "otc", "boats", "delayed_sip", "overnigh
 /// Parameters that every route here understands. Unknown names are ignored, as Alpaca does.
 fn read(request: &HttpRequest) -> Result<Params, Problem> {
     let params = Params::lenient(request.query_string())?;
-    for (name, allowed) in [("feed", &FEEDS[..]), ("currency", &["USD"]), ("adjustment", &["raw"])] {
+    for (name, allowed) in [("feed", &FEEDS[..]), ("currency", &["USD"])] {
         if let Some(text) = params.text(name).filter(|text| !allowed.contains(text)) {
             return Err(Problem::parameter(name, text, format_args!("one of {}", allowed.join(", "))));
         }
+    }
+    if let Some(text) = params.text("adjustment").filter(|text| *text != "raw") {
+        let why = "raw: splits and dividends are not known here, and unadjusted prices must not pass for adjusted ones";
+        return Err(Problem::parameter("adjustment", text, why));
     }
     Ok(params)
 }
@@ -38,16 +45,21 @@ fn ask(state: &State, params: &Params, symbols: Vec<Symbol>) -> Result<Ask, Prob
     })
 }
 
-/// `start` and `end`, both included.
+/// `start` and `end`, both included. As Alpaca has it, `start` is the beginning of the day if nothing is said: New York's day of `end`.
 fn range(params: &Params) -> Result<Range<i64>, Problem> {
-    let moment = |name| {
-        params.text(name).map(|text| moment::parse_lenient(text).map_err(|why| Problem::bad(name, why))).transpose()
-    };
-    let (start, end) = (moment("start")?.unwrap_or(i64::MIN), moment("end")?.unwrap_or(i64::MAX));
+    let (start, end) = (params.moment("start")?, params.moment("end")?);
+    let start = start.unwrap_or_else(|| day_of(end));
+    let end = end.unwrap_or(i64::MAX);
     if start > end {
         return Err(Problem::bad("start", "must not be after end"));
     }
     Ok(start..end.saturating_add(1))
+}
+
+/// Start of the New York day that holds `ns` (now, if nothing is said), in Unix nanoseconds.
+fn day_of(ns: Option<i64>) -> i64 {
+    let ms = ns.map_or_else(|| Timestamp::now().as_millisecond(), |ns| ns.div_euclid(NS_PER_MS));
+    Timeframe::DAY.start_of(ms).saturating_mul(NS_PER_MS)
 }
 
 fn wanted(params: &Params) -> Result<Vec<Symbol>, Problem> {

@@ -1,13 +1,14 @@
 //! Bars and trades, of one symbol or many, over a range or the newest.
 
-use ::market::{Symbol, Timeframe};
+use ::market::Symbol;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::{ask, one, read, wanted};
 use crate::answer;
+use crate::db::Order;
 use crate::db::versions::Scope;
-use crate::db::{Order, Snapshot};
 use crate::many::{self, Ask, Page};
+use crate::openapi::answers;
 use crate::openapi::params::{BarLength, BetweenIncluded, Limit, Page as PageToken, Sorted, SymbolList, SymbolPath};
 use crate::openapi::refusals::{Refused, Unchanged};
 use crate::params::{Cursor, Params};
@@ -21,7 +22,7 @@ use crate::state::State;
     get, path = "/v2/stocks/bars", tag = "alpaca",
     params(SymbolList, BarLength, BetweenIncluded, Limit, Sorted, PageToken),
     responses(
-        (status = 200, description = "`{\"bars\":{\"AAPL\":[{\"t\",\"o\",\"h\",\"l\",\"c\",\"v\",\"n\",\"vw\"}]},\"next_page_token\",\"as_of\"}`", content_type = "application/json"),
+        (status = 200, description = "By symbol; symbols without bars are absent", body = answers::AlpacaBars),
         Unchanged,
         Refused,
     )
@@ -40,7 +41,7 @@ pub async fn bars(state: web::Data<State>, request: HttpRequest) -> Result<HttpR
     get, path = "/v2/stocks/{symbol}/bars", tag = "alpaca",
     params(SymbolPath, BarLength, BetweenIncluded, Limit, Sorted, PageToken),
     responses(
-        (status = 200, description = "`{\"bars\":[…],\"symbol\",\"next_page_token\",\"as_of\"}`", content_type = "application/json"),
+        (status = 200, description = "The bars", body = answers::AlpacaBarsOfOne),
         Unchanged,
         Refused,
     )
@@ -63,7 +64,7 @@ pub async fn bars_of_one(
     get, path = "/v2/stocks/trades", tag = "alpaca",
     params(SymbolList, BetweenIncluded, Limit, Sorted, PageToken),
     responses(
-        (status = 200, description = "`{\"trades\":{\"AAPL\":[{\"t\",\"x\",\"p\",\"s\",\"c\",\"i\",\"z\"}]},\"next_page_token\",\"as_of\"}`", content_type = "application/json"),
+        (status = 200, description = "By symbol; symbols without trades are absent", body = answers::AlpacaTrades),
         Refused,
     )
 )]
@@ -79,7 +80,7 @@ pub async fn trades(state: web::Data<State>, request: HttpRequest) -> Result<Htt
     get, path = "/v2/stocks/{symbol}/trades", tag = "alpaca",
     params(SymbolPath, BetweenIncluded, Limit, Sorted, PageToken),
     responses(
-        (status = 200, description = "`{\"trades\":[…],\"symbol\",\"next_page_token\",\"as_of\"}`", content_type = "application/json"),
+        (status = 200, description = "The trades", body = answers::AlpacaTradesOfOne),
         Refused,
     )
 )]
@@ -101,7 +102,7 @@ pub async fn trades_of_one(
     get, path = "/v2/stocks/bars/latest", tag = "alpaca",
     params(SymbolList),
     responses(
-        (status = 200, description = "`{\"bars\":{\"AAPL\":{…}},\"as_of\"}`", content_type = "application/json"),
+        (status = 200, description = "By symbol; symbols without bars are absent", body = answers::AlpacaLatestBars),
         Unchanged,
         Refused,
     )
@@ -117,7 +118,7 @@ pub async fn latest_bars(state: web::Data<State>, request: HttpRequest) -> Resul
     get, path = "/v2/stocks/{symbol}/bars/latest", tag = "alpaca",
     params(SymbolPath),
     responses(
-        (status = 200, description = "`{\"symbol\",\"bar\":{…},\"as_of\"}`", content_type = "application/json"),
+        (status = 200, description = "The bar, or null", body = answers::AlpacaLatestBar),
         Unchanged,
         Refused,
     )
@@ -140,7 +141,7 @@ pub async fn latest_bar_of_one(
     get, path = "/v2/stocks/trades/latest", tag = "alpaca",
     params(SymbolList),
     responses(
-        (status = 200, description = "`{\"trades\":{\"AAPL\":{…}},\"as_of\"}`", content_type = "application/json"),
+        (status = 200, description = "By symbol; symbols without trades are absent", body = answers::AlpacaLatestTrades),
         Refused,
     )
 )]
@@ -148,7 +149,7 @@ pub async fn latest_trades(state: web::Data<State>, request: HttpRequest) -> Res
     let params = read(&request)?;
     let ask = newest(&state, &params, wanted(&params)?)?;
     answer::fresh(&state, async |snapshot| {
-        let page = newest_trades(snapshot, &ask).await?;
+        let page = many::latest_trades(snapshot, &ask.symbols, &ask.source).await?;
         Ok(Answer::of_records(render::latest("trades", &page.parts, render::trade), page.complete))
     })
     .await
@@ -159,7 +160,7 @@ pub async fn latest_trades(state: web::Data<State>, request: HttpRequest) -> Res
     get, path = "/v2/stocks/{symbol}/trades/latest", tag = "alpaca",
     params(SymbolPath),
     responses(
-        (status = 200, description = "`{\"symbol\",\"trade\":{…},\"as_of\"}`", content_type = "application/json"),
+        (status = 200, description = "The trade, or null", body = answers::AlpacaLatestTrade),
         Refused,
     )
 )]
@@ -171,7 +172,7 @@ pub async fn latest_trade_of_one(
     let (params, symbol) = (read(&request)?, one(&symbol)?);
     let ask = newest(&state, &params, vec![symbol])?;
     answer::fresh(&state, async |snapshot| {
-        let page = newest_trades(snapshot, &ask).await?;
+        let page = many::latest_trades(snapshot, &ask.symbols, &ask.source).await?;
         let body = render::latest_of_one("trade", &symbol, &page.parts, render::trade);
         Ok(Answer::of_records(body, page.complete))
     })
@@ -179,8 +180,11 @@ pub async fn latest_trade_of_one(
 }
 
 /// Everything but the page itself that decides what its pages hold.
-fn subject(name: &str, ask: &Ask, timeframe: &str) -> String {
-    format!("{name}|{timeframe}|{:?}|{}|{:?}|{:?}", ask.symbols, ask.source, ask.range_ns, ask.order)
+fn subject(name: &str, params: &Params, ask: &Ask, timeframe: &str) -> String {
+    // A day that begins between two pages must not part them.
+    let start = params.text("start").map_or(i64::MIN, |_| ask.range_ns.start);
+    let asked = params.range_subject("start", "end", &(start..ask.range_ns.end));
+    format!("{name}|{timeframe}|{:?}|{}|{asked}|{:?}", ask.symbols, ask.source, ask.order)
 }
 
 async fn bar_page(
@@ -195,17 +199,22 @@ async fn bar_page(
         return Err(Problem::bad("timeframe", "required: 1Min, 5Min, 1Hour, 1Day, …"));
     }
     let timeframe = params.timeframe()?;
-    let subject = subject(name, &ask, &timeframe.to_string());
+    let subject = subject(name, params, &ask, &timeframe.to_string());
     let cursor = Cursor::open(params.text("page_token"), &subject)?;
     let of = answer::Ask {
-        key: format!("{subject}|{}|{cursor:?}", ask.limit),
+        key: format!("{subject}|{:?}|{}|{cursor:?}", ask.range_ns, ask.limit),
         scope: Scope::Symbols(ask.symbols.clone()),
         content_type: JSON,
     };
     answer::versioned(state, request, of, async |snapshot| {
-        let page = many::bars(snapshot, &ask, timeframe, cursor.as_ref()).await?;
+        let mut page = many::bars(snapshot, &ask, timeframe, cursor.as_ref()).await?;
+        let closed_for_ms = page.close(&ask.range_ns);
         let token = page.next.as_ref().map(|next| next.seal(&subject));
-        Ok(Answer::of_records(render(&page, token.as_deref()), page.complete))
+        let answer = Answer::of_records(render(&page, token.as_deref()), page.complete);
+        Ok(match closed_for_ms {
+            Some(age_ms) => answer.closed(age_ms, page.complete),
+            None => answer,
+        })
     })
     .await
 }
@@ -217,7 +226,7 @@ async fn trade_page(
     name: &str,
     render: impl Fn(&Page<crate::db::trades::TradeRow>, Option<&str>) -> Vec<u8>,
 ) -> Result<HttpResponse, Problem> {
-    let subject = subject(name, &ask, "");
+    let subject = subject(name, params, &ask, "");
     let cursor = Cursor::open(params.text("page_token"), &subject)?;
     answer::fresh(state, async |snapshot| {
         let page = many::trades(snapshot, &ask, cursor.as_ref()).await?;
@@ -239,24 +248,14 @@ async fn latest_bar(
     name: &str,
     render: impl Fn(&Page<crate::db::bars::BarRow>) -> Vec<u8>,
 ) -> Result<HttpResponse, Problem> {
-    let of =
-        answer::Ask { key: subject(name, &ask, ""), scope: Scope::Symbols(ask.symbols.clone()), content_type: JSON };
+    let of = answer::Ask {
+        key: format!("{name}|{:?}|{}", ask.symbols, ask.source),
+        scope: Scope::Symbols(ask.symbols.clone()),
+        content_type: JSON,
+    };
     answer::versioned(state, request, of, async |snapshot| {
-        let mut page = Page::default();
-        for &symbol in &ask.symbols {
-            let one = Ask { symbols: vec![symbol], ..ask.clone() };
-            page.join(many::bars(snapshot, &one, Timeframe::MINUTE, None).await?);
-        }
+        let page = many::latest_bars(snapshot, &ask.symbols, &ask.source).await?;
         Ok(Answer::of_records(render(&page), page.complete))
     })
     .await
-}
-
-async fn newest_trades(snapshot: &Snapshot<'_>, ask: &Ask) -> Result<Page<crate::db::trades::TradeRow>, Problem> {
-    let mut page = Page::default();
-    for &symbol in &ask.symbols {
-        let one = Ask { symbols: vec![symbol], ..ask.clone() };
-        page.join(many::trades(snapshot, &one, None).await?);
-    }
-    Ok(page)
 }

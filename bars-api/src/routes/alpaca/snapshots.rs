@@ -1,14 +1,16 @@
 //! Newest trade, minute and days of a symbol in one answer.
 
+use std::collections::HashMap;
+
 use ::market::{Source, Symbol, Timeframe};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::{one, read, wanted};
 use crate::answer;
-use crate::db::bars::{BarRow, Series};
-use crate::db::{Order, Snapshot};
+use crate::db::Snapshot;
+use crate::db::bars::{self, BarRow};
 use crate::db::{gaps, trades};
-use crate::history::{self, Page, Question};
+use crate::openapi::answers;
 use crate::openapi::params::{SymbolList, SymbolPath};
 use crate::openapi::refusals::{Refused, Unknown};
 use crate::problem::Problem;
@@ -21,7 +23,7 @@ use crate::state::State;
     get, path = "/v2/stocks/snapshots", tag = "alpaca",
     params(SymbolList),
     responses(
-        (status = 200, description = "`{\"AAPL\":{\"latestTrade\",\"latestQuote\",\"minuteBar\",\"dailyBar\",\"prevDailyBar\"}}`; quotes are not stored and always null", content_type = "application/json"),
+        (status = 200, description = "By symbol; quotes are not stored and always null", body = BTreeMap<String, answers::AlpacaSnapshot>, example = json!({"AAPL": {"symbol": "AAPL", "latestTrade": null, "latestQuote": null, "minuteBar": null, "dailyBar": null, "prevDailyBar": null}})),
         Refused,
     )
 )]
@@ -29,10 +31,7 @@ pub async fn snapshots(state: web::Data<State>, request: HttpRequest) -> Result<
     let params = read(&request)?;
     let (symbols, source) = (wanted(&params)?, params.source(&state.source)?);
     answer::fresh(&state, async |snapshot| {
-        let mut known = Vec::new();
-        for symbol in &symbols {
-            known.extend(of(snapshot, symbol, &source).await?);
-        }
+        let known = of_each(snapshot, &symbols, &source).await?;
         let mut out = Vec::new();
         render::map(&mut out, &known, |out, one| render::keyed(out, &one.symbol, |out| alpaca::snapshot(out, one)));
         Ok(Answer::of_records(out, known.iter().all(|one| one.complete)))
@@ -45,7 +44,7 @@ pub async fn snapshots(state: web::Data<State>, request: HttpRequest) -> Result<
     get, path = "/v2/stocks/{symbol}/snapshot", tag = "alpaca",
     params(SymbolPath),
     responses(
-        (status = 200, description = "`{\"symbol\",\"latestTrade\",\"latestQuote\",\"minuteBar\",\"dailyBar\",\"prevDailyBar\"}`", content_type = "application/json"),
+        (status = 200, description = "Quotes are not stored and always null", body = answers::AlpacaSnapshot),
         Refused,
         Unknown,
     )
@@ -76,27 +75,39 @@ pub async fn of(
     symbol: &Symbol,
     source: &Source,
 ) -> Result<Option<alpaca::Snapshot>, Problem> {
-    let everything = i64::MIN..i64::MAX;
-    let trade = trades::select(snapshot, symbol, source, &everything, None, Order::Descending, 1).await?.pop();
-    let minutes = newest(snapshot, symbol, source, Timeframe::MINUTE, 1).await?;
-    let mut days: Vec<BarRow> = newest(snapshot, symbol, source, Timeframe::DAY, 2).await?.bars;
-    let previous_day = (days.len() > 1).then(|| days.pop()).flatten();
-    let (edge, minute, day) = (minutes.edge, minutes.bars.into_iter().next(), days.pop());
-    let since_ns =
-        [trade.as_ref().map(|trade| trade.ts_ns), day.as_ref().map(BarRow::start_ns)].into_iter().flatten().min();
-    let Some(since_ns) = since_ns.or(minute.as_ref().map(BarRow::start_ns)) else { return Ok(None) };
-    let complete = gaps::unhealed(snapshot, source).await?.spare(symbol, &(since_ns..i64::MAX));
-    Ok(Some(alpaca::Snapshot { symbol: *symbol, trade, minute, day, previous_day, edge, complete }))
+    Ok(of_each(snapshot, &[*symbol], source).await?.pop())
 }
 
-async fn newest(
+/// What is known of each symbol now, without those that nothing is known of: a few statements, however many symbols there are.
+///
+/// # Errors
+/// 503 where the database cannot answer.
+pub async fn of_each(
     snapshot: &Snapshot<'_>,
-    symbol: &Symbol,
+    symbols: &[Symbol],
     source: &Source,
-    timeframe: Timeframe,
-    limit: usize,
-) -> Result<Page, Problem> {
-    let series = Series { symbol: *symbol, timeframe, source: source.clone() };
-    let question = Question { series, range_ns: i64::MIN..i64::MAX, order: Order::Descending, limit };
-    history::page(snapshot, &question).await
+) -> Result<Vec<alpaca::Snapshot>, Problem> {
+    let newest = async |timeframe, count| bars::newest(snapshot, symbols, timeframe, source, count).await;
+    let (mut trades, minutes, days, edges, outages) = tokio::try_join!(
+        trades::latest(snapshot, symbols, source),
+        newest(Timeframe::MINUTE, 1),
+        newest(Timeframe::DAY, 2),
+        bars::edges(snapshot, symbols, Timeframe::MINUTE, source),
+        gaps::unhealed(snapshot, source),
+    )?;
+    let mut minutes: HashMap<Symbol, BarRow> = minutes.into_iter().map(|(symbol, bar, _)| (symbol, bar)).collect();
+    let mut by_symbol: HashMap<Symbol, Vec<BarRow>> = HashMap::new();
+    for (symbol, day, _) in days {
+        by_symbol.entry(symbol).or_default().push(day);
+    }
+    let known = symbols.iter().filter_map(|symbol| {
+        let (trade, minute) = (trades.remove(symbol), minutes.remove(symbol));
+        let mut days = by_symbol.remove(symbol).unwrap_or_default().into_iter();
+        let (day, previous_day) = (days.next(), days.next());
+        let of_day = [trade.as_ref().map(|trade| trade.ts_ns), day.as_ref().map(BarRow::start_ns)];
+        let since_ns = of_day.into_iter().flatten().min().or(minute.as_ref().map(BarRow::start_ns))?;
+        let (edge, complete) = (edges.get(symbol).copied(), outages.spare(symbol, &(since_ns..i64::MAX)));
+        Some(alpaca::Snapshot { symbol: *symbol, trade, minute, day, previous_day, edge, complete })
+    });
+    Ok(known.collect())
 }

@@ -8,12 +8,13 @@ use market::{Symbol, Timeframe, calendar::trading_date};
 use serde_json::{Value, json};
 
 use crate::answer::{self, Ask};
-use crate::companies;
 use crate::db::Order;
 use crate::db::bars::{self, BarRow, Series};
+use crate::db::gaps::{self, GapQuestion, GapRow};
 use crate::db::versions::Scope;
 use crate::history::{self, Question};
-use crate::openapi::params::{UdfHistory, UdfSearch, UdfSymbol};
+use crate::openapi::answers;
+use crate::openapi::params::UdfHistory;
 use crate::openapi::refusals::{Refused, Unchanged, Unknown};
 use crate::params::{self, LIMIT_MAX, Params};
 use crate::problem::Problem;
@@ -21,92 +22,25 @@ use crate::render::{integer, list, number};
 use crate::reply::{Answer, JSON};
 use crate::state::State;
 
+mod symbols;
+
+pub use symbols::{__path_config, __path_quotes, __path_search, __path_symbol_info, __path_symbols, __path_time};
+pub use symbols::{config, quotes, search, symbol_info, symbols, time};
+
 const NS_PER_S: i64 = 1_000_000_000;
+/// Most marks in an answer.
+const MARKS_MAX: usize = 1_000;
 /// Lengths that a chart may ask for, in UDF's own words.
 const RESOLUTIONS: [&str; 14] = ["1", "2", "3", "5", "10", "15", "30", "60", "120", "240", "1D", "1W", "1M", "3M"];
-/// The most that a chart may reach back or ahead, in seconds: 1678 to 2262.
-const SECONDS_MAX: i64 = i64::MAX / NS_PER_S;
-
-/// What this data feed can do.
-#[utoipa::path(
-    get, path = "/udf/config", tag = "udf",
-    responses(
-        (status = 200, description = "UDF's configuration", content_type = "application/json"),
-    )
-)]
-pub async fn config() -> HttpResponse {
-    HttpResponse::Ok().json(json!({
-        "supports_search": true,
-        "supports_group_request": false,
-        "supports_marks": false,
-        "supports_timescale_marks": false,
-        "supports_time": true,
-        "supported_resolutions": RESOLUTIONS,
-        "exchanges": [{"value": "", "name": "All", "desc": ""}],
-        "symbols_types": [{"name": "Stock", "value": "stock"}],
-    }))
-}
-
-/// The server's time in Unix seconds.
-#[utoipa::path(
-    get, path = "/udf/time", tag = "udf",
-    responses(
-        (status = 200, description = "Unix seconds", content_type = "text/plain"),
-    )
-)]
-pub async fn time() -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain").body(Timestamp::now().as_second().to_string())
-}
-
-/// What a symbol is.
-#[utoipa::path(
-    get, path = "/udf/symbols", tag = "udf",
-    params(UdfSymbol),
-    responses(
-        (status = 200, description = "UDF's symbol information", content_type = "application/json"),
-        Refused,
-        Unknown,
-    )
-)]
-pub async fn symbols(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let params = Params::lenient(request.query_string())?;
-    let symbol = symbol(&params)?;
-    answer::fresh(&state, async |snapshot| {
-        if !bars::is_known(snapshot, &symbol).await? {
-            return Err(Problem::unknown_symbol(symbol.as_str(), "bars"));
-        }
-        Ok(described(&symbol).to_string().into_bytes())
-    })
-    .await
-}
-
-/// Symbols by their letters and by company name.
-#[utoipa::path(
-    get, path = "/udf/search", tag = "udf",
-    params(UdfSearch),
-    responses(
-        (status = 200, description = "A list, best first", content_type = "application/json"),
-        Refused,
-    )
-)]
-pub async fn search(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let params = Params::lenient(request.query_string())?;
-    let typed = params.text("query").unwrap_or_default().to_owned();
-    let limit = params.count("limit", 30, 1..=1000)?;
-    answer::fresh(&state, async |snapshot| {
-        let known = bars::symbols(snapshot, 20_000).await?;
-        let found: Vec<Value> = companies::search(&known, &typed, limit).iter().map(listed).collect();
-        Ok(Value::from(found).to_string().into_bytes())
-    })
-    .await
-}
+/// From here on a number can only be a finer Unix time.
+const EPOCH_SECONDS_MAX: u64 = 100_000_000_000;
 
 /// Bars as columns.
 #[utoipa::path(
     get, path = "/udf/history", tag = "udf",
     params(UdfHistory),
     responses(
-        (status = 200, description = "`{\"s\":\"ok\",\"t\",\"o\",\"h\",\"l\",\"c\",\"v\"}`, or `{\"s\":\"no_data\",\"nextTime\"}`", content_type = "application/json"),
+        (status = 200, description = "`ok` with columns, or `no_data`", body = answers::UdfBars),
         Unchanged,
         Refused,
         Unknown,
@@ -135,6 +69,7 @@ pub async fn history(state: web::Data<State>, request: HttpRequest) -> Result<Ht
     };
     answer::versioned(&state, &request, ask, async |snapshot| {
         let (mut page, complete) = history::page_and_completeness(snapshot, &question).await?;
+        let closed_for_ms = page.closed_for_ms(&question.range_ns);
         if page.bars.is_empty() {
             if !bars::is_known(snapshot, &symbol).await? {
                 return Err(Problem::unknown_symbol(symbol.as_str(), "bars"));
@@ -145,7 +80,44 @@ pub async fn history(state: web::Data<State>, request: HttpRequest) -> Result<Ht
             return Ok(Answer::of_records(no_data(next), complete));
         }
         page.bars.reverse();
-        Ok(Answer::of_records(columns(timeframe, &page.bars), complete))
+        let answer = Answer::of_records(columns(timeframe, &page.bars), complete);
+        Ok(match closed_for_ms {
+            Some(age_ms) => answer.closed(age_ms, complete),
+            None => answer,
+        })
+    })
+    .await
+}
+
+/// Outages of the feed that touch a range, as marks on the chart.
+#[utoipa::path(
+    get, path = "/udf/marks", tag = "udf",
+    params(UdfHistory),
+    responses((status = 200, description = "One mark an outage", body = answers::UdfMarks), Refused)
+)]
+pub async fn marks(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let params = Params::lenient(request.query_string())?;
+    let (symbol, source) = (symbol(&params)?, params.source(&state.source)?);
+    let range_ns = seconds(&params, "from")?.unwrap_or(i64::MIN)..seconds(&params, "to")?.unwrap_or(i64::MAX);
+    let question = GapQuestion { symbol, source, range_ns, after: None, limit: MARKS_MAX };
+    answer::fresh(&state, async |snapshot| {
+        let found = gaps::select(snapshot, &question).await?;
+        let text = |gap: &GapRow| match gap.healed_ms {
+            Some(_) => format!("The feed was out: {}. What was missing has been fetched.", gap.cause),
+            None => format!("The feed was out: {}. Bars may be missing or too small.", gap.cause),
+        };
+        let column = |of: &dyn Fn(&GapRow) -> Value| -> Vec<Value> { found.iter().map(of).collect() };
+        Ok(json!({
+            "id": column(&|gap| format!("{}-{}", gap.symbol, gap.from_ms).into()),
+            "time": column(&|gap| gap.from_ms.div_euclid(1000).into()),
+            "color": column(&|gap| if gap.healed_ms.is_some() { "blue" } else { "red" }.into()),
+            "text": column(&|gap| text(gap).into()),
+            "label": column(&|_| "G".into()),
+            "labelFontColor": column(&|_| "white".into()),
+            "minSize": column(&|_| 14.into()),
+        })
+        .to_string()
+        .into_bytes())
     })
     .await
 }
@@ -206,7 +178,7 @@ fn is_intraday(timeframe: Timeframe) -> bool {
 
 fn symbol(params: &Params) -> Result<Symbol, Problem> {
     let text = params.text("symbol").ok_or_else(|| Problem::bad("symbol", "required"))?;
-    params::symbol("symbol", text.rsplit_once(':').map_or(text, |(_, symbol)| symbol))
+    params::symbol("symbol", symbols::without_exchange(text))
 }
 
 fn resolution(params: &Params) -> Result<Timeframe, Problem> {
@@ -221,46 +193,11 @@ fn resolution(params: &Params) -> Result<Timeframe, Problem> {
     frame.parse().map_err(|_| refused())
 }
 
-/// Unix seconds to nanoseconds.
+/// A moment: numbers are Unix seconds here, however small, all else is read as everywhere.
 fn seconds(params: &Params, name: &str) -> Result<Option<i64>, Problem> {
     let Some(text) = params.text(name) else { return Ok(None) };
-    let seconds = text.parse::<i64>().ok().filter(|seconds| (-SECONDS_MAX..=SECONDS_MAX).contains(seconds));
-    seconds.map(|seconds| Some(seconds * NS_PER_S)).ok_or_else(|| Problem::parameter(name, text, "Unix seconds"))
-}
-
-fn described(symbol: &Symbol) -> Value {
-    let company = companies::of(symbol.as_str());
-    let exchange = company.map_or("US", |company| company.exchange);
-    json!({
-        "name": symbol.as_str(),
-        "ticker": symbol.as_str(),
-        "description": company.map_or(symbol.as_str(), |company| company.name),
-        "type": "stock",
-        "exchange": exchange,
-        "listed_exchange": exchange,
-        "timezone": "America/New_York",
-        "session": "0400-2000",
-        "minmov": 1,
-        "pricescale": 100,
-        "has_intraday": true,
-        "has_daily": true,
-        "has_weekly_and_monthly": true,
-        "intraday_multipliers": ["1"],
-        "supported_resolutions": RESOLUTIONS,
-        "data_status": "streaming",
-        "volume_precision": 0,
-        "format": "price",
-    })
-}
-
-fn listed(symbol: &Symbol) -> Value {
-    let company = companies::of(symbol.as_str());
-    json!({
-        "symbol": symbol.as_str(),
-        "full_name": symbol.as_str(),
-        "ticker": symbol.as_str(),
-        "description": company.map_or(symbol.as_str(), |company| company.name),
-        "exchange": company.map_or("US", |company| company.exchange),
-        "type": "stock",
-    })
+    match text.parse::<i64>() {
+        Ok(seconds) if seconds.unsigned_abs() < EPOCH_SECONDS_MAX => Ok(Some(seconds.saturating_mul(NS_PER_S))),
+        _ => params.moment(name),
+    }
 }

@@ -4,7 +4,7 @@ use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header;
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpRequest, HttpResponse};
+use actix_web::{Error, HttpRequest};
 
 use crate::params::Params;
 use crate::problem::Problem;
@@ -74,8 +74,7 @@ pub async fn only_json<B: MessageBody>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     if liked(request.request(), &[(JSON, ())]).is_none() {
-        let refused = HttpResponse::from_error(Problem::not_acceptable(JSON, ""));
-        return Ok(request.into_response(refused).map_into_right_body());
+        return Ok(request.error_response(Problem::not_acceptable(JSON, "")).map_into_right_body());
     }
     Ok(next.call(request).await?.map_into_left_body())
 }

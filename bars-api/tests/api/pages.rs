@@ -100,7 +100,7 @@ async fn a_chart_gets_columns_in_seconds() {
         json!(1_717_372_800)
     );
     for (query, parameter) in
-        [("resolution=7D&to=1", "resolution"), ("resolution=1&to=now", "to"), ("resolution=1&from=5&to=1", "from")]
+        [("resolution=7D&to=1", "resolution"), ("resolution=1&to=soon", "to"), ("resolution=1&from=5&to=1", "from")]
     {
         assert_problem(&get(&api, &history(query)).await, 400, parameter);
     }

@@ -98,6 +98,7 @@ pub async fn history(state: web::Data<State>, request: HttpRequest) -> Result<Ht
 pub async fn marks(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let params = Params::lenient(request.query_string())?;
     let (symbol, source) = (symbol(&params)?, params.source(&state.source)?);
+    resolution(&params)?;
     let range_ns = seconds(&params, "from")?.unwrap_or(i64::MIN)..seconds(&params, "to")?.unwrap_or(i64::MAX);
     let question = GapQuestion { symbol, source, range_ns, after: None, limit: MARKS_MAX };
     answer::fresh(&state, async |snapshot| {

@@ -221,9 +221,10 @@ fn scale_of(bars: &[BarRow]) -> u64 {
     10_u64.pow(u32::try_from(decimals).unwrap_or(2))
 }
 
-/// Decimals of the shortest text that reads back equal.
+/// Decimals that a price needs, up to the most; beyond them lies what sums of binary fractions leave behind.
 fn decimals(price: f64) -> usize {
-    price.to_string().split_once('.').map_or(0, |(_, decimals)| decimals.len())
+    let text = format!("{price:.DECIMALS_MAX$}");
+    text.trim_end_matches('0').split_once('.').map_or(0, |(_, decimals)| decimals.len())
 }
 
 fn described(symbol: &Symbol, scale: u64) -> Value {
@@ -286,6 +287,7 @@ mod tests {
         assert_eq!(scale_of(&[]), 100);
         assert_eq!(scale_of(&[bar(12.5)]), 100);
         assert_eq!(scale_of(&[bar(12.5), bar(0.1849)]), 10_000);
-        assert_eq!(scale_of(&[bar(0.1 + 0.2)]), 100_000_000);
+        assert_eq!(scale_of(&[bar(0.1 + 0.2)]), 100);
+        assert_eq!(scale_of(&[bar(0.000_012_34)]), 100_000_000);
     }
 }

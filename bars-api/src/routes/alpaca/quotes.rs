@@ -23,7 +23,8 @@ const WHY: &str =
 )]
 pub async fn quotes(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let params = read(&request)?;
-    (wanted(&params)?, range(&params)?);
+    wanted(&params)?;
+    range(&params)?;
     Err(Problem::not_stored(WHY))
 }
 
@@ -36,7 +37,8 @@ pub async fn quotes(request: HttpRequest) -> Result<HttpResponse, Problem> {
     responses(NotStored, Refused)
 )]
 pub async fn quotes_of_one(request: HttpRequest, symbol: web::Path<String>) -> Result<HttpResponse, Problem> {
-    (range(&read(&request)?)?, one(&symbol)?);
+    range(&read(&request)?)?;
+    one(&symbol)?;
     Err(Problem::not_stored(WHY))
 }
 

@@ -55,7 +55,8 @@ fn stored(path: &Path, words: &[&str]) -> anyhow::Result<BTreeMap<(String, i64),
 }
 
 /// Each sample with the options that it needs, the series it holds, and its first bar.
-const SAMPLES: &[(&str, &[&str], &[&str], i64, &str)] = &[
+type Sample = (&'static str, &'static [&'static str], &'static [&'static str], i64, &'static str);
+const SAMPLES: &[Sample] = &[
     ("ours.csv", &[], &["AAPL 1Min"], MINUTE, OURS),
     ("ours-pandas.csv", &[], &["AAPL 1Min"], MINUTE, OURS),
     ("ours.ndjson", &[], &["AAPL 1Min"], MINUTE, OURS),

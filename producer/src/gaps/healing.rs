@@ -145,8 +145,7 @@ impl Backfill {
             let mut pieces = pieces(span).peekable();
             while let Some(piece) = pieces.next() {
                 let tally = self.hand_on(&symbols, piece, to_ns).await?;
-                self.cold.safe().await;
-                if pieces.peek().is_none() {
+                if pieces.peek().is_none() && !exact {
                     sleep(self.settings.hold_back / SETTLE_SHARE).await; // what is still growing has time to show it
                 }
                 let again = self.read_again(&symbols, piece, to_ns).await?;

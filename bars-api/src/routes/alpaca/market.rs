@@ -87,7 +87,8 @@ fn day(params: &Params, name: &str) -> Result<Option<Date>, Problem> {
     let date = match text.get(..10).filter(|day| moment::is_day(day)) {
         // Alpaca takes the day of a moment as it is written, whatever the offset.
         Some(day) => day.parse::<Date>().ok().filter(|_| moment::is_day(text) || moment::parse(text).is_ok()),
-        None => params.moment(name)?.map(read),
+        None if moment::is_relative(text) => params.moment(name)?.map(read),
+        None => None,
     };
     match date {
         Some(date) if (1900..=2200).contains(&date.year()) => Ok(Some(date)),

@@ -10,7 +10,7 @@ use futures_util::TryStreamExt as _;
 use jiff::civil::Date;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _};
 use tokio::io::AsyncReadExt as _;
 
 use crate::error::Error;
@@ -36,6 +36,7 @@ pub struct ArchivedDay {
     /// Size of its file.
     pub bytes: u64,
     path: Path,
+    version: String,
     index: Arc<DayIndex>,
 }
 
@@ -75,18 +76,32 @@ impl Archive {
         self.open_at(day, path_of(day)).await
     }
 
+    /// Opens a day again: costs one small question if its file is still the one of `known`.
+    ///
+    /// # Errors
+    /// As [`Archive::open`].
+    pub async fn reopen(&self, day: Date, known: Option<ArchivedDay>) -> Result<Option<ArchivedDay>, Error> {
+        match self.objects.head(&path_of(day)).await {
+            Ok(object) if known.as_ref().is_some_and(|known| known.version == version_of(&object)) => Ok(known),
+            Ok(_) => self.open(day).await,
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     async fn open_at(&self, day: Date, path: Path) -> Result<Option<ArchivedDay>, Error> {
-        let bytes = match self.objects.head(&path).await {
-            Ok(object) => object.size,
+        let object = match self.objects.head(&path).await {
+            Ok(object) => object,
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
+        let (bytes, version) = (object.size, version_of(&object));
         let mut tail = TAIL_BYTES.min(bytes);
         loop {
             let read = self.objects.get_range(&path, bytes - tail..bytes).await?;
             match DayIndex::parse(read, bytes)? {
                 Parsed::Index(index) => {
-                    return Ok(Some(ArchivedDay { day, bytes, path, index: Arc::new(index) }));
+                    return Ok(Some(ArchivedDay { day, bytes, path, version, index: Arc::new(index) }));
                 }
                 Parsed::NeedsBytes(needed) => tail = (needed as u64).clamp(tail + 1, bytes),
             }
@@ -178,6 +193,11 @@ impl Archive {
     pub async fn remove(&self, day: Date) -> Result<(), Error> {
         Ok(self.objects.delete(&path_of(day)).await?)
     }
+}
+
+/// Changes whenever a day's file is replaced.
+fn version_of(object: &ObjectMeta) -> String {
+    format!("{:?} {} {}", object.e_tag, object.last_modified, object.size)
 }
 
 fn path_of(day: Date) -> Path {

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub struct Config {
     pub access: Rules,
     /// How much memory remembered answers and the bars they are made of may take, in bytes; 0 remembers nothing.
     pub remembered_bytes_max: usize,
+    /// Folder of the archive that consumer-trades writes; `None` if there is none.
+    pub archive_dir: Option<PathBuf>,
 }
 
 impl Config {
@@ -57,6 +60,7 @@ impl Config {
             sources,
             access: access(vars),
             remembered_bytes_max: vars.read_within("API_REMEMBERED_MAX_MB", 128, 0..=65_536, "megabytes") << 20,
+            archive_dir: vars.read_optional("ARCHIVE_DIR", "a folder"),
         }
     }
 }

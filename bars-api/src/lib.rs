@@ -61,7 +61,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         service::ops::upkeep(metrics, upkeep).await;
         Ok(())
     });
-    let probes = Database::new(&config, "bars-api-health", 1, Arc::default())?;
+    let probes = Database::new(&config, "bars-api-health", 1, Arc::default(), None)?;
     tasks.spawn("health", watch::watch(probes, part, tasks.stop_token()));
     let handle = server.handle();
     let stopping = tasks.stop_token();

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use market::{Position, Source, Symbol, Timeframe};
 
+use crate::db::archived;
 use crate::db::bars::{self, BarRow, Edge, Series};
 use crate::db::gaps::{self, Outages};
 use crate::db::trades::{self, Place, TradeRow};
@@ -112,7 +113,7 @@ pub async fn trades(snapshot: &Snapshot<'_>, ask: &Ask, cursor: Option<&Cursor>)
         let edge = trades::edge(snapshot, &symbol, &ask.source).await?;
         let after = cursor.map(place_of);
         let (source, range_ns, order) = (&ask.source, &ask.range_ns, ask.order);
-        let mut rows = trades::select(snapshot, &symbol, source, range_ns, after.as_ref(), order, limit + 1).await?;
+        let mut rows = archived::select(snapshot, &symbol, source, range_ns, after.as_ref(), order, limit + 1).await?;
         let more = rows.len() > limit;
         rows.truncate(limit);
         let span_ns = span(ask, after.as_ref(), rows.last().filter(|_| more));

@@ -11,6 +11,7 @@ use service::web::request_id::Lines;
 use crate::access::Admission;
 use crate::config::Config;
 use crate::db::Database;
+use crate::db::archived::ArchivedTrades;
 use crate::db::minutes::Minutes;
 use crate::db::versions::Version;
 use crate::remembered::Remembered;
@@ -50,8 +51,9 @@ impl State {
         // Answers are what is asked for most; their bars are less, and needed less often.
         let for_minutes = config.remembered_bytes_max / 4;
         let minutes = Arc::new(Minutes::new(for_minutes));
+        let archive = config.archive_dir.as_deref().map(ArchivedTrades::new).transpose()?.map(Arc::new);
         Ok(Self {
-            database: Database::new(config, "bars-api", config.connections_max, Arc::clone(&minutes))?,
+            database: Database::new(config, "bars-api", config.connections_max, Arc::clone(&minutes), archive)?,
             remembered: Arc::new(Remembered::new(config.remembered_bytes_max - for_minutes)),
             minutes,
             admission: Arc::new(Admission::new(&config.access)),
@@ -71,7 +73,8 @@ impl State {
     /// Where the settings do not make a pool.
     pub fn per_thread(&self, config: &Config) -> anyhow::Result<Vec<Self>> {
         let own = |connections| {
-            let database = Database::new(config, "bars-api", connections, Arc::clone(&self.minutes))?;
+            let database =
+                Database::new(config, "bars-api", connections, Arc::clone(&self.minutes), self.database.archive())?;
             Ok(Self { database, ..self.clone() })
         };
         shares(config.connections_max, config.workers).map(own).collect()

@@ -1,5 +1,6 @@
 //! The way to PostgreSQL: one pool, one snapshot per answer, one module of SQL per table.
 
+pub mod archived;
 pub mod bars;
 pub mod gaps;
 pub mod minutes;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use deadpool_postgres::{Client, Pool};
 
+use self::archived::ArchivedTrades;
 use self::minutes::Minutes;
 use crate::config::Config;
 use crate::problem::Problem;
@@ -30,6 +32,7 @@ pub enum Order {
 pub struct Database {
     pool: Pool,
     minutes: Arc<Minutes>,
+    archive: Option<Arc<ArchivedTrades>>,
 }
 
 impl Database {
@@ -42,10 +45,17 @@ impl Database {
         application: &str,
         connections_max: usize,
         minutes: Arc<Minutes>,
+        archive: Option<Arc<ArchivedTrades>>,
     ) -> anyhow::Result<Self> {
         let options = server_settings(config.statement_time_max);
         let pool = config.postgres.pool(application, connections_max, config.pool_wait_max, &options)?;
-        Ok(Self { pool, minutes })
+        Ok(Self { pool, minutes, archive })
+    }
+
+    /// Closed days that lie in files, for another pool.
+    #[must_use]
+    pub fn archive(&self) -> Option<Arc<ArchivedTrades>> {
+        self.archive.clone()
     }
 
     /// A connection.
@@ -54,7 +64,8 @@ impl Database {
     /// 503 where none is free in time, or the database cannot be reached.
     pub async fn connect(&self) -> Result<Connection, Problem> {
         let client = self.pool.get().await?;
-        Ok(Connection { client: Some(client), minutes: Arc::clone(&self.minutes), reuse: false })
+        let (minutes, archive) = (Arc::clone(&self.minutes), self.archive.clone());
+        Ok(Connection { client: Some(client), minutes, archive, reuse: false })
     }
 }
 
@@ -72,6 +83,7 @@ fn server_settings(statement_time_max: Duration) -> String {
 pub struct Connection {
     client: Option<Client>,
     minutes: Arc<Minutes>,
+    archive: Option<Arc<ArchivedTrades>>,
     reuse: bool,
 }
 
@@ -123,6 +135,11 @@ impl Snapshot<'_> {
     /// The minutes that were read before.
     fn minutes(&self) -> &Minutes {
         &self.0.minutes
+    }
+
+    /// Closed days that lie in files, if there is an archive.
+    fn archive(&self) -> Option<&ArchivedTrades> {
+        self.0.archive.as_deref()
     }
 }
 

@@ -51,7 +51,7 @@ impl TradeRow {
 }
 
 /// Where a page of trades ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// Exchange time in Unix nanoseconds.
     pub ts_ns: i64,

@@ -5,6 +5,7 @@
 mod common;
 
 mod alpaca;
+mod archived;
 mod bars;
 mod clients;
 mod docs;

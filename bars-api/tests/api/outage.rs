@@ -78,7 +78,7 @@ async fn connections_that_the_server_cut_are_replaced() {
 #[actix_web::test]
 async fn the_api_cannot_write() {
     let (database, _client) = database().await;
-    let pool = bars_api::db::Database::new(&on(&database), "bars-api", 1, std::sync::Arc::default()).unwrap();
+    let pool = bars_api::db::Database::new(&on(&database), "bars-api", 1, std::sync::Arc::default(), None).unwrap();
     let connection = pool.connect().await.unwrap();
     let error = connection.batch_execute("DELETE FROM market_data_oltp.stock_bars_staging").await.unwrap_err();
     assert_eq!(error.code().unwrap().code(), "25006");

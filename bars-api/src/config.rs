@@ -1,6 +1,6 @@
 //! The API's variables; `.env.example` lists the same names.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
@@ -45,12 +45,10 @@ pub struct Config {
 impl Config {
     /// Reads all variables.
     pub fn from_vars(vars: &mut Vars) -> Self {
-        let host = vars.read("API_HOST", IpAddr::V4(Ipv4Addr::UNSPECIFIED), "IP address to listen on");
-        let port = vars.read_within("API_PORT", 8000, 0..=65535, "port");
         let cores = available_parallelism().map_or(2, NonZeroUsize::get);
         let sources = sources(vars);
         Self {
-            address: SocketAddr::new(host, port),
+            address: vars.read_listen("API_HOST", "API_PORT", 8000),
             workers: vars.read_within("API_WORKERS", cores, 1..=256, "threads"),
             postgres: PostgresConfig::from_vars(vars),
             connections_max: vars.read_within("API_CONNECTIONS_MAX", 16, 1..=1000, "connections"),
@@ -78,14 +76,12 @@ fn millis(vars: &mut Vars, name: &str, default: u64) -> Duration {
     Duration::from_millis(vars.read_within(name, default, 1..=600_000, "milliseconds"))
 }
 
+/// The names that records of our feeds carry.
+const FEEDS: [&str; 3] = ["alpaca", "finnhub", "massive"];
+
 fn sources(vars: &mut Vars) -> Vec<Source> {
-    let names = vars.read_list::<String>("FEED", "alpaca", "alpaca, finnhub, massive");
-    let (good, bad): (Vec<_>, Vec<_>) = names.iter().map(|name| Source::new(name)).partition(Result::is_ok);
-    for reject in bad.into_iter().filter_map(Result::err) {
-        vars.problem("FEED", format_args!("{reject} (expected alpaca, finnhub or massive)"));
-    }
-    let sources: Vec<_> = good.into_iter().filter_map(Result::ok).collect();
-    if sources.is_empty() { vec![Source::alpaca()] } else { sources }
+    let names = vars.read_choices("FEED", "alpaca", &FEEDS);
+    names.iter().filter_map(|name| Source::new(name).ok()).collect()
 }
 
 #[cfg(test)]
@@ -104,13 +100,19 @@ mod tests {
     fn every_mistake_is_named_at_once() {
         let vars = Vars::from_pairs(&[
             ("API_PORT", "http"),
-            ("FEED", "Alpaca!"),
+            ("FEED", "alpca"),
             ("FRONTEND_URL", "localhost:5000"),
             ("API_STATEMENT_TIME_MAX_MS", "0"),
             ("AUTH_REQUIRED", "true"),
         ]);
         let error = vars.load(Config::from_vars).unwrap_err().to_string();
-        for name in ["API_PORT", "FEED", "FRONTEND_URL", "API_STATEMENT_TIME_MAX_MS", "API_KEYS"] {
+        for name in [
+            "API_PORT",
+            "FEED: `alpca`: unknown, did you mean alpaca?",
+            "FRONTEND_URL",
+            "API_STATEMENT_TIME_MAX_MS",
+            "API_KEYS",
+        ] {
             assert!(error.contains(name), "{name} is missing in\n{error}");
         }
     }

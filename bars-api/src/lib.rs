@@ -87,8 +87,7 @@ fn serve(config: &Config, state: &State) -> anyhow::Result<actix_web::dev::Serve
         .workers(config.workers)
         .shutdown_timeout(DRAIN_MAX_S)
         .disable_signals()
-        .bind(address)
-        .with_context(|| format!("cannot listen on {address}: stop what uses this port or set API_PORT"))?;
+        .listen(service::ops::listen(address)?)?;
     for bound in bound.addrs() {
         tracing::info!("listening on http://{bound}");
     }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    service::main("bars-api", bars_api::Config::from_vars, bars_api::run)
+    service::program("bars-api", "Serves stored bars and trades over HTTP.", bars_api::Config::from_vars, bars_api::run)
 }

@@ -14,10 +14,15 @@ mod report;
 mod stack;
 mod tape;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 
 use report::Report;
+
+/// Exit code for a command line that is wrong.
+const EXIT_USAGE: u8 = 64;
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -38,6 +43,7 @@ enum Section {
 
 /// Measures the pipeline on this machine. Build with `--release`.
 #[derive(Debug, Parser)]
+#[command(version)]
 struct Options {
     /// Sections to run; all where none is named.
     sections: Vec<Section>,
@@ -56,8 +62,24 @@ struct Options {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    let mut options = Options::parse();
+async fn main() -> ExitCode {
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => {
+            let _ = error.print(); // a reader that has seen enough, as in `--help | head`, is no failure
+            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match measure(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn measure(mut options: Options) -> Result<()> {
     if options.sections.is_empty() {
         options.sections = Section::value_variants().to_vec();
     }

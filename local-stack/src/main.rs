@@ -13,6 +13,9 @@ use local_stack::kafka::Jvm;
 use local_stack::stack::Feed;
 use local_stack::{chaos, path, run};
 
+/// Exit code for a command line that is wrong.
+const EXIT_USAGE: u8 = 64;
+
 /// Real Kafka, Redis and PostgreSQL, and the whole pipeline on them, without Docker.
 ///
 /// What KAFKA_BOOTSTRAP_SERVERS, REDIS_HOST and POSTGRES_HOST name is used; the rest is started here and stopped at the end.
@@ -126,7 +129,14 @@ impl FeedOptions {
 #[tokio::main]
 async fn main() -> ExitCode {
     START.get_or_init(Instant::now);
-    let result = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print(); // a reader that has seen enough, as in `--help | head`, is no failure
+            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    let result = match cli.command {
         Command::Demo { place, feed, command } => {
             demo::run(Demo { plan: place.plan(), feed: feed.feed(), command }).await
         }

@@ -194,6 +194,12 @@ impl Ports {
             ("SIMULATOR_KEY", "demo".to_owned()),
             ("SIMULATOR_SECRET", "demo".to_owned()),
             ("SPOOL_DIR", folder.join("spool").display().to_string()),
+            // A demo is for this machine alone.
+            ("PRODUCER_HOST", "127.0.0.1".to_owned()),
+            ("CONSUMER_TRADES_HOST", "127.0.0.1".to_owned()),
+            ("CONSUMER_BARS_HOST", "127.0.0.1".to_owned()),
+            ("API_HOST", "127.0.0.1".to_owned()),
+            ("GATEWAY_HOST", "127.0.0.1".to_owned()),
             ("PRODUCER_PORT", producer.to_string()),
             ("CONSUMER_TRADES_PORT", trades.to_string()),
             ("CONSUMER_BARS_PORT", bars.to_string()),

@@ -72,7 +72,7 @@ impl Config {
             spool_bytes_max: vars.read_within("SPOOL_BYTES_MAX", 4 << 30, 1 << 20..=1 << 50, "bytes"),
             cold_queue_bytes_max: cold_queue_bytes_max(vars),
             past_rate_max: vars.read_within("PAST_RATE_MAX", 20_000, 1..=10_000_000, "records a second"),
-            ops: SocketAddr::from(([0, 0, 0, 0], vars.read_within("PRODUCER_PORT", 9101, 1..=65535, "port"))),
+            ops: vars.read_listen("PRODUCER_HOST", "PRODUCER_PORT", 9101),
         }
     }
 }
@@ -132,26 +132,25 @@ fn feeds(vars: &mut Vars) -> Vec<FeedSettings> {
     chosen.iter().map(settings).collect()
 }
 
+/// Schemes of a live stream's address.
+const STREAM: [&str; 2] = ["ws", "wss"];
+/// Schemes of a history's address.
+const HISTORY: [&str; 2] = ["http", "https"];
+const ALPACA_CHANNELS: [&str; 7] = ["trades", "quotes", "bars", "updatedBars", "dailyBars", "statuses", "lulds"];
+const MASSIVE_CHANNELS: [&str; 3] = ["T", "Q", "AM"];
+
 fn alpaca(vars: &mut Vars, symbols: Option<Vec<Symbol>>) -> AlpacaSettings {
     AlpacaSettings {
-        url: vars.read(
-            "ALPACA_DATA_WS_URL",
-            "wss://stream.data.alpaca.markets/v2/iex".to_owned(),
-            "ws:// or wss:// address with version and feed",
-        ),
+        url: vars.read_url("ALPACA_DATA_WS_URL", "wss://stream.data.alpaca.markets/v2/iex", &STREAM),
         key: vars.require_secret("ALPACA_API_KEY", "the key id of your Alpaca account; `make demo` needs none"),
         secret: vars
             .require_secret("ALPACA_API_SECRET", "the secret key of your Alpaca account; `make demo` needs none"),
         symbols,
         symbols_max: symbols_max(vars, "ALPACA_SYMBOLS_MAX"),
-        channels: vars.read_list("ALPACA_CHANNELS", "trades,quotes,bars,updatedBars", "channel names, comma-separated"),
+        channels: vars.read_choices("ALPACA_CHANNELS", "trades,quotes,bars,updatedBars", &ALPACA_CHANNELS),
         encoding: vars.read("ALPACA_ENCODING", Encoding::Json, "json or msgpack"),
         authentication: vars.read("ALPACA_AUTH", Authentication::Message, "message or header"),
-        rest_url: vars.read(
-            "ALPACA_DATA_REST_URL",
-            "https://data.alpaca.markets".to_owned(),
-            "http:// or https:// address without a path",
-        ),
+        rest_url: vars.read_url("ALPACA_DATA_REST_URL", "https://data.alpaca.markets", &HISTORY),
     }
 }
 
@@ -160,8 +159,8 @@ fn finnhub(vars: &mut Vars, symbols: Option<Vec<Symbol>>) -> FinnhubSettings {
         vars.problem("SUBSCRIBED_SYMBOLS", "Finnhub does not offer * (expected symbols, comma-separated)");
     }
     FinnhubSettings {
-        url: vars.read("FINNHUB_WS_URL", "wss://ws.finnhub.io".to_owned(), "ws:// or wss:// address without the key"),
-        rest_url: vars.read("FINNHUB_REST_URL", "https://finnhub.io/api/v1".to_owned(), "http:// or https:// address"),
+        url: vars.read_url("FINNHUB_WS_URL", "wss://ws.finnhub.io", &STREAM),
+        rest_url: vars.read_url("FINNHUB_REST_URL", "https://finnhub.io/api/v1", &HISTORY),
         key: vars.require_secret("FINNHUB_API_KEY", "the API key of your Finnhub account"),
         symbols: symbols.unwrap_or_default(),
         symbols_max: symbols_max(vars, "FINNHUB_SYMBOLS_MAX"),
@@ -170,12 +169,12 @@ fn finnhub(vars: &mut Vars, symbols: Option<Vec<Symbol>>) -> FinnhubSettings {
 
 fn massive(vars: &mut Vars, symbols: Option<Vec<Symbol>>) -> MassiveSettings {
     MassiveSettings {
-        url: vars.read("MASSIVE_WS_URL", "wss://socket.massive.com/stocks".to_owned(), "ws:// or wss:// address"),
-        rest_url: vars.read("MASSIVE_REST_URL", "https://api.massive.com".to_owned(), "http:// or https:// address"),
+        url: vars.read_url("MASSIVE_WS_URL", "wss://socket.massive.com/stocks", &STREAM),
+        rest_url: vars.read_url("MASSIVE_REST_URL", "https://api.massive.com", &HISTORY),
         key: vars.require_secret("MASSIVE_API_KEY", "the API key of your Massive (formerly Polygon) account"),
         symbols,
         symbols_max: symbols_max(vars, "MASSIVE_SYMBOLS_MAX"),
-        channels: vars.read_list("MASSIVE_CHANNELS", "T,Q,AM", "channel names, comma-separated"),
+        channels: vars.read_choices("MASSIVE_CHANNELS", "T,Q,AM", &MASSIVE_CHANNELS),
     }
 }
 
@@ -249,6 +248,12 @@ mod tests {
             (&[("FEED", ","), finnhub], "once"),
             (&[("FEED", "finnhub"), finnhub, ("SUBSCRIBED_SYMBOLS", "*")], "does not offer *"),
             (&[("ALPACA_API_KEY", "k"), ("ALPACA_API_SECRET", "s"), ("ALPACA_ENCODING", "xml")], "json or msgpack"),
+            (&[("ALPACA_CHANNELS", "trades,foo")], "ALPACA_CHANNELS: `foo`: unknown"),
+            (
+                &[("ALPACA_DATA_REST_URL", "foo")],
+                "ALPACA_DATA_REST_URL: `foo`: does not begin with http:// or https://",
+            ),
+            (&[("ALPACA_DATA_WS_URL", "https://stream.example")], "does not begin with ws:// or wss://"),
         ] {
             let error = chosen(pairs).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");

@@ -95,7 +95,7 @@ impl Config {
             redis: RedisConfig::from_vars(vars),
             host: vars.read("GATEWAY_HOST", IpAddr::V6(Ipv6Addr::UNSPECIFIED), "IP address to listen on"),
             port: vars.read_within("GATEWAY_PORT", 5000, 1..=65535, "port"),
-            bars_api_url: read_url_var(vars, "BARS_API_URL", "http://localhost:8000"),
+            bars_api_url: vars.read_url("BARS_API_URL", "http://localhost:8000", &["http", "https"]),
             dashboard_dir: vars.read("DASHBOARD_DIR", PathBuf::from("dashboard/dist"), "a folder"),
             data: vars.read("DATA_KIND", DataKind::Live, "live, delayed, simulated or replay"),
             origins: Origins::from_vars(vars),
@@ -148,14 +148,6 @@ impl Config {
 
 fn seconds(vars: &mut Vars, name: &str, default: u64, bounds: std::ops::RangeInclusive<u64>) -> Duration {
     Duration::from_secs(vars.read_within(name, default, bounds, "seconds"))
-}
-
-fn read_url_var(vars: &mut Vars, name: &str, default: &str) -> String {
-    let text = vars.read(name, default.to_owned(), "a URL such as http://localhost:8000");
-    read_url(&text).unwrap_or_else(|problem| {
-        vars.problem(name, problem);
-        text
-    })
 }
 
 fn read_url(text: &str) -> Result<String, &'static str> {

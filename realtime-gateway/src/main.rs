@@ -3,5 +3,10 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    service::main("realtime-gateway", realtime_gateway::Config::from_vars, realtime_gateway::run)
+    service::program(
+        "realtime-gateway",
+        "Carries live records from Redis to Socket.IO, WebSocket and SSE clients, and serves the dashboard.",
+        realtime_gateway::Config::from_vars,
+        realtime_gateway::run,
+    )
 }

@@ -1,16 +1,20 @@
 //! Kafka: variables, client settings, topics.
 
 use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
+use crate::address::is_topic;
 use crate::config::Vars;
+pub use crate::kafka_security::KafkaSecurity;
 
 /// How long a broker may take to list its topics.
 const METADATA_MAX: Duration = Duration::from_secs(10);
@@ -20,6 +24,8 @@ const METADATA_MAX: Duration = Duration::from_secs(10);
 pub struct KafkaConfig {
     /// `host:port`, comma-separated.
     pub bootstrap_servers: String,
+    /// How clients log in, and whether the connection is encrypted.
+    pub security: KafkaSecurity,
     /// Trades.
     pub topic_trades: String,
     /// Bars.
@@ -37,21 +43,26 @@ pub struct KafkaConfig {
 }
 
 impl KafkaConfig {
-    /// Reads `KAFKA_BOOTSTRAP_SERVERS`, `TOPIC_TRADES`, `TOPIC_BARS`, `TOPIC_CORRECTIONS`, `TOPIC_GAPS`,
+    /// Reads `KAFKA_BOOTSTRAP_SERVERS`, the variables of [`KafkaSecurity`], `TOPIC_TRADES`, `TOPIC_BARS`, `TOPIC_CORRECTIONS`, `TOPIC_GAPS`,
     /// `TOPIC_DEAD_LETTERS`, `TOPIC_PARTITIONS`, `TOPIC_REPLICATION`.
     pub fn from_vars(vars: &mut Vars) -> Self {
-        let text = "text";
+        let topics = [
+            ("TOPIC_TRADES", "stock_trades_realtime"),
+            ("TOPIC_BARS", "stock_bars_staging"),
+            ("TOPIC_CORRECTIONS", "stock_trade_corrections"),
+            ("TOPIC_GAPS", "stock_feed_gaps"),
+            ("TOPIC_DEAD_LETTERS", "stock_dead_letters"),
+        ];
+        let [topic_trades, topic_bars, topic_corrections, topic_gaps, topic_dead_letters] =
+            vars.read_names(topics, "a topic name: letters, digits, ., _ and -", is_topic);
         Self {
-            bootstrap_servers: vars.read(
-                "KAFKA_BOOTSTRAP_SERVERS",
-                "localhost:9093".to_owned(),
-                "host:port, comma-separated",
-            ),
-            topic_trades: vars.read("TOPIC_TRADES", "stock_trades_realtime".to_owned(), text),
-            topic_bars: vars.read("TOPIC_BARS", "stock_bars_staging".to_owned(), text),
-            topic_corrections: vars.read("TOPIC_CORRECTIONS", "stock_trade_corrections".to_owned(), text),
-            topic_gaps: vars.read("TOPIC_GAPS", "stock_feed_gaps".to_owned(), text),
-            topic_dead_letters: vars.read("TOPIC_DEAD_LETTERS", "stock_dead_letters".to_owned(), text),
+            bootstrap_servers: vars.read_servers("KAFKA_BOOTSTRAP_SERVERS", "localhost:9093"),
+            security: KafkaSecurity::from_vars(vars),
+            topic_trades,
+            topic_bars,
+            topic_corrections,
+            topic_gaps,
+            topic_dead_letters,
             partitions: vars.read_within("TOPIC_PARTITIONS", 6, 1..=1000, "partitions"),
             replication: vars.read_within("TOPIC_REPLICATION", 1, 1..=9, "copies"),
         }
@@ -67,19 +78,22 @@ impl KafkaConfig {
             .set("socket.keepalive.enable", "true")
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "2000");
+        self.security.apply(&mut client);
         client
     }
 
-    /// Makes the topics where they are missing. Any number of services may do this at once.
+    /// Creates the topics that are missing. Any number of services may do this at once.
     ///
     /// # Errors
-    /// Where no broker answers within ten seconds or refuses; an existing topic is no error.
+    /// If no broker answers within ten seconds or refuses; the message names the broker. An existing topic is no error.
     pub async fn ensure_topics(&self) -> anyhow::Result<()> {
-        let admin: AdminClient<DefaultClientContext> = self.client().create().context("cannot make a Kafka client")?;
-        let missing = self.missing_topics().await?;
+        let (missing, advertised) = self.missing_topics().await?;
         if missing.is_empty() {
             return Ok(());
         }
+        let faults = Faults::default();
+        let admin: AdminClient<Faults> =
+            self.client().create_with_context(faults.clone()).context("cannot create a Kafka client")?;
         let topics: Vec<_> = missing
             .iter()
             .map(|name| NewTopic::new(name, self.partitions, TopicReplication::Fixed(self.replication)))
@@ -87,28 +101,64 @@ impl KafkaConfig {
         let options = AdminOptions::new()
             .operation_timeout(Some(Duration::from_secs(10)))
             .request_timeout(Some(Duration::from_secs(10)));
-        let made = admin
-            .create_topics(&topics, &options)
-            .await
-            .with_context(|| format!("no Kafka broker answers at {}", self.bootstrap_servers))?;
-        for outcome in made {
+        let created = admin.create_topics(&topics, &options).await.with_context(|| {
+            format!(
+                "Kafka answers at {}, but its brokers, which it names as {advertised}, cannot be reached from here{}: correct \
+                 advertised.listeners of the brokers, or the name service of this machine",
+                self.bootstrap_servers,
+                faults.text()
+            )
+        })?;
+        for outcome in created {
             match outcome {
-                Ok(name) => tracing::info!(topic = name, partitions = self.partitions, "made topic"),
+                Ok(name) => tracing::info!(topic = name, partitions = self.partitions, "created topic"),
                 Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-                Err((name, code)) => bail!("Kafka refuses to make topic {name}: {code}"),
+                Err((name, code)) => bail!("Kafka refuses to create topic {name}: {code}"),
             }
         }
         Ok(())
     }
 
-    /// Asks first, so that a broker on which nobody may make topics is no problem where they are there.
-    async fn missing_topics(&self) -> anyhow::Result<Vec<String>> {
-        let client: BaseConsumer = self.client().create().context("cannot make a Kafka client")?;
+    /// The topics that are missing, and the addresses by which the brokers call themselves. Asks first, so that a broker on which
+    /// nobody may create topics is no problem if they are there.
+    async fn missing_topics(&self) -> anyhow::Result<(Vec<String>, String)> {
+        let faults = Faults::default();
+        let client: BaseConsumer<Faults> =
+            self.client().create_with_context(faults.clone()).context("cannot create a Kafka client")?;
         let asked = tokio::task::spawn_blocking(move || client.fetch_metadata(None, METADATA_MAX)).await?;
-        let metadata = asked.with_context(|| format!("no Kafka broker answers at {}", self.bootstrap_servers))?;
+        let metadata =
+            asked.with_context(|| format!("no Kafka broker answers at {}{}", self.bootstrap_servers, faults.text()))?;
         let there: HashSet<&str> = metadata.topics().iter().map(|topic| topic.name()).collect();
         let ours =
             [&self.topic_trades, &self.topic_bars, &self.topic_corrections, &self.topic_gaps, &self.topic_dead_letters];
-        Ok(ours.into_iter().filter(|name| !there.contains(name.as_str())).cloned().collect())
+        let missing = ours.into_iter().filter(|name| !there.contains(name.as_str())).cloned().collect();
+        let brokers = metadata.brokers().iter().map(|broker| format!("{}:{}", broker.host(), broker.port()));
+        Ok((missing, brokers.collect::<Vec<_>>().join(", ")))
     }
 }
+
+/// What librdkafka says is wrong with a connection: each sentence once, the newest few.
+#[derive(Clone, Default)]
+struct Faults(Arc<Mutex<Vec<String>>>);
+
+/// Most sentences that are kept.
+const FAULTS_MAX: usize = 4;
+
+impl Faults {
+    /// In brackets, with a blank before them; empty if nothing was said.
+    fn text(&self) -> String {
+        let faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if faults.is_empty() { String::new() } else { format!(" ({})", faults.join("; ")) }
+    }
+}
+
+impl ClientContext for Faults {
+    fn error(&self, _: KafkaError, reason: &str) {
+        let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if faults.len() < FAULTS_MAX && !faults.iter().any(|known| known == reason) {
+            faults.push(reason.to_owned());
+        }
+    }
+}
+
+impl ConsumerContext for Faults {}

@@ -1,6 +1,7 @@
 //! `/health` and `/metrics` for people, orchestrators and Prometheus.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -9,6 +10,7 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse as _;
 use axum::routing::get;
+use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -46,14 +48,43 @@ pub async fn serve(
     served.context("the health and metrics endpoint failed")
 }
 
-/// Binds a listener.
+/// Binds a listener for tokio; see [`listen`].
 ///
 /// # Errors
 /// With a sentence that names the address and what to do.
 pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}: stop what uses this port or choose another"))
+    TcpListener::from_std(listen(address)?).with_context(|| format!("cannot listen on {address}"))
+}
+
+/// Binds a listener. `[::]` takes IPv6 and IPv4, whatever the system's default is; on a machine without IPv6 it takes IPv4.
+///
+/// # Errors
+/// With a sentence that names the address and what to do.
+pub fn listen(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
+    let listener = open(address).or_else(|error| match (address.ip(), error.raw_os_error()) {
+        (IpAddr::V6(Ipv6Addr::UNSPECIFIED), Some(NO_SUCH_FAMILY)) => {
+            open(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()))
+        }
+        _ => Err(error),
+    });
+    listener.with_context(|| format!("cannot listen on {address}: stop what uses this port or choose another"))
+}
+
+/// Linux's `EAFNOSUPPORT`: this machine has no IPv6.
+const NO_SUCH_FAMILY: i32 = 97;
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+fn open(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// Folds metrics until `stop`; a service with its own HTTP server runs this beside it.
@@ -61,5 +92,25 @@ pub async fn upkeep(metrics: Metrics, stop: CancellationToken) {
     let mut tick = tokio::time::interval(UPKEEP_INTERVAL);
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
         metrics.upkeep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpStream;
+
+    #[tokio::test]
+    async fn the_default_address_takes_both_families_and_a_taken_port_is_named() {
+        let listener = bind("[::]:0".parse().unwrap()).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        if listener.local_addr().unwrap().is_ipv6() {
+            TcpStream::connect(("::1", port)).await.unwrap();
+        }
+        let error = listen(SocketAddr::from(([127, 0, 0, 1], port))).unwrap_err().to_string();
+        assert!(error.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{error}");
+        let local = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        assert!(TcpStream::connect(("::1", local.local_addr().unwrap().port())).await.is_err());
     }
 }

@@ -1,12 +1,17 @@
 //! PostgreSQL: variables and connection pool.
 
+use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
-use tokio_postgres::{Client, Error, NoTls, SimpleQueryMessage};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{Client, Error, SimpleQueryMessage};
 
 use crate::config::{Secret, Vars};
+pub use crate::postgres_tls::PostgresTls;
+use crate::tls::{TlsFiles, Verify};
 
 /// How a transaction that writes begins. It states what it relies on, because `default_transaction_isolation` and
 /// `default_transaction_read_only` may be set for a database or a user. Two statements, because `BEGIN READ WRITE` fails on a standby
@@ -52,17 +57,95 @@ pub struct PostgresConfig {
     pub user: String,
     /// Password; none where the server trusts the connection.
     pub password: Option<Secret>,
+    /// Whether the connection is encrypted, and what is verified.
+    pub tls_mode: TlsMode,
+    /// How, with the files that `POSTGRES_SSLROOTCERT`, `POSTGRES_SSLCERT` and `POSTGRES_SSLKEY` name.
+    pub tls: PostgresTls,
+}
+
+/// `POSTGRES_SSLMODE`, with the meanings of libpq's `sslmode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Never encrypted.
+    Disable,
+    /// Encrypted if the server offers it; nothing is verified.
+    Prefer,
+    /// Always encrypted. The authority is verified if `POSTGRES_SSLROOTCERT` names one.
+    Require,
+    /// Always encrypted, by a server with a certificate of a known authority.
+    VerifyCa,
+    /// The same, and the certificate is for the host.
+    VerifyFull,
+}
+
+impl FromStr for TlsMode {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "disable" => Ok(Self::Disable),
+            "prefer" => Ok(Self::Prefer),
+            "require" => Ok(Self::Require),
+            "verify-ca" => Ok(Self::VerifyCa),
+            "verify-full" => Ok(Self::VerifyFull),
+            "allow" => Err("is not supported; use prefer"),
+            _ => Err("unknown mode"),
+        }
+    }
+}
+
+impl TlsMode {
+    fn verify(self, files: &TlsFiles) -> Verify {
+        match self {
+            Self::VerifyFull => Verify::Full,
+            Self::VerifyCa => Verify::Authority,
+            Self::Require if files.ca.is_some() => Verify::Authority,
+            Self::Disable | Self::Prefer | Self::Require => Verify::Nothing,
+        }
+    }
+
+    fn ssl_mode(self) -> SslMode {
+        match self {
+            Self::Disable => SslMode::Disable,
+            Self::Prefer => SslMode::Prefer,
+            Self::Require | Self::VerifyCa | Self::VerifyFull => SslMode::Require,
+        }
+    }
+}
+
+fn tls(vars: &mut Vars) -> (TlsMode, PostgresTls) {
+    let mode = vars.read("POSTGRES_SSLMODE", TlsMode::Prefer, "disable, prefer, require, verify-ca or verify-full");
+    let files = TlsFiles::from_vars(vars, ["POSTGRES_SSLROOTCERT", "POSTGRES_SSLCERT", "POSTGRES_SSLKEY"]);
+    if mode == TlsMode::Disable {
+        if files != TlsFiles::default() {
+            vars.problem(
+                "POSTGRES_SSLMODE",
+                "is disable although certificates are named (expected verify-full, or none of them)",
+            );
+        }
+        return (mode, PostgresTls(None));
+    }
+    match files.client_config(mode.verify(&files)) {
+        Ok(config) => (mode, PostgresTls(Some(Arc::new(config)))),
+        Err(error) => {
+            vars.problem("POSTGRES_SSLMODE", format_args!("TLS cannot be set up: {error:#}"));
+            (mode, PostgresTls(None))
+        }
+    }
 }
 
 impl PostgresConfig {
-    /// Reads `POSTGRES_HOST`, `POSTGRES_PORT`, `POSTGRES_DB`, `POSTGRES_USER`, `POSTGRES_PASSWORD`.
+    /// Reads `POSTGRES_HOST`, `POSTGRES_PORT`, `POSTGRES_DB`, `POSTGRES_USER`, `POSTGRES_PASSWORD`, `POSTGRES_SSL…`.
     pub fn from_vars(vars: &mut Vars) -> Self {
+        let (tls_mode, tls) = tls(vars);
         Self {
-            host: vars.read("POSTGRES_HOST", "localhost".to_owned(), "host name"),
+            host: vars.read_host("POSTGRES_HOST", "localhost"),
             port: vars.read_within("POSTGRES_PORT", 5432, 1..=65535, "port"),
             database: vars.read("POSTGRES_DB", "market_data".to_owned(), "database name"),
             user: vars.read("POSTGRES_USER", "postgres".to_owned(), "user name"),
             password: vars.secret("POSTGRES_PASSWORD"),
+            tls_mode,
+            tls,
         }
     }
 
@@ -76,6 +159,7 @@ impl PostgresConfig {
             .dbname(&self.database)
             .user(&self.user)
             .application_name(application)
+            .ssl_mode(self.tls_mode.ssl_mode())
             .connect_timeout(Duration::from_secs(5))
             .keepalives_idle(Duration::from_secs(30))
             .tcp_user_timeout(Duration::from_secs(30));
@@ -101,7 +185,8 @@ impl PostgresConfig {
         if !options.is_empty() {
             config.options(options);
         }
-        let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let manager =
+            Manager::from_config(config, self.tls.clone(), ManagerConfig { recycling_method: RecyclingMethod::Fast });
         Pool::builder(manager)
             .max_size(connections_max)
             .wait_timeout(Some(wait_max))

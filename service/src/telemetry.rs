@@ -1,10 +1,13 @@
 //! Log lines to standard error, numbers to `/metrics`.
 
 use std::io::IsTerminal as _;
+use std::str::FromStr;
 use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
+
+use crate::config::Vars;
 
 /// Buckets for durations in seconds, from 100 µs to a minute.
 const SECONDS: [f64; 16] =
@@ -62,13 +65,59 @@ fn record_process() {
     }
 }
 
-/// Starts logging: `RUST_LOG` decides what is shown, `info` where it is not set.
-pub fn init_tracing() {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,refinery_core=warn,tokio_postgres=warn,librdkafka=warn"));
+/// What is logged, and how a line looks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `RUST_LOG`; `None` shows `info` and above.
+    pub filter: Option<String>,
+    /// Text for people, or JSON for machines.
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Time, level, module, message and fields in one line of text.
+    #[default]
+    Text,
+    /// One JSON object a line, with `timestamp`, `level`, `target`, `message` and the fields.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("unknown format"),
+        }
+    }
+}
+
+impl LogConfig {
+    /// Reads `RUST_LOG` and `LOG_FORMAT`.
+    pub fn from_vars(vars: &mut Vars) -> Self {
+        let hint = "error, warn, info, debug or trace, also per module: info,producer=debug";
+        let check = |text: &str| EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string());
+        Self {
+            filter: vars.parse("RUST_LOG", hint, check),
+            format: vars.read("LOG_FORMAT", LogFormat::Text, "text or json"),
+        }
+    }
+}
+
+/// Starts logging to standard error.
+pub fn init_tracing(config: &LogConfig) {
+    let filter = config.filter.as_deref().unwrap_or("info,refinery_core=warn,tokio_postgres=warn,librdkafka=warn");
     let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    let _ = subscriber.try_init(); // a second call, in tests, keeps the first
+    // A second call, in tests, keeps the first subscriber.
+    let _ = match config.format {
+        LogFormat::Text => subscriber.try_init(),
+        LogFormat::Json => subscriber.json().flatten_event(true).with_current_span(false).try_init(),
+    };
 }

@@ -8,8 +8,16 @@ use std::path::{Path, PathBuf};
 
 /// Names that are put together from a prefix, which no literal shows,
 /// and the one that logging reads.
-const COMPOSED: [&str; 5] =
-    ["CONSUMER_TRADES_PORT", "CONSUMER_BARS_PORT", "CONSUMER_TRADES_GROUP", "CONSUMER_BARS_GROUP", "RUST_LOG"];
+const COMPOSED: [&str; 8] = [
+    "CONSUMER_TRADES_HOST",
+    "CONSUMER_BARS_HOST",
+    "CONSUMER_TRADES_PORT",
+    "CONSUMER_BARS_PORT",
+    "CONSUMER_TRADES_GROUP",
+    "CONSUMER_BARS_GROUP",
+    "RUST_LOG",
+    "LOG_FORMAT",
+];
 /// The prefixes of those.
 const PREFIXES: [&str; 2] = ["CONSUMER_TRADES", "CONSUMER_BARS"];
 

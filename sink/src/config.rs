@@ -1,6 +1,6 @@
 //! Settings that both consumers share.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use service::Vars;
@@ -68,7 +68,7 @@ const SIDE_ROWS: usize = 100;
 
 impl SinkConfig {
     /// Reads the shared variables (`KAFKA_…`, `POSTGRES_…`, `BATCH_SIZE`, `BATCH_WAIT_MAX_MS`, `BATCH_BYTES_MAX`, `SINK_CONNECTIONS`,
-    /// `RETENTION_DAYS`, `KAFKA_SESSION_TIMEOUT_MS`) and the consumer's own (`<PREFIX>_GROUP`, `<PREFIX>_PORT`).
+    /// `RETENTION_DAYS`, `KAFKA_SESSION_TIMEOUT_MS`) and the consumer's own (`<PREFIX>_GROUP`, `<PREFIX>_HOST`, `<PREFIX>_PORT`).
     pub fn from_vars(vars: &mut Vars, consumer: Consumer) -> Self {
         let Consumer { service, prefix, port, topic, side } = consumer;
         let kafka = KafkaConfig::from_vars(vars);
@@ -81,7 +81,6 @@ impl SinkConfig {
                 "0 days would keep nothing (expected days, 1 or more; unset keeps everything)",
             );
         }
-        let port = vars.read_within(&format!("{prefix}_PORT"), port, 1..=65_535, "port");
         Self {
             service,
             name: service.to_owned(),
@@ -99,7 +98,7 @@ impl SinkConfig {
             connections: vars.read_within("SINK_CONNECTIONS", 2, 1..=32, "connections"),
             retention_days,
             expires: true,
-            ops_address: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port),
+            ops_address: vars.read_listen(&format!("{prefix}_HOST"), &format!("{prefix}_PORT"), port),
         }
     }
 

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use service::postgres::{BEGIN, PostgresConfig};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Error, NoTls, Row};
+use tokio_postgres::{Client, Error, Row};
 use tokio_util::task::AbortOnDropHandle;
 
 /// A parameter and its type.
@@ -22,7 +22,7 @@ impl Connection {
     /// # Errors
     /// As PostgreSQL answers, or if it does not.
     pub async fn open(config: &PostgresConfig, application: &str) -> Result<Self, Error> {
-        let (client, connection) = config.connection(application).connect(NoTls).await?;
+        let (client, connection) = config.connection(application).connect(config.tls.clone()).await?;
         let driver = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to PostgreSQL ended"); // whoever uses it gets the error too

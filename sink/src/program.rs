@@ -3,15 +3,14 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use service::start::EXIT_USAGE;
-use service::{CancellationToken, Vars};
+use service::{CancellationToken, Vars, start};
 
 use crate::audit;
 use crate::config::{Consumer, SinkConfig};
 use crate::dead_letters;
 use crate::row::{Audited, Row};
 
-/// Stores a topic in PostgreSQL, each record once. Settings come from the environment; see .env.example
+/// Stores a topic in PostgreSQL, each record once. Without a command the service runs
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments<Own: Subcommand> {
@@ -34,20 +33,20 @@ enum Command<Own: Subcommand> {
 /// is `run` with what `read_config` reads; `own` runs the commands that no other consumer has.
 pub fn main<R: Audited, S: Row, Own: Subcommand, C, F>(
     consumer: Consumer,
-    read_config: impl FnOnce(&mut Vars) -> C,
+    read_config: impl Fn(&mut Vars) -> C,
     run: impl FnOnce(C, CancellationToken) -> F,
     own: impl FnOnce(Own) -> ExitCode,
 ) -> ExitCode
 where
     F: Future<Output = anyhow::Result<()>>,
 {
-    let matches = Arguments::<Own>::command().name(consumer.service).try_get_matches();
-    let arguments = match matches.and_then(|matches| Arguments::<Own>::from_arg_matches(&matches)) {
+    let matches = match start::parse(Arguments::<Own>::command().name(consumer.service), &read_config) {
+        Ok(matches) => matches,
+        Err(code) => return code,
+    };
+    let arguments = match Arguments::<Own>::from_arg_matches(&matches) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let shown = error.print();
-            return if error.use_stderr() || shown.is_err() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
-        }
+        Err(error) => return start::usage(&error),
     };
     let read_sink = |vars: &mut Vars| SinkConfig::from_vars(vars, consumer);
     match arguments.command {

@@ -28,9 +28,9 @@ pub struct RestConfig {
 impl RestConfig {
     /// Reads `ALPACA_DATA_REST_URL`, `ALPACA_API_KEY`, `ALPACA_API_SECRET`.
     pub fn from_vars(vars: &mut Vars) -> Self {
-        let secret = |vars: &mut Vars, name| Secret::new(vars.read(name, String::new(), "text"));
+        let secret = |vars: &mut Vars, name| vars.secret(name).unwrap_or_else(|| Secret::new(""));
         Self {
-            base_url: vars.read("ALPACA_DATA_REST_URL", "https://data.alpaca.markets".to_owned(), "http(s)://host"),
+            base_url: vars.read_url("ALPACA_DATA_REST_URL", "https://data.alpaca.markets", &["http", "https"]),
             key: secret(vars, "ALPACA_API_KEY"),
             secret: secret(vars, "ALPACA_API_SECRET"),
         }

@@ -18,6 +18,7 @@ use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
 use service::Vars;
+use service::telemetry::LogConfig;
 use sink::dead_letters::DeadLetter;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
@@ -65,8 +66,9 @@ impl Place {
     }
 
     fn on(kafka: String, database: Database) -> Self {
-        if std::env::var_os("RUST_LOG").is_some() {
-            service::telemetry::init_tracing(); // to see what a failing test did
+        if let Ok(filter) = std::env::var("RUST_LOG") {
+            // To see what a failing test did.
+            service::telemetry::init_tracing(&LogConfig { filter: Some(filter), ..LogConfig::default() });
         }
         let topics = Topics {
             trades: testing::unique("trades"),

@@ -4,17 +4,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use service::start;
 
 use crate::{Config, config};
 
 use super::{check, decode, record};
 
-/// Exit code for a command line that is wrong, as for settings.
-const EXIT_USAGE: u8 = 64;
-
-/// Carries records from market-data feeds to Redis and Kafka. Without a subcommand the service runs; its settings are
-/// environment variables, see .env.example.
+/// Carries records from market-data feeds to Redis and Kafka. Without a subcommand the service runs.
 #[derive(Debug, Parser)]
 #[command(name = "producer", version)]
 struct Cli {
@@ -41,12 +38,13 @@ enum Tool {
 
 /// Runs what the command line asks for.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let matches = match start::parse(Cli::command(), Config::from_vars) {
+        Ok(matches) => matches,
+        Err(code) => return code,
+    };
+    let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print(); // nothing can be said where this cannot
-            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
-        }
+        Err(error) => return start::usage(&error),
     };
     match cli.tool {
         None => service::main("producer", Config::from_vars, crate::run),

@@ -43,7 +43,7 @@ impl AccessConfig {
     pub fn from_vars(vars: &mut Vars) -> Self {
         let config = Self {
             required: vars.read_switch("AUTH_REQUIRED", false),
-            keys: vars.read_list::<String>("API_KEYS", "", "keys").into_iter().map(Secret::new).collect(),
+            keys: vars.secret_list("API_KEYS"),
             signing_key: vars.secret("TOKEN_SIGNING_KEY"),
             token_life: Duration::from_secs(vars.read_within("TOKEN_LIFE_S", 300, 10..=86_400, "seconds")),
         };

@@ -12,8 +12,9 @@ RUN npm run build
 # --- the services ---------------------------------------------------------------------------------------------------
 FROM rust:1.95-bookworm AS services
 WORKDIR /src
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock .env.example ./
 COPY market/ market/
+COPY archive/ archive/
 COPY service/ service/
 COPY sink/ sink/
 COPY producer/ producer/
@@ -31,15 +32,16 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --release --locked \
         --package producer --package consumer-trades --package consumer-bars \
         --package bars-api --package realtime-gateway --package feed-simulator \
+        --features service/kafka-tls \
     && install --strip -D --target-directory=/out \
         target/release/producer target/release/consumer-trades target/release/consumer-bars \
         target/release/bars-api target/release/realtime-gateway target/release/feed-simulator
 
 # --- what runs ------------------------------------------------------------------------------------------------------
 FROM debian:bookworm-slim
-# curl is for health checks; certificates for Alpaca.
+# curl is for health checks; certificates for feeds and servers; OpenSSL for Kafka.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates curl \
+    && apt-get install --yes --no-install-recommends ca-certificates curl libssl3 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin tapeline \
     && install -d -o tapeline -g tapeline /var/lib/tapeline/spool

@@ -12,7 +12,7 @@ ARGS ?=
 # Sections of `make bench`, and its options: SECTIONS="cold ingest", SECTIONS="market --fast", see `target/release/bench --help`.
 SECTIONS ?=
 
-.PHONY: help demo test bench chaos deps infra dashboard build fmt clean-data
+.PHONY: help demo check env messages test bench chaos deps infra dashboard build fmt clean-data
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,17 @@ demo: deps dashboard ## Start the whole pipeline on a simulated market; Ctrl-C s
 
 test: ## Run every test there is: formatting, lints, docs, dashboard, services on real servers, the page in Chromium
 	@exec local-stack/scripts/test.sh
+
+check: ## Before each commit: formatting, lints, and the tests that need no servers
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --quiet -- -D warnings
+	@cargo test --quiet --package market --package service --lib --tests
+
+env: ## Write random passwords for docker compose to .env, where there are none
+	@local-stack/scripts/env.sh
+
+messages: ## Print every error and log line of the code, to read them in one list
+	@local-stack/scripts/messages.sh
 
 bench: ## Measure the pipeline beside its peers (SECTIONS="cold ingest latency gateway api market"; FAST=1 for the short form of market)
 	@local-stack/scripts/deps.sh --bench

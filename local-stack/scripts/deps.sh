@@ -65,6 +65,8 @@ missing() {
     if [[ ${1:-} == --test ]] && ! has_chromium; then echo chromium; fi
     if [[ ${1:-} == --test ]] && ! has_nginx; then echo nginx; fi
     if [[ ${1:-} == --test ]] && ! has_pgbouncer; then echo pgbouncer; fi
+    if [[ ${1:-} == --test ]] && ! has promtool; then echo prometheus; fi
+    if [[ ${1:-} == --test ]] && ! has openssl; then echo openssl; fi
 }
 
 debian_package() {
@@ -80,6 +82,8 @@ debian_package() {
     python) echo python3-venv ;;
     nginx) echo nginx-light ;;
     pgbouncer) echo pgbouncer ;;
+    prometheus) echo prometheus ;;
+    openssl) echo openssl ;;
     esac
 }
 
@@ -96,6 +100,8 @@ in_words() {
     nginx) echo "nginx" ;;
     python) echo "Python 3 with venv and pip" ;;
     pgbouncer) echo "PgBouncer" ;;
+    prometheus) echo "Prometheus (promtool)" ;;
+    openssl) echo "OpenSSL (openssl)" ;;
     esac
 }
 

@@ -124,3 +124,20 @@ fn wrong_settings_are_reported_together_without_secrets() {
     let (code, text) = run("bars-api", &[], &[], &[("FEED", "alpca")]);
     assert!(code == Some(64) && text.contains("FEED: `alpca`: unknown, did you mean alpaca?"), "{text}");
 }
+
+#[test]
+fn a_container_gets_the_variables_that_its_program_reads_and_no_other() {
+    let compose = std::fs::read_to_string(project().join("docker-compose.yml")).unwrap();
+    assert!(!compose.contains("env_file"), "a whole .env would carry every secret into every container");
+    for name in SERVICES {
+        let body = compose.split_once(&format!("\n  {name}:\n")).unwrap().1;
+        let environment = body.split_once("    environment:\n").unwrap().1;
+        let lines = environment.lines().take_while(|line| line.starts_with("      "));
+        let set: BTreeSet<&str> =
+            lines.filter_map(|line| line.trim().split_once(": ")).map(|(variable, _)| variable).collect();
+        let read = listed(name);
+        let unread: Vec<_> =
+            set.iter().filter(|variable| !variable.starts_with('#') && !read.contains(**variable)).collect();
+        assert!(set.len() > 15 && unread.is_empty(), "{name} does not read {unread:?} (of {} variables)", set.len());
+    }
+}

@@ -210,6 +210,7 @@ async fn postgres_is_verified_as_far_as_its_mode_says() {
     let server = Postgres::start_temporary().await.unwrap();
     let (port, admin) = (server.port(), server.connect("postgres").await.unwrap());
     let (ca, other) = (certificates.path("ca.pem"), certificates.path("other-ca.pem"));
+    let (ca, other) = (ca.as_str(), other.as_str());
     assert_eq!(encrypted(port, &[]).await, Ok(false), "the server offers no TLS, and prefer does without");
     let error = encrypted(port, &[("POSTGRES_SSLMODE", "require")]).await.unwrap_err();
     assert!(error.contains("TLS"), "{error}");
@@ -227,19 +228,19 @@ async fn postgres_is_verified_as_far_as_its_mode_says() {
     for pairs in [
         &[][..],
         &[mode("require")],
-        &[mode("require"), root(&ca)],
-        &[mode("verify-ca"), root(&ca)],
-        &[mode("verify-ca"), root(&ca), ip],
-        &[mode("verify-full"), root(&ca)],
+        &[mode("require"), root(ca)],
+        &[mode("verify-ca"), root(ca)],
+        &[mode("verify-ca"), root(ca), ip],
+        &[mode("verify-full"), root(ca)],
     ] {
         assert_eq!(encrypted(port, pairs).await, Ok(true), "{pairs:?}");
     }
     for (pairs, part) in [
         (&[mode("disable")][..], "no encryption"),
-        (&[mode("require"), root(&other)], "UnknownIssuer"),
-        (&[mode("verify-ca"), root(&other)], "UnknownIssuer"),
-        (&[mode("verify-full"), root(&ca), ip], "NotValidForName"),
-        (&[mode("disable"), root(&ca)], "is disable although certificates are named"),
+        (&[mode("require"), root(other)], "UnknownIssuer"),
+        (&[mode("verify-ca"), root(other)], "UnknownIssuer"),
+        (&[mode("verify-full"), root(ca), ip], "NotValidForName"),
+        (&[mode("disable"), root(ca)], "is disable although certificates are named"),
     ] {
         let error = encrypted(port, pairs).await.unwrap_err();
         assert!(error.contains(part), "{pairs:?}: {part} is missing in {error}");
@@ -247,7 +248,7 @@ async fn postgres_is_verified_as_far_as_its_mode_says() {
 
     encrypt(&admin, &certificates, "server", "hostssl all all all trust clientcert=verify-ca").await;
     let (cert, key) = (certificates.path("client.pem"), certificates.path("client.key"));
-    let ours = [mode("verify-full"), root(&ca), ("POSTGRES_SSLCERT", &cert), ("POSTGRES_SSLKEY", &key)];
+    let ours = [mode("verify-full"), root(ca), ("POSTGRES_SSLCERT", cert.as_str()), ("POSTGRES_SSLKEY", key.as_str())];
     for _ in 0..100 {
         if encrypted(port, &ours[..2]).await.is_err() {
             break;
@@ -258,7 +259,7 @@ async fn postgres_is_verified_as_far_as_its_mode_says() {
     assert_eq!(encrypted(port, &ours).await, Ok(true));
 
     encrypt(&admin, &certificates, "expired", "hostssl all all all trust").await;
-    let full = [mode("verify-ca"), root(&ca)];
+    let full = [mode("verify-ca"), root(ca)];
     for _ in 0..100 {
         match encrypted(port, &full).await {
             Err(error) if error.contains("Expired") => return,

@@ -30,6 +30,7 @@ pub mod redis;
 pub mod sessions;
 pub mod subscriptions;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -45,7 +45,35 @@ pub struct Report {
     parts: BTreeMap<&'static str, State>,
 }
 
+/// What `/health/ready` answers: the parts that do not work, by name only. The names are stable; the reasons are on `/health`.
+#[derive(Debug, Serialize)]
+pub struct Readiness {
+    /// Whether the service can do its work.
+    pub ready: bool,
+    /// Parts that are down, in alphabetical order.
+    pub down: Vec<&'static str>,
+}
+
+/// What `/health/live` answers.
+#[derive(Debug, Serialize)]
+pub struct Liveness {
+    live: bool,
+}
+
+impl Default for Liveness {
+    fn default() -> Self {
+        Self { live: true }
+    }
+}
+
 impl Report {
+    /// The short form for whoever only wants to know whether to send work.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        let down = self.parts.iter().filter(|(_, state)| state.status == Status::Down).map(|(name, _)| *name);
+        Readiness { ready: self.status != Status::Down, down: down.collect() }
+    }
+
     /// 200 where the service is ready (also while degraded), else 503.
     #[must_use]
     pub fn http_status(&self) -> u16 {
@@ -160,7 +188,9 @@ mod tests {
         redis.degraded("slower");
         let state = health.report().parts["redis"].clone();
         assert_eq!((state.since, state.detail.as_str()), (since, "slower"));
+        assert!(health.report().readiness().ready);
         kafka.down("no broker answers");
+        assert_eq!((health.report().readiness().ready, health.report().readiness().down), (false, vec!["kafka"]));
         assert_eq!(health.report().http_status(), 503);
     }
 }

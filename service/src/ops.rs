@@ -1,4 +1,4 @@
-//! `/health` and `/metrics` for people, orchestrators and Prometheus.
+//! `/health`, `/health/live`, `/health/ready` and `/metrics` for people, orchestrators and Prometheus.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,24 +14,41 @@ use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::health::Health;
+use crate::health::{Health, Liveness};
 use crate::telemetry::Metrics;
 
 /// How often recorded samples are folded.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The two routes, to merge into a service's own router or to serve alone.
+/// The routes, to merge into a service's own router or to serve alone:
+///
+/// | route | code |
+/// | --- | --- |
+/// | `/health/live` | 200 for as long as the process answers at all; whoever restarts services asks here |
+/// | `/health/ready` | 200 if the service can do its work, else 503; a load balancer asks here |
+/// | `/health` | the same code, for people: every part, since when, and why |
+/// | `/metrics` | 200, Prometheus's text format |
 pub fn router(health: Health, metrics: Metrics) -> Router {
+    let ready = health.clone();
     let report = move || async move {
         let report = health.report();
         let status = StatusCode::from_u16(report.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         (status, Json(report)).into_response()
     };
+    let ready = move || async move {
+        let report = ready.report();
+        let status = StatusCode::from_u16(report.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(report.readiness())).into_response()
+    };
     let render = move || async move { ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()) };
-    Router::new().route("/health", get(report)).route("/metrics", get(render))
+    Router::new()
+        .route("/health", get(report))
+        .route("/health/live", get(|| async { Json(Liveness::default()) }))
+        .route("/health/ready", get(ready))
+        .route("/metrics", get(render))
 }
 
-/// Serves the two routes until `stop`.
+/// Serves the routes until `stop`.
 ///
 /// # Errors
 /// Where the address cannot be bound; the message names it.

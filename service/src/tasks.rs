@@ -1,25 +1,28 @@
 //! Supervised tasks: when one ends before it was asked to, all stop; nothing is spawned and forgotten.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::ensure;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-type Ended = Result<(&'static str, anyhow::Result<()>), JoinError>;
+type Ended = Result<(Id, anyhow::Result<()>), JoinError>;
 
 /// The tasks of one service.
 pub struct Tasks {
     stop: CancellationToken,
-    set: JoinSet<(&'static str, anyhow::Result<()>)>,
+    set: JoinSet<anyhow::Result<()>>,
+    /// Tasks that have not ended.
+    names: HashMap<Id, &'static str>,
 }
 
 impl Tasks {
     /// No tasks yet. They stop when `stop` is cancelled, or when one of them ends early.
     #[must_use]
     pub fn new(stop: &CancellationToken) -> Self {
-        Self { stop: stop.child_token(), set: JoinSet::new() }
+        Self { stop: stop.child_token(), set: JoinSet::new(), names: HashMap::new() }
     }
 
     /// The token that tells a task to stop.
@@ -30,7 +33,8 @@ impl Tasks {
 
     /// Starts a task that runs until it is asked to stop.
     pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
-        self.set.spawn(async move { (name, task.await) });
+        let id = self.set.spawn(task).id();
+        self.names.insert(id, name);
     }
 
     /// Waits for the stop, then for every task to finish what it holds.
@@ -41,33 +45,51 @@ impl Tasks {
         let early = tokio::select! {
             biased; // an ordinary stop also ends tasks: look at `stop` first
             () = self.stop.cancelled() => None,
-            ended = self.set.join_next() => ended,
+            ended = self.set.join_next_with_id() => ended,
         };
         self.stop.cancel();
         let mut failures: Vec<String> = Vec::new();
         if let Some(ended) = early {
-            let name = ended.as_ref().map_or("a task", |(name, _)| *name);
-            failures.push(failure(&ended).unwrap_or_else(|| format!("{name}: returned before it was asked to")));
+            let (name, failure) = self.failure(ended);
+            failures.push(failure.unwrap_or_else(|| format!("{name}: returned before it was asked to")));
         }
         let drain = async {
-            while let Some(ended) = self.set.join_next().await {
-                failures.extend(failure(&ended));
+            while let Some(ended) = self.set.join_next_with_id().await {
+                failures.extend(self.failure(ended).1);
             }
         };
         if timeout(drain_max, drain).await.is_err() {
-            failures.push(format!("stopping took longer than {drain_max:?}"));
+            let mut unfinished: Vec<_> = self.names.values().copied().collect();
+            unfinished.sort_unstable();
+            failures.push(format!("stopping took longer than {drain_max:?}, unfinished: {}", unfinished.join(", ")));
         }
         ensure!(failures.is_empty(), failures.join("; "));
         Ok(())
     }
+
+    /// Takes an ended task off the list: its name, and how it failed, if it did.
+    fn failure(&mut self, ended: Ended) -> (&'static str, Option<String>) {
+        let id = match &ended {
+            Ok((id, _)) => *id,
+            Err(error) => error.id(),
+        };
+        let name = self.names.remove(&id).unwrap_or("a task");
+        let failure = match ended {
+            Ok((_, Ok(()))) => None,
+            Ok((_, Err(error))) => Some(format!("{name}: {error:#}")),
+            Err(error) if error.is_panic() => Some(format!("{name}: panicked: {}", panic_text(error))),
+            Err(_) => Some(format!("{name}: was aborted")),
+        };
+        (name, failure)
+    }
 }
 
-fn failure(ended: &Ended) -> Option<String> {
-    match ended {
-        Ok((_, Ok(()))) => None,
-        Ok((name, Err(error))) => Some(format!("{name}: {error:#}")),
-        Err(error) => Some(format!("a task panicked: {error}")),
-    }
+/// What a panic said.
+fn panic_text(error: JoinError) -> String {
+    let payload = error.into_panic();
+    let text = payload.downcast_ref::<String>().cloned();
+    text.or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "no text".to_owned())
 }
 
 #[cfg(test)]
@@ -119,7 +141,7 @@ mod tests {
     async fn a_panic_is_reported() {
         let mut tasks = Tasks::new(&CancellationToken::new());
         tasks.spawn("writer", async { panic!("boom") });
-        assert!(message(tasks.run(DRAIN).await).contains("panicked"));
+        assert_eq!(message(tasks.run(DRAIN).await), "writer: panicked: boom");
     }
 
     #[tokio::test(start_paused = true)]
@@ -128,6 +150,6 @@ mod tests {
         let mut tasks = Tasks::new(&stop);
         tasks.spawn("stuck", std::future::pending());
         stop.cancel();
-        assert!(message(tasks.run(DRAIN).await).contains("longer than 5s"));
+        assert_eq!(message(tasks.run(DRAIN).await), "stopping took longer than 5s, unfinished: stuck");
     }
 }

@@ -108,3 +108,23 @@ fn the_image_is_built_from_every_member_of_the_workspace() {
     let minor = channel.rsplit_once('.').unwrap().0;
     assert!(dockerfile.contains(&format!("FROM rust:{minor}-")), "the image compiles with another Rust than {channel}");
 }
+
+#[test]
+fn no_container_gets_a_secret_that_it_does_not_need() {
+    let compose = read("docker-compose.yml");
+    assert!(!compose.contains("env_file"), "a whole .env would carry every secret into every container");
+    for name in ["consumer-trades", "consumer-bars", "bars-api", "realtime-gateway", "kafka", "redis", "postgres"] {
+        let body = service(&compose, name);
+        assert!(
+            !body.contains("ALPACA_API") && !body.contains("FINNHUB_API") && !body.contains("MASSIVE_API"),
+            "{name}"
+        );
+        assert!(body.contains("mem_limit:") || body.contains("*service"), "{name} has no limit");
+        assert!(body.contains("*logging") || body.contains("*service"), "{name}: its log is not rotated");
+    }
+    for name in ["consumer-trades", "consumer-bars", "bars-api"] {
+        assert!(!service(&compose, name).contains("REDIS_PASSWORD"), "{name}");
+    }
+    assert!(!service(&compose, "realtime-gateway").contains("POSTGRES_PASSWORD"));
+    assert!(!compose.contains("PASSWORD:-postgres") && !compose.contains("PASSWORD:-reader"), "a default password");
+}

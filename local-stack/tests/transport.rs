@@ -130,8 +130,8 @@ async fn redis_is_reached_with_tls_client_certificate_and_user_and_by_nothing_le
     };
     for (changed, part) in [
         (with("REDIS_TLS_CA", &other), "UnknownIssuer"),
-        (with("REDIS_PASSWORD", "wrong"), "WRONGPASS"),
-        (with("REDIS_USER", ""), "WRONGPASS"),
+        (with("REDIS_PASSWORD", "wrong"), "AuthenticationFailed"),
+        (with("REDIS_USER", ""), "AuthenticationFailed"),
         (with("REDIS_TLS_CA", "/nowhere/ca.pem"), "REDIS_TLS: TLS cannot be set up: cannot read /nowhere/ca.pem"),
     ] {
         let pairs: Vec<_> = changed.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();

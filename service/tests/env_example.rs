@@ -29,7 +29,8 @@ fn root() -> PathBuf {
 fn readers() -> Vec<PathBuf> {
     let services = ["producer", "sink", "consumer-trades", "consumer-bars", "bars-api", "realtime-gateway"];
     let configs = services.map(|name| root().join(name).join("src/config.rs"));
-    let connectors = ["kafka", "redis", "postgres"].map(|name| root().join(format!("service/src/{name}.rs")));
+    let connectors =
+        ["kafka", "kafka_security", "redis", "postgres"].map(|name| root().join(format!("service/src/{name}.rs")));
     let doors = ["access", "client_address", "origin"].map(|name| root().join(format!("service/src/web/{name}.rs")));
     configs.into_iter().chain(connectors).chain(doors).filter(|path| path.exists()).collect()
 }

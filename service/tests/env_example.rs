@@ -18,6 +18,8 @@ const COMPOSED: [&str; 8] = [
     "RUST_LOG",
     "LOG_FORMAT",
 ];
+/// Values of settings that are written in capitals too.
+const VALUES: [&str; 4] = ["PLAIN", "PLAINTEXT", "SASL_PLAINTEXT", "SASL_SSL"];
 /// The prefixes of those.
 const PREFIXES: [&str; 2] = ["CONSUMER_TRADES", "CONSUMER_BARS"];
 
@@ -44,7 +46,11 @@ fn variables_in(text: &str) -> BTreeSet<String> {
             && word.starts_with(|first: char| first.is_ascii_uppercase())
             && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
     };
-    literals.filter(capitals).filter(|word| !PREFIXES.contains(word)).map(str::to_owned).collect()
+    literals
+        .filter(capitals)
+        .filter(|word| !PREFIXES.contains(word) && !VALUES.contains(word))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]

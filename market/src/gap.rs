@@ -66,7 +66,8 @@ pub struct Missed {
     pub epoch: i64,
     /// How many.
     pub records: u64,
-    /// First and last `seq` of the trades, by symbol; both included, and everything between.
+    /// First and last `seq` of the trades, by symbol, both included: every missing number lies between them. When the shortage came and went,
+    /// some numbers between them are there.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub trades: BTreeMap<String, (u64, u64)>,
     /// The same of bars.

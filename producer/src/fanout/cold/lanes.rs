@@ -210,6 +210,7 @@ mod tests {
     fn a_full_live_lane_misses_records_in_one_stretch_until_half_of_it_is_free() {
         let each = cost(&live(1));
         let mut lanes = Lanes::new(10 * each);
+        lanes.overflow = Overflow::new(std::time::Duration::ZERO);
         lanes.accept(&mut (1..=15).map(live).collect());
         let Some(Shortage::Began { from_ms: _ }) = lanes.shortage(Feed::Alpaca) else { panic!("not noticed") };
         assert!(lanes.shortage(Feed::Alpaca).is_none() && lanes.shortage(Feed::Massive).is_none());

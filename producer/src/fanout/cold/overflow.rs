@@ -3,7 +3,7 @@
 //! Every one of them was seen, so the extent is known exactly: by the records' own time, by what arrived when, and by number.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use market::gap::Missed;
 use market::{NS_PER_MS, Symbol};
@@ -13,6 +13,9 @@ use crate::feeds::protocol::Feed;
 
 /// A record that is stamped further from its arrival than this is no evidence of the extent, unless the whole feed is: a replay.
 const STAMP_OFF_MAX_NS: i64 = 86_400_000_000_000;
+
+/// A shortage is over when there was room for this long: one that comes and goes is one gap and not hundreds.
+const SETTLE: Duration = Duration::from_secs(3);
 
 /// News about one feed's missed records.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,9 +51,12 @@ impl Extent {
 }
 
 /// All feeds' accounts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Overflow {
     open: bool,
+    /// When there was room again.
+    closed_at: Option<Instant>,
+    settle: Duration,
     feeds: [Option<Account>; Feed::ALL.len()],
 }
 
@@ -109,7 +115,19 @@ impl Account {
     }
 }
 
+impl Default for Overflow {
+    fn default() -> Self {
+        Self::new(SETTLE)
+    }
+}
+
 impl Overflow {
+    /// Nothing missed. `settle`: how long there must be room until a shortage is over.
+    #[must_use]
+    pub fn new(settle: Duration) -> Self {
+        Self { open: false, closed_at: None, settle, feeds: Default::default() }
+    }
+
     /// Notes a record that is lost to the cold path.
     pub fn miss(&mut self, record: &Encoded) {
         self.miss_at(record, wall_clock_ns());
@@ -129,7 +147,9 @@ impl Overflow {
 
     /// There is room again.
     pub fn close(&mut self) {
-        self.open = false;
+        if std::mem::take(&mut self.open) {
+            self.closed_at = Some(Instant::now());
+        }
     }
 
     /// What is to be said about this feed, once each.
@@ -139,7 +159,7 @@ impl Overflow {
             account.announced = true;
             return Some(Shortage::Began { from_ms: account.span_ms().0 });
         }
-        if self.open {
+        if self.open || self.closed_at.is_some_and(|at| at.elapsed() < self.settle) {
             return None;
         }
         let account = self.feeds[feed as usize].take()?;
@@ -173,7 +193,7 @@ mod tests {
     }
 
     fn extent(stamps: &[i64]) -> Extent {
-        let mut overflow = Overflow::default();
+        let mut overflow = Overflow::new(Duration::ZERO);
         for (seq, ts_ns) in (5..).zip(stamps) {
             overflow.miss_at(&record(*ts_ns, seq), NOW_NS);
         }
@@ -190,6 +210,20 @@ mod tests {
         let extent = extent(&[NOW_NS, 0, NOW_NS + 365 * STAMP_OFF_MAX_NS, NOW_NS + 2_000_000]);
         assert_eq!(extent.span_ms, (NOW_NS / NS_PER_MS, NOW_NS / NS_PER_MS + 3));
         assert_eq!((extent.records, extent.seqs["A"]), (4, (5, 8)));
+    }
+
+    #[test]
+    fn a_shortage_that_comes_and_goes_is_one() {
+        let mut overflow = Overflow::default();
+        for seq in 1..100 {
+            overflow.miss_at(&record(NOW_NS, seq), NOW_NS);
+            overflow.close();
+            let news = overflow.news(Feed::Alpaca);
+            assert_eq!(news.is_some(), seq == 1, "it began once and is not over");
+        }
+        overflow.settle = Duration::ZERO;
+        let Some(Shortage::Over(extent)) = overflow.news(Feed::Alpaca) else { panic!("not over") };
+        assert_eq!((extent.records, extent.seqs["A"]), (99, (1, 99)));
     }
 
     #[test]

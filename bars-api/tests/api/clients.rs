@@ -148,7 +148,8 @@ async fn schemathesis_finds_nothing_against_the_document() {
     let (base, stop, running, _database) = service().await;
     let mut command = Command::new(python().with_file_name("schemathesis"));
     command.args(["run", &format!("{base}/openapi.json"), "--url", &base, "--max-examples", "15"]);
-    command.args(["--generation-deterministic", "--no-color"]);
+    // Quotes are refused whatever is sent (they are not stored); without this that is a warning, and the report has no last line to look for.
+    command.args(["--generation-deterministic", "--no-color", "--warnings", "off"]);
     command.env("SCHEMATHESIS_HOOKS", "schemathesis_hooks").env("PYTHONPATH", clients());
     command.current_dir(env!("CARGO_TARGET_TMPDIR"));
     let output = run(command).await;

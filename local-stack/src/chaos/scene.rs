@@ -87,7 +87,7 @@ impl Scene {
             .args(["--quote-share", "0", "--correction-share", "0", "--history-days", "0"])
             // As real feeds do: late and early reports in every outage, and a history that is a little behind.
             .args(["--late-share", "0.05", "--late-max-seconds", "40", "--history-behind-seconds", "2"])
-            .args(["--early-share", "0.0005", "--early-max-seconds", "600"])
+            .args(["--early-share", "0.0005", "--early-max-seconds", "60"])
             .ready_at(simulator_port, "/health");
         let simulator = Service::launch(market).await?;
         let trades = launch(&folder, &env, "consumer-trades", "CONSUMER_TRADES_PORT").await?;

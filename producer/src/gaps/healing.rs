@@ -65,6 +65,14 @@ pub struct Backfill {
     pub part: Part,
 }
 
+/// What waits for its time.
+enum Task {
+    /// Fetch and verify a gap.
+    Heal(Ended),
+    /// Read behind the end of a healed gap for what was stamped ahead of its time: no history gives such trades before that time has come.
+    LookAhead(Gap, u32),
+}
+
 /// What a successful healing rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Proven {
@@ -82,7 +90,7 @@ impl Backfill {
     /// # Errors
     /// Never; a history that refuses is degraded health.
     pub async fn run(mut self, mut gaps: mpsc::Receiver<Ended>, stop: CancellationToken) -> anyhow::Result<()> {
-        let mut waiting: Vec<(Instant, Ended)> = Vec::new();
+        let mut waiting: Vec<(Instant, Task)> = Vec::new();
         self.part.ok();
         loop {
             let next = (0..waiting.len()).min_by_key(|at| waiting[*at].0);
@@ -90,25 +98,64 @@ impl Backfill {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 ended = gaps.recv(), if waiting.len() < WAITING_MAX => match ended {
-                    Some(ended) => waiting.push((Instant::now() + self.settings.hold_back, ended)),
+                    Some(ended) => waiting.push((Instant::now() + self.settings.hold_back, Task::Heal(ended))),
                     None => {
                         stop.cancelled().await; // the feed has ended; so will everything else
                         return Ok(());
                     }
                 },
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    let Some((_, mut ended)) = next.map(|at| waiting.swap_remove(at)) else { continue };
-                    let Some(healed) = stop.run_until_cancelled(self.heal(&ended)).await else { return Ok(()) };
-                    match healed {
-                        Ok(proven) => self.healed(ended.gap, proven, waiting.is_empty()),
-                        Err(error) => {
-                            let wait = self.refused(&mut ended.gap, &error);
-                            waiting.push((Instant::now() + wait, ended));
-                        }
-                    }
+                    let Some((_, task)) = next.map(|at| waiting.swap_remove(at)) else { continue };
+                    let is_last = waiting.is_empty();
+                    let Some(later) = stop.run_until_cancelled(self.perform(task, is_last)).await else { return Ok(()) };
+                    waiting.extend(later.map(|(wait, task)| (Instant::now() + wait, task)));
                 }
             }
         }
+    }
+
+    /// Does what is due; returns what to do later.
+    async fn perform(&mut self, task: Task, is_last: bool) -> Option<(Duration, Task)> {
+        match task {
+            Task::Heal(mut ended) => match self.heal(&ended).await {
+                Ok(proven) => {
+                    let look = self.look_ahead_in(&ended.gap);
+                    self.healed(ended.gap.clone(), proven, is_last);
+                    look.map(|wait| (wait, Task::LookAhead(ended.gap, 0)))
+                }
+                Err(error) => {
+                    let wait = self.refused(&mut ended.gap, &error);
+                    Some((wait, Task::Heal(ended)))
+                }
+            },
+            Task::LookAhead(gap, attempts) => {
+                let error = self.look_ahead(&gap).await.err()?;
+                tracing::warn!(to = gap.to, attempts, "cannot read what was stamped ahead of a healed gap: {error:#}");
+                let wait = self.settings.hold_back.max(RETRY_MIN).saturating_mul(1 << attempts.min(16)).min(RETRY_MAX);
+                Some((wait, Task::LookAhead(gap, attempts.saturating_add(1))))
+            }
+        }
+    }
+
+    /// How long after a gap was healed to look for what was stamped ahead of its end; `None` if this feed has shown no such stamps.
+    fn look_ahead_in(&self, gap: &Gap) -> Option<Duration> {
+        let exact = gap.cause == COLD_PATH_FULL;
+        let early = Duration::from_nanos(self.early_ns().unsigned_abs());
+        (!exact && self.archive.kinds().contains(&Kind::Trades) && early > self.settings.hold_back).then_some(early)
+    }
+
+    /// The furthest that this feed has stamped a record ahead of its time, in nanoseconds.
+    fn early_ns(&self) -> i64 {
+        self.journal.habits(self.archive.feed()).map_or(0, |habits| habits.early_ns)
+    }
+
+    async fn look_ahead(&mut self, gap: &Gap) -> anyhow::Result<()> {
+        let to_ns = gap.to.unwrap_or(gap.from).saturating_mul(NS_PER_MS);
+        let symbols = self.symbols();
+        for piece in pieces((to_ns, to_ns.saturating_add(self.early_ns()))) {
+            self.hand_on(&symbols, piece, to_ns).await?;
+        }
+        Ok(())
     }
 
     /// The gap stays open and says why; returns the pause before the next attempt, which grows.
@@ -181,7 +228,7 @@ impl Backfill {
             return Ok((gap.from.saturating_mul(NS_PER_MS), end_ns));
         }
         let margin_ns = i64::try_from(self.settings.margin.as_nanos())?;
-        let early_ns = self.journal.habits(self.archive.feed()).map_or(0, |habits| habits.early_ns);
+        let early_ns = self.early_ns();
         let start_ns = gap.from.saturating_mul(NS_PER_MS).saturating_sub(margin_ns);
         let end_ns = gap.to.unwrap_or(gap.from).saturating_mul(NS_PER_MS).saturating_add(margin_ns.max(early_ns));
         Ok((start_ns, end_ns))

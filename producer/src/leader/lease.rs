@@ -16,7 +16,7 @@ use crate::journal::Journal;
 /// A statement that takes longer than this is a lost one.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
 /// What is written in the migration too.
-const TABLE: &str = include_str!("../../../sql/V28__producer_leases.sql");
+const TABLE: &str = include_str!("../../../sql/V14__producer_leases.sql");
 
 /// The row.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::delivery::client::Cut;
 
-/// Watches how fast one client talks. A unit is a message of up to [`Pace::UNIT_BYTES`]; every further [`Pace::UNIT_BYTES`] are one more, so
+/// Watches how fast one client talks. A unit is a message of up to `UNIT_BYTES`; every further `UNIT_BYTES` are one more, so
 /// a list of a thousand symbols costs about as much as they would alone in messages of a few dozen.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {

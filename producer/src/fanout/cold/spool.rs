@@ -2,7 +2,7 @@
 //!
 //! A record is `length u32, crc32 u32, stream u8, symbol length u8, symbol, JSON`, integers little-endian; length counts what follows the
 //! checksum, and the checksum covers it. A segment that a crash cut short ends at its last whole record. A segment with a record that
-//! cannot be read otherwise is set aside when the rest of it is delivered, for a person to look at ([`segment`]).
+//! cannot be read otherwise is set aside when the rest of it is delivered, for a person to look at (`segment`).
 
 mod segment;
 

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`start`] | [`main`], [`program`]: command line → environment → config → signals → `run` → exit code |
 //! | [`dotenv`] | the `.env` file, read literally |
-//! | [`reference`] | `.env.example` as the one reference of every variable: `--help`, unknown names |
+//! | [`mod@reference`] | `.env.example` as the one reference of every variable: `--help`, unknown names |
 //! | [`config`] | [`Vars`]: reads all variables, then names every mistake at once; [`Secret`] |
 //! | [`tasks`] | [`Tasks`]: no task is spawned and forgotten; graceful stop with a time limit |
 //! | [`health`] | [`Health`]: which part is up, since when, and why not |

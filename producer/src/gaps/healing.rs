@@ -106,7 +106,7 @@ impl Backfill {
                 },
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     let Some((_, task)) = next.map(|at| waiting.swap_remove(at)) else { continue };
-                    let is_last = waiting.is_empty();
+                    let is_last = !waiting.iter().any(|(_, task)| matches!(task, Task::Heal(_)));
                     let Some(later) = stop.run_until_cancelled(self.perform(task, is_last)).await else { return Ok(()) };
                     waiting.extend(later.map(|(wait, task)| (Instant::now() + wait, task)));
                 }

@@ -234,7 +234,7 @@ test('made-up data is called that, whatever the state of the market', async () =
   stage.control({ data: 'simulated', market: 'closed' });
   try {
     await eventually('the badge to say so', async () => (await page.textContent('.badge')) === 'Simulated');
-    expect(await page.textContent('.quote-session')).toBe('Simulated data · market closed');
+    await eventually('the quote to say so', async () => (await page.textContent('.quote-session')) === 'Simulated data · market closed');
     stage.control({ data: 'replay' });
     await eventually('a replay too', async () => (await page.textContent('.badge')) === 'Replay');
   } finally {

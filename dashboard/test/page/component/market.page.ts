@@ -75,7 +75,7 @@ test('arrows walk through the symbols, slash searches, a found symbol is followe
   await page.getByRole('tab', { name: /NVDA/ }).hover();
   await page.getByTitle('Stop following NVDA').first().click();
   await page.waitForSelector('.quote-symbol:not(:text("NVDA"))');
-  expect(await page.getByRole('tab', { name: /NVDA/ }).count()).toBe(0);
+  await eventually('its tab to go', async () => (await page.getByRole('tab', { name: /NVDA/ }).count()) === 0);
 });
 
 test('a symbol without history says so in plain words and waits for its first trade', async () => {

@@ -118,7 +118,7 @@ test.each(['6M', 'YTD', '1Y', 'MAX'])('the horizon %s is a picture of the past t
 test('simulated prices are called that', async () => {
   const { page } = visit;
   await eventually('the badge to say so', async () => (await page.textContent('.badge')) === 'Simulated');
-  expect(await page.textContent('.quote-session')).toMatch(/^Simulated data · /);
+  await eventually('the quote to say so', async () => /^Simulated data · /.test((await page.textContent('.quote-session')) ?? ''));
 });
 
 test('indicators are the API’s, by name and value', async () => {

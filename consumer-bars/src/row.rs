@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use market::sent::millionths;
 use market::wire::decode_bar;
 use market::{NS_PER_MS, Timeframe};
 use sink::{Audited, Coordinates, Identity, Place, Refusal, Row, StartRow, Store};
@@ -117,6 +118,7 @@ impl Audited for BarRow {
         SELECT symbol, ts_ns, count(*), count(*) FROM market_data_oltp.stock_bars_staging
         WHERE timeframe = '1Min' AND ts_ns >= $1 AND ts_ns < $2 AND ($3::text IS NULL OR symbol = $3)
         GROUP BY 1, 2";
+    const IS_REPORTED: bool = false;
     const API_NAME: &'static str = "bars";
 
     fn identify(payload: &[u8], _at: Coordinates) -> Option<Identity> {
@@ -128,6 +130,7 @@ impl Audited for BarRow {
             ts_ns: bar.start_ms * NS_PER_MS,
             key: key.finish(),
             position: position.map(|position| (position.epoch, position.seq)),
+            millionths: millionths(bar.volume),
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use market::sent::millionths;
 use market::wire::decode_trade;
 use sink::{Audited, Awaited, Coordinates, Identity, Place, Refusal, Row, StartRow, Store};
 
@@ -87,6 +88,7 @@ impl Audited for TradeRow {
         FROM market_data_oltp.stock_trades_realtime
         WHERE ts_ns >= $1 AND ts_ns < $2 AND ($3::text IS NULL OR symbol = $3)
         GROUP BY 1, 2";
+    const IS_REPORTED: bool = true;
     const API_NAME: &'static str = "trades";
 
     fn identify(payload: &[u8], at: Coordinates) -> Option<Identity> {
@@ -102,6 +104,7 @@ impl Audited for TradeRow {
             ts_ns: trade.ts_ns,
             key: key.finish(),
             position: position.map(|position| (position.epoch, position.seq)),
+            millionths: millionths(trade.size),
         })
     }
 }

@@ -15,10 +15,11 @@ use crate::postgres::{self, Postgres};
 use crate::redis::Redis;
 
 /// The topics of the pipeline, which a mock broker must be given by name.
-const TOPICS: [(&str, &str); 4] = [
+const TOPICS: [(&str, &str); 5] = [
     ("TOPIC_TRADES", "stock_trades_realtime"),
     ("TOPIC_BARS", "stock_bars_staging"),
     ("TOPIC_GAPS", "stock_feed_gaps"),
+    ("TOPIC_SENT", "stock_sent_counts"),
     ("TOPIC_DEAD_LETTERS", "stock_dead_letters"),
 ];
 

@@ -15,6 +15,7 @@
 //! | [`bar_builder`] | trades to bars |
 //! | [`correction`] | [`Correction`]: a trade that does not hold as it was reported |
 //! | [`gap`] | [`Gap`]: an outage, admitted |
+//! | [`sent`] | [`SentReport`]: how many trades the producer numbered |
 //! | [`availability`] | [`Availability`]: a symbol that a feed does not carry, or carries again |
 
 pub mod availability;
@@ -25,6 +26,7 @@ pub mod correction;
 pub mod gap;
 pub mod record;
 pub mod reject;
+pub mod sent;
 pub mod symbol;
 pub mod timeframe;
 pub mod wire;
@@ -35,6 +37,7 @@ pub use correction::{Correction, Outcome, VoidTrade};
 pub use gap::Gap;
 pub use record::{Bar, Conditions, Position, Quote, Side, Trade};
 pub use reject::Reject;
+pub use sent::{Sent, SentReport};
 pub use symbol::{Source, Symbol};
 pub use timeframe::Timeframe;
 

@@ -25,6 +25,7 @@ use crate::feeds::event::Event;
 use crate::feeds::finnhub;
 use crate::feeds::occurrences::Occurrences;
 use crate::feeds::protocol::{Feed, Step};
+use crate::ledger::{Ledger, entry};
 
 /// The point where the two paths part. Each feed has its own; the positions are shared.
 pub struct Fanout {
@@ -40,6 +41,9 @@ pub struct Fanout {
     formed: Vec<Bar>,
     buffer: Vec<u8>,
     frame: Vec<Encoded>,
+    /// This frame's trades for the ledger, and how many they are.
+    noted: (Vec<u8>, u64),
+    ledger: Ledger,
     hot: Hot,
     cold: Cold,
     records: [Counter; Stream::ALL.len()],
@@ -50,7 +54,7 @@ pub struct Fanout {
 impl Fanout {
     /// Nothing sent yet.
     #[must_use]
-    pub fn new(feed: Feed, positions: Positions, hot: Hot, cold: Cold) -> Self {
+    pub fn new(feed: Feed, positions: Positions, hot: Hot, cold: Cold, ledger: Ledger) -> Self {
         let records = Stream::ALL.map(|stream| metrics::counter!("producer_records_total", "stream" => stream.name()));
         Self {
             feed,
@@ -62,6 +66,8 @@ impl Fanout {
             formed: Vec::new(),
             buffer: Vec::with_capacity(1024),
             frame: Vec::new(),
+            noted: (Vec::new(), 0),
+            ledger,
             hot,
             cold,
             records,
@@ -101,6 +107,9 @@ impl Fanout {
             self.measure_lag();
             self.frame.retain(|record| !record.stream.is_hot_only());
             self.cold.accept(&mut self.frame);
+            if self.noted.1 > 0 {
+                self.ledger.note(&mut self.noted.0, std::mem::take(&mut self.noted.1));
+            }
         }
         step
     }
@@ -143,9 +152,11 @@ impl Fanout {
                     self.forming.add(&trade, letters, &mut |bar| self.formed.push(bar));
                     self.send_formed();
                 }
-                self.record(counters, (Stream::Trades, trade.symbol, trade.ts_ns), |position, out| {
+                let seq = self.record(counters, (Stream::Trades, trade.symbol, trade.ts_ns), |position, out| {
                     wire::encode_trade(&trade, position, out)
-                })
+                });
+                entry::write(&trade, seq, &mut self.noted.0);
+                self.noted.1 += 1;
             }
             Event::Bar(bar) => {
                 self.forming.end(&bar, &mut |last| self.formed.push(last));
@@ -154,12 +165,12 @@ impl Fanout {
                     counters,
                     (Stream::Bars, bar.symbol, bar.start_ms.saturating_mul(NS_PER_MS)),
                     |position, out| wire::encode_bar(&bar, position, out),
-                )
+                );
             }
             Event::Quote(quote) => {
                 self.record(counters, (Stream::Quotes, quote.symbol, quote.ts_ns), |position, out| {
                     wire::encode_quote(&quote, position, out)
-                })
+                });
             }
             Event::Correction(correction) => {
                 self.forming.void(&correction.void);
@@ -190,12 +201,13 @@ impl Fanout {
         }
     }
 
+    /// Returns the record's number.
     fn record(
         &mut self,
         counters: &mut Counters,
         (stream, symbol, ts_ns): (Stream, Symbol, i64),
         encode: impl FnOnce(Position, &mut Vec<u8>),
-    ) {
+    ) -> u64 {
         if let Some(at) = self.lags.iter().position(|(lagging, _)| *lagging == stream) {
             self.stamps[at] = Some(ts_ns);
         }
@@ -206,6 +218,7 @@ impl Fanout {
         let json = Bytes::copy_from_slice(&self.buffer);
         let (feed, heard_ns) = (Some(self.feed), self.heard_ns);
         self.frame.push(Encoded { stream, feed, symbol, ts_ns, heard_ns, seq: position.seq, json });
+        position.seq
     }
 }
 
@@ -247,7 +260,7 @@ mod tests {
         let redis = Vars::from_pairs(&[]).load(RedisConfig::from_vars).unwrap();
         let (hot, _) = Hot::new(redis, Health::new("test").part("redis"));
         let (cold, positions) = (Cold::default(), Positions::new(7));
-        let fanout = |feed| Fanout::new(feed, positions.clone(), hot.clone(), cold.clone());
+        let fanout = |feed| Fanout::new(feed, positions.clone(), hot.clone(), cold.clone(), Ledger::default());
         (fanout(Feed::Alpaca), fanout(Feed::Finnhub), cold)
     }
 

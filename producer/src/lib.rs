@@ -4,7 +4,7 @@
 //! [`feeds::event::Event`]s of it, [`fanout`] gives each record its position, encodes it once and hands the same bytes to
 //! [`fanout::hot`] (Redis) and [`fanout::cold`] (Kafka). An outage, also one that only a silence betrays, becomes a gap ([`gaps`]),
 //! which [`gaps::healing`] fills from the REST history; [`journal`] is what survives a crash. What clients of the gateways want,
-//! [`demand`] brings to the connections. [`pipeline`] connects the stages; [`tools`] are the subcommands for people.
+//! [`demand`] brings to the connections. [`ledger`] counts what was numbered. [`pipeline`] connects the stages; [`tools`] are the subcommands for people.
 
 pub mod config;
 pub mod connection;
@@ -14,6 +14,7 @@ pub mod feeds;
 pub mod gaps;
 pub mod journal;
 pub mod leader;
+pub mod ledger;
 pub mod pipeline;
 pub mod tools;
 
@@ -44,6 +45,7 @@ use crate::gaps::Herald;
 use crate::gaps::healing::Backfill;
 use crate::journal::Journal;
 use crate::leader::{Leader, Tenure, name_of};
+use crate::ledger::keeper::Keeper;
 use crate::pipeline::Paths;
 
 /// How long a graceful stop may take; the cold path needs most of it.
@@ -86,6 +88,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     tasks.spawn("kafka", on_a_thread("kafka-writer", move || writer.run()));
     tasks.spawn("topics", ensure_topics(config.kafka, topics_exist, stopping.clone()));
 
+    let epoch = epoch_now();
+    let folder = config.spool_dir.join("ledger");
+    let (ledger, keeper) = Keeper::open(folder, epoch, cold.clone(), health.part("ledger"))?;
+    tasks.spawn("ledger", on_a_thread("ledger", move || keeper.run()));
+
     let (hot, publisher) = Hot::new(config.redis.clone(), health.part("redis"));
     tasks.spawn("redis", publisher.behind(fence).run(stopping.clone()));
 
@@ -113,9 +120,10 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         .unzip();
     // First the account of gaps, then their healing: a gap of the last run may go on.
     let paths = Paths {
-        positions: Positions::new(epoch_now()),
+        positions: Positions::new(epoch),
         hot,
         cold: cold.clone(),
+        ledger,
         journal: journal.clone(),
         herald: herald.clone(),
         wanted: wanted.clone(),

@@ -22,6 +22,7 @@ use crate::feeds::protocol::{Feed, Frame, Step};
 use crate::feeds::{FeedSettings, part_name};
 use crate::gaps::{Ended, Gaps, Herald};
 use crate::journal::Journal;
+use crate::ledger::Ledger;
 
 /// The service's outlet: records to Redis and Kafka, outages to the account of gaps.
 pub struct Pipeline {
@@ -103,6 +104,8 @@ pub struct Paths {
     pub hot: Hot,
     /// To Kafka.
     pub cold: Cold,
+    /// The account of what was numbered.
+    pub ledger: Ledger,
     /// What the last run knew.
     pub journal: Journal,
     /// Tells about gaps.
@@ -124,13 +127,14 @@ pub fn spawn(
     stop: &CancellationToken,
 ) {
     let lost = Arc::new(Lost { feeds: feeds.len(), reasons: Mutex::default() });
-    let last_one = Arc::new(CloseOnDrop(paths.cold.clone()));
+    let last_one = Arc::new(CloseOnDrop(paths.cold.clone(), paths.ledger.clone()));
     let now_ms = Steady::default().now_ns() / NS_PER_MS;
     for settings in feeds {
         let feed = settings.feed();
         let heal = paths.heal.get(&feed).cloned();
         let gaps = Gaps::resume(feed, &paths.journal, paths.herald.clone(), heal, now_ms);
-        let fanout = Fanout::new(feed, paths.positions.clone(), paths.hot.clone(), paths.cold.clone());
+        let fanout =
+            Fanout::new(feed, paths.positions.clone(), paths.hot.clone(), paths.cold.clone(), paths.ledger.clone());
         let outlet = Pipeline::new(fanout, gaps);
         let (wanted, part) = (paths.wanted.clone(), health.part(part_name(feed)));
         let connected = keep_connected(internet, settings.protocol(), outlet, wanted, part.clone(), stop.clone());
@@ -166,11 +170,12 @@ impl Lost {
     }
 }
 
-/// Closes the cold path when the last clone goes.
-struct CloseOnDrop(Cold);
+/// Closes the ledger, and behind its last report the cold path, when the last clone goes.
+struct CloseOnDrop(Cold, Ledger);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
+        self.1.close();
         self.0.close();
     }
 }

@@ -34,6 +34,8 @@ pub struct KafkaConfig {
     pub topic_corrections: String,
     /// Outages of feeds.
     pub topic_gaps: String,
+    /// What the producer says that it sent.
+    pub topic_sent: String,
     /// Records that could not be stored, with the reason.
     pub topic_dead_letters: String,
     /// Partitions of a topic that has to be made.
@@ -44,16 +46,17 @@ pub struct KafkaConfig {
 
 impl KafkaConfig {
     /// Reads `KAFKA_BOOTSTRAP_SERVERS`, the variables of [`KafkaSecurity`], `TOPIC_TRADES`, `TOPIC_BARS`, `TOPIC_CORRECTIONS`, `TOPIC_GAPS`,
-    /// `TOPIC_DEAD_LETTERS`, `TOPIC_PARTITIONS`, `TOPIC_REPLICATION`.
+    /// `TOPIC_SENT`, `TOPIC_DEAD_LETTERS`, `TOPIC_PARTITIONS`, `TOPIC_REPLICATION`.
     pub fn from_vars(vars: &mut Vars) -> Self {
         let topics = [
             ("TOPIC_TRADES", "stock_trades_realtime"),
             ("TOPIC_BARS", "stock_bars_staging"),
             ("TOPIC_CORRECTIONS", "stock_trade_corrections"),
             ("TOPIC_GAPS", "stock_feed_gaps"),
+            ("TOPIC_SENT", "stock_sent_counts"),
             ("TOPIC_DEAD_LETTERS", "stock_dead_letters"),
         ];
-        let [topic_trades, topic_bars, topic_corrections, topic_gaps, topic_dead_letters] =
+        let [topic_trades, topic_bars, topic_corrections, topic_gaps, topic_sent, topic_dead_letters] =
             vars.read_names(topics, "a topic name: letters, digits, ., _ and -", is_topic);
         Self {
             bootstrap_servers: vars.read_servers("KAFKA_BOOTSTRAP_SERVERS", "localhost:9093"),
@@ -62,6 +65,7 @@ impl KafkaConfig {
             topic_bars,
             topic_corrections,
             topic_gaps,
+            topic_sent,
             topic_dead_letters,
             partitions: vars.read_within("TOPIC_PARTITIONS", 6, 1..=1000, "partitions"),
             replication: vars.read_within("TOPIC_REPLICATION", 1, 1..=9, "copies"),
@@ -129,8 +133,14 @@ impl KafkaConfig {
         let metadata =
             asked.with_context(|| format!("no Kafka broker answers at {}{}", self.bootstrap_servers, faults.text()))?;
         let there: HashSet<&str> = metadata.topics().iter().map(|topic| topic.name()).collect();
-        let ours =
-            [&self.topic_trades, &self.topic_bars, &self.topic_corrections, &self.topic_gaps, &self.topic_dead_letters];
+        let ours = [
+            &self.topic_trades,
+            &self.topic_bars,
+            &self.topic_corrections,
+            &self.topic_gaps,
+            &self.topic_sent,
+            &self.topic_dead_letters,
+        ];
         let missing = ours.into_iter().filter(|name| !there.contains(name.as_str())).cloned().collect();
         let brokers = metadata.brokers().iter().map(|broker| format!("{}:{}", broker.host(), broker.port()));
         Ok((missing, brokers.collect::<Vec<_>>().join(", ")))

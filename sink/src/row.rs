@@ -48,6 +48,8 @@ pub trait Audited: Row {
     /// Counts rows by symbol and minute (start in Unix nanoseconds) from `$1` to before `$2`, both in Unix nanoseconds, of the symbol `$3`
     /// or, where that is NULL, of all: all of them, and those that hold, which are the ones that the API serves.
     const COUNT_BY_MINUTE: &'static str;
+    /// Whether the producer reports how many of them it sent.
+    const IS_REPORTED: bool;
     /// What the API calls such records in `/v2/stocks/{symbol}/…`.
     const API_NAME: &'static str;
 
@@ -79,6 +81,8 @@ pub struct Identity {
     pub key: u64,
     /// Its place in the live stream: epoch and seq.
     pub position: Option<(i64, u64)>,
+    /// Its size in millionths of a share.
+    pub millionths: i64,
 }
 
 /// Where a row belongs.

@@ -21,7 +21,8 @@ pub(crate) struct Part {
     pub(crate) before: BTreeMap<i32, i64>,
 }
 
-/// Gives every record to `each`, in order within a partition. Blocks; joins no group.
+/// Gives every record to `each`, in order within a partition, and returns whether that was all that was ever in the topic. Blocks; joins
+/// no group.
 ///
 /// # Errors
 /// Where no broker answers, or `each` fails.
@@ -30,7 +31,7 @@ pub(crate) fn read(
     topic: &str,
     part: &Part,
     mut each: impl FnMut(&BorrowedMessage<'_>) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let consumer: BaseConsumer = kafka
         .client()
         .set("group.id", "tapeline-commands") // never joined: partitions are assigned by hand
@@ -43,6 +44,7 @@ pub(crate) fn read(
 
     let mut list = TopicPartitionList::new();
     let mut left = BTreeMap::new(); // partition → end
+    let mut whole = true;
     for partition in partitions {
         let (first, end) = consumer.fetch_watermarks(topic, partition, ANSWER_MAX).with_context(no_answer)?;
         let end = part.before.get(&partition).map_or(end, |before| end.min(*before));
@@ -52,6 +54,7 @@ pub(crate) fn read(
             }
             None => first,
         };
+        whole &= start == 0;
         if start < end {
             list.add_partition_offset(topic, partition, Offset::Offset(start))?;
             left.insert(partition, end);
@@ -69,7 +72,7 @@ pub(crate) fn read(
             left.remove(&message.partition());
         }
     }
-    Ok(())
+    Ok(whole)
 }
 
 /// The first offset that was sent at or after a moment; `None` where there is none.

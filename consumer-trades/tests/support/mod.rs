@@ -96,6 +96,7 @@ impl Place {
             ("TOPIC_BARS", self.topics.bars.clone()),
             ("TOPIC_CORRECTIONS", self.topics.corrections.clone()),
             ("TOPIC_GAPS", self.topics.gaps.clone()),
+            ("TOPIC_SENT", format!("{}-sent", self.topic)),
             ("TOPIC_DEAD_LETTERS", self.dead_letters.clone()),
             ("TOPIC_PARTITIONS", PARTITIONS.to_string()),
             ("KAFKA_SESSION_TIMEOUT_MS", "6000".to_owned()),

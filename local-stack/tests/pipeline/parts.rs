@@ -44,7 +44,9 @@ impl Pipeline {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
-        for name in ["TOPIC_TRADES", "TOPIC_BARS", "TOPIC_CORRECTIONS", "TOPIC_GAPS", "TOPIC_DEAD_LETTERS"] {
+        for name in
+            ["TOPIC_TRADES", "TOPIC_BARS", "TOPIC_CORRECTIONS", "TOPIC_GAPS", "TOPIC_SENT", "TOPIC_DEAD_LETTERS"]
+        {
             env.push((name.to_owned(), testing::unique("topic")));
         }
         for name in ["TRADES", "BARS", "QUOTES", "STATUS", "DEMAND"].map(|name| format!("REDIS_CHANNEL_{name}")) {

@@ -135,7 +135,8 @@ fn start_feed(settings: FeedSettings, refusals: &[u16]) -> Running {
     let (heal_sender, heal) = mpsc::channel(8);
     let herald = Herald::new(hot.clone(), cold.clone(), journal.clone());
     let gaps = Gaps::resume(settings.feed(), &journal, herald, Some(heal_sender), wall_clock_ms());
-    let fanout = Fanout::new(settings.feed(), Positions::new(1), hot.clone(), cold.clone());
+    let fanout =
+        Fanout::new(settings.feed(), Positions::new(1), hot.clone(), cold.clone(), crate::ledger::Ledger::default());
     let (wishes, watched) = watch::channel(always(&symbols()));
     let (sender, peers) = mpsc::channel(1);
     let refusals = Arc::new(Mutex::new(refusals.iter().rev().copied().collect()));

@@ -164,7 +164,7 @@ impl Publisher {
             Stream::Trades => &self.redis.channel_trades,
             Stream::Bars | Stream::FormingBars => &self.redis.channel_bars,
             Stream::Quotes => &self.redis.channel_quotes,
-            Stream::Gaps | Stream::Corrections | Stream::Status => &self.redis.channel_status,
+            Stream::Gaps | Stream::Corrections | Stream::Status | Stream::Sent => &self.redis.channel_status,
         }
     }
 }

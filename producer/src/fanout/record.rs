@@ -22,12 +22,22 @@ pub enum Stream {
     Status,
     /// Bars of minutes that still run; hot only, on the channel of bars.
     FormingBars,
+    /// What the producer says that it sent; for the audit, cold only.
+    Sent,
 }
 
 impl Stream {
     /// All of them, in the order of their numbers, which are also written to disk.
-    pub const ALL: [Self; 7] =
-        [Self::Trades, Self::Bars, Self::Quotes, Self::Gaps, Self::Corrections, Self::Status, Self::FormingBars];
+    pub const ALL: [Self; 8] = [
+        Self::Trades,
+        Self::Bars,
+        Self::Quotes,
+        Self::Gaps,
+        Self::Corrections,
+        Self::Status,
+        Self::FormingBars,
+        Self::Sent,
+    ];
 
     /// Its name, for metrics.
     #[must_use]
@@ -40,6 +50,7 @@ impl Stream {
             Self::Corrections => "corrections",
             Self::Status => "status",
             Self::FormingBars => "forming_bars",
+            Self::Sent => "sent",
         }
     }
 
@@ -80,9 +91,10 @@ pub enum Lane {
 }
 
 impl Encoded {
-    /// The lane it travels in: a record that no stream has brought comes from a history. A gap is news, whoever announces it.
+    /// The lane it travels in: a record that no stream has brought comes from a history. A gap is news, whoever announces it, and so is a
+    /// report of what was sent.
     #[must_use]
     pub fn lane(&self) -> Lane {
-        if self.feed.is_some() || self.stream == Stream::Gaps { Lane::Live } else { Lane::Past }
+        if self.feed.is_some() || matches!(self.stream, Stream::Gaps | Stream::Sent) { Lane::Live } else { Lane::Past }
     }
 }

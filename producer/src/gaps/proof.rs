@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use market::sent::millionths;
 use market::{MS_PER_MINUTE, NS_PER_MS, Symbol, Trade};
 
 use super::witness::Witness;
@@ -31,7 +32,7 @@ impl Tally {
         let minute = trade.ts_ns.div_euclid(MS_PER_MINUTE * NS_PER_MS);
         let sums = self.minutes.entry((trade.symbol, minute)).or_default();
         sums.trades += 1;
-        sums.shares += millionths(trade.size);
+        sums.shares += i128::from(millionths(trade.size));
         sums.keys = sums.keys.wrapping_add(Witness::of(trade).key);
         self.trades += 1;
     }
@@ -60,11 +61,6 @@ impl Tally {
             had.trades, place.0, has.trades
         ))
     }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "sizes are far below 2^127 millionths")]
-fn millionths(size: f64) -> i128 {
-    (size * 1e6).round() as i128
 }
 
 /// Compares the trades that the stream delivered on both sides of an outage with the history.

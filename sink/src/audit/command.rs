@@ -1,4 +1,4 @@
-//! `audit`: counts at every hop and names the one where records are missing.
+//! `audit`: counts at every hop and names the one where records are missing, with the outage that explains it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -11,12 +11,11 @@ use serde::Deserialize;
 use service::start::Exit;
 use tokio_postgres::types::Type;
 
-use super::{Answered, MINUTE_NS, Minute, Rows, Tally, http, kafka};
+use super::{Answered, Hop, MINUTE_NS, Minute, Rows, Tally, gaps, http, kafka};
 use crate::config::SinkConfig;
 use crate::connection::{Connection, Parameter};
 use crate::positions;
 use crate::row::Audited;
-use crate::topic::Part;
 
 /// What to audit.
 #[derive(Clone, Debug, Args)]
@@ -43,36 +42,60 @@ const ROUNDS_MAX: usize = 5;
 /// # Errors
 /// Where a server does not answer, or something differs.
 pub(crate) async fn run<R: Audited>(audit: Audit, config: SinkConfig) -> anyhow::Result<()> {
-    let held = count::<R>(&audit, config).await.map_err(|error| error.context(Exit(EXIT_NOT_ASKED, NOT_COMPARED)))?;
-    let differing = report(&held)?;
+    let counted =
+        count::<R>(&audit, config).await.map_err(|error| error.context(Exit(EXIT_NOT_ASKED, NOT_COMPARED)))?;
+    let differing = report(&counted)?;
     ensure!(differing == 0, "{differing} differences");
+    if let Some(sentence) = counted.not_asked.into_iter().next() {
+        return Err(anyhow::Error::msg(sentence).context(Exit(EXIT_NOT_ASKED, PRODUCER_NOT_ASKED)));
+    }
     Ok(())
+}
+
+const PRODUCER_NOT_ASKED: &str =
+    "what is stored is equal at every hop, but the producer could not be asked for all that it sent";
+
+/// What stood where at one moment.
+struct Counted {
+    held: kafka::Held,
+    /// Outages that touch the minutes.
+    outages: Vec<gaps::Outage>,
+    /// What the producer could not be asked.
+    not_asked: Vec<String>,
 }
 
 const NOT_COMPARED: &str = "nothing was compared, because a server could not be asked";
 
-/// Counts at every hop. Each is compared with the one before it as both stood at the same moment: what Kafka held up to the positions that
-/// PostgreSQL had stored, and what the API served while PostgreSQL's rows stayed as they were.
-async fn count<R: Audited>(audit: &Audit, config: SinkConfig) -> anyhow::Result<kafka::Held> {
+/// Counts at every hop. Each is compared with the one before it as both stood at the same moment: the numbers up to the producer's last report,
+/// what Kafka held up to the positions that PostgreSQL had stored, and what the API served while PostgreSQL's rows stayed as they were.
+async fn count<R: Audited>(audit: &Audit, config: SinkConfig) -> anyhow::Result<Counted> {
     let config = Arc::new(config);
     if let Some(api) = &audit.api {
         http::is_the_api(api).await?; // before the long part
     }
     let connection = Connection::open(&config.postgres, config.service).await.context("PostgreSQL does not answer")?;
+    let asked_ms = Timestamp::now().as_millisecond();
+    let reading = Arc::clone(&config);
+    let sent = tokio::task::spawn_blocking(move || kafka::sent::<R>(&reading));
+    let runs = sent.await.context("reading the producer's reports panicked")??;
+    let not_asked = runs.not_asked(asked_ms);
     // Only what is stored already is compared; the rest is lag.
-    let before = positions::stored_of_topic(&connection, &config.topic).await?;
-    let since_ms = (!audit.all).then(|| Timestamp::now().as_millisecond() - i64::from(audit.minutes) * 60_000);
-    let part = Part { since_ms, before };
-    let counting = {
-        let config = Arc::clone(&config);
-        tokio::task::spawn_blocking(move || kafka::count::<R>(&config, &part))
-    };
+    let stored = positions::stored_of_topic(&connection, &config.topic).await?;
+    let since_ms = (!audit.all).then(|| asked_ms - i64::from(audit.minutes) * 60_000);
+    let reading = Arc::clone(&config);
+    let counting = tokio::task::spawn_blocking(move || kafka::count::<R>(&reading, since_ms, &stored, &runs));
     let mut held = counting.await.context("counting panicked")??;
+    let mut outages = Vec::new();
     let minutes = || held.tallies.keys().map(|(_, minute_ns)| *minute_ns);
     if let (Some(first), Some(last)) = (minutes().min(), minutes().max()) {
         let stored = count_stored::<R>(&connection, None, first, last).await?;
         for (minute, tally) in &mut held.tallies {
             tally.rows = stored.get(minute).copied().unwrap_or_default();
+        }
+        outages = gaps::known(&connection, first, last + MINUTE_NS).await?;
+        for ((symbol, minute_ns), tally) in &mut held.tallies {
+            let outage = gaps::explaining(&outages, symbol, *minute_ns);
+            tally.fetched_again = tally.holds_all() && outage.is_some_and(|outage| outage.healed);
         }
     }
     if let Some(api) = &audit.api {
@@ -82,7 +105,7 @@ async fn count<R: Audited>(audit: &Audit, config: SinkConfig) -> anyhow::Result<
             count_served::<R>(api, &connection, &symbol, &mut of_symbol).await?;
         }
     }
-    Ok(held)
+    Ok(Counted { held, outages, not_asked })
 }
 
 /// What PostgreSQL holds of these minutes, of one symbol or of all.
@@ -175,10 +198,11 @@ async fn served_by_minute(
     Ok(served)
 }
 
-/// Prints what differs and returns how often.
-fn report(held: &kafka::Held) -> anyhow::Result<usize> {
+/// Prints what differs, and what explains it, and returns how often.
+fn report(Counted { held, outages, not_asked }: &Counted) -> anyhow::Result<usize> {
     let mut out = std::io::stdout().lock();
     let mut differing = 0;
+    let mut fetched_again = 0;
     for ((symbol, minute_ns), tally) in &held.tallies {
         for hop in tally.differences() {
             if differing == 0 {
@@ -187,15 +211,34 @@ fn report(held: &kafka::Held) -> anyhow::Result<usize> {
             differing += 1;
             let minute = Timestamp::from_nanosecond(i128::from(*minute_ns))?;
             let served = tally.served.map_or_else(|| "-".to_owned(), |answered| answered.served.to_string());
-            let numbered = tally.kafka + tally.missing;
-            writeln!(out, "{symbol}\t{minute}\t{numbered}\t{}\t{}\t{served}\t{hop}", tally.kafka, tally.rows.stored)?;
+            let numbered = tally.sent.map_or(tally.kafka, |(sent, _)| sent) + tally.skipped;
+            write!(out, "{symbol}\t{minute}\t{numbered}\t{}\t{}\t{served}\t{hop}", tally.kafka, tally.rows.stored)?;
+            let outage = gaps::explaining(outages, symbol, *minute_ns).filter(|_| hop == Hop::ProducerToKafka);
+            match outage {
+                Some(outage) => writeln!(out, ", {} missing in the {outage}", tally.missing())?,
+                None => writeln!(out)?,
+            }
         }
+        fetched_again += if tally.fetched_again { tally.missing() } else { 0 };
+    }
+    for sentence in not_asked {
+        writeln!(out, "{sentence}")?;
+    }
+    for outage in outages.iter().filter(|outage| outage.healed && fetched_again > 0) {
+        writeln!(out, "{outage}")?;
+    }
+    if fetched_again > 0 {
+        writeln!(
+            out,
+            "{fetched_again} numbered records did not reach Kafka and were fetched again from the feed's history"
+        )?;
     }
     let records: u64 = held.tallies.values().map(|tally| tally.kafka).sum();
+    let sent: u64 = held.tallies.values().filter_map(|tally| tally.sent).map(|(sent, _)| sent).sum();
     let minutes = held.tallies.len();
     writeln!(
         out,
-        "{records} records in {minutes} minutes of Kafka, {} dead letters, {differing} differences",
+        "{records} records in {minutes} minutes of Kafka, {} dead letters, {differing} differences; the producer reports {sent} sent",
         held.dead_letters
     )?;
     Ok(differing)

@@ -1,10 +1,13 @@
-//! Counts what Kafka holds.
+//! Counts what Kafka holds, and reads what the producer says that it sent.
 
 use std::collections::{BTreeMap, HashSet};
 
+use market::{NS_PER_MS, SentReport};
 use rdkafka::message::Message as _;
 
-use super::{Counter, Minute, Tally};
+use super::counter::{Counter, Extent};
+use super::sent::{Reports, Runs};
+use super::{Minute, Tally};
 use crate::batch::Coordinates;
 use crate::config::SinkConfig;
 use crate::dead_letters::{self, DeadLetter};
@@ -19,23 +22,55 @@ pub(crate) struct Held {
     pub(crate) dead_letters: u64,
 }
 
-/// Counts a part of the service's topic. Blocks.
+/// What the producer says that it sent. To be asked before Kafka is counted: a report comes when all that it counts is in Kafka. Blocks.
 ///
 /// # Errors
 /// Where no broker answers.
-pub(crate) fn count<R: Audited>(config: &SinkConfig, part: &Part) -> anyhow::Result<Held> {
+pub(crate) fn sent<R: Audited>(config: &SinkConfig) -> anyhow::Result<Runs> {
+    let mut reports = Reports::default();
+    if R::IS_REPORTED {
+        topic::read(&config.kafka, &config.kafka.topic_sent, &Part::default(), |message| {
+            match SentReport::decode(message.payload().unwrap_or_default()) {
+                Ok(report) => reports.add(report),
+                Err(error) => {
+                    tracing::warn!(offset = message.offset(), "ignoring a message of {}: {error}", message.topic())
+                }
+            }
+            Ok(())
+        })?;
+    }
+    Ok(reports.runs())
+}
+
+/// Counts the service's topic from a moment on (Unix milliseconds), or all of it. Records behind the positions `stored` are lag: of them only
+/// the numbers count. Blocks.
+///
+/// # Errors
+/// Where no broker answers.
+pub(crate) fn count<R: Audited>(
+    config: &SinkConfig,
+    since_ms: Option<i64>,
+    stored: &BTreeMap<i32, i64>,
+    runs: &Runs,
+) -> anyhow::Result<Held> {
     let letters = dead_letters::read(config)?;
     let of_topic = letters.values().filter(|letter| letter.topic == config.topic);
     let letters: HashSet<Coordinates> = of_topic.map(DeadLetter::coordinates).collect();
     let (mut counter, mut dead_letters) = (Counter::default(), 0);
-    topic::read(&config.kafka, &config.topic, part, |message| {
+    let part = Part { since_ms, ..Part::default() };
+    let whole = topic::read(&config.kafka, &config.topic, &part, |message| {
         let at = Coordinates { partition: message.partition(), offset: message.offset() };
-        if letters.contains(&at) {
-            dead_letters += 1;
-        } else if let Some(record) = R::identify(message.payload().unwrap_or_default(), at) {
-            counter.add(&record);
+        let is_letter = letters.contains(&at);
+        dead_letters += u64::from(is_letter);
+        if let Some(record) = R::identify(message.payload().unwrap_or_default(), at) {
+            counter.add_number(&record);
+            if !is_letter && stored.get(&at.partition).is_none_or(|stored| at.offset < *stored) {
+                counter.add(&record);
+            }
         }
         Ok(())
     })?;
-    Ok(Held { tallies: counter.finish(), dead_letters })
+    let since_ns = since_ms.map(|ms| ms.saturating_mul(NS_PER_MS));
+    let extent = if whole { Extent::Whole } else { Extent::Since(since_ns) };
+    Ok(Held { tallies: counter.finish(runs, extent), dead_letters })
 }

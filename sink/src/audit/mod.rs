@@ -1,13 +1,12 @@
-//! Compares, by symbol and minute, what the producer numbered, what Kafka holds, what PostgreSQL holds and what the API serves. Pure;
+//! Compares, by symbol and minute, what the producer says that it sent, what Kafka holds, what PostgreSQL holds and what the API serves. Pure;
 //! the counting is done by the modules below.
 
 pub(crate) mod command;
+mod counter;
+mod gaps;
 mod http;
 mod kafka;
-
-use std::collections::{BTreeMap, HashSet};
-
-use crate::row::Identity;
+mod sent;
 
 /// Nanoseconds in a minute.
 const MINUTE_NS: i64 = 60_000_000_000;
@@ -48,8 +47,14 @@ impl Answered {
 /// Records of one minute at each hop.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
-    /// Numbers that the producer gave and that no record in Kafka has.
-    pub(crate) missing: u64,
+    /// Trades that the producer numbered, by its own account, and their sizes in millionths; `None` if its account does not cover the minute.
+    pub(crate) sent: Option<(u64, i64)>,
+    /// How many of those are in Kafka, and their sizes.
+    pub(crate) arrived: (u64, i64),
+    /// Numbers behind the producer's last report that no record in Kafka has, although a later one is there.
+    pub(crate) skipped: u64,
+    /// What is missing was fetched again: an outage that covers the minute is healed, and Kafka holds as many different records as were sent.
+    pub(crate) fetched_again: bool,
     /// Different records in Kafka that are no dead letters.
     pub(crate) kafka: u64,
     /// Rows in PostgreSQL.
@@ -80,10 +85,25 @@ impl std::fmt::Display for Hop {
 }
 
 impl Tally {
+    /// Numbers that the producer gave and that no record in Kafka has.
+    pub(crate) fn missing(&self) -> u64 {
+        self.sent.map_or(0, |(sent, _)| sent.saturating_sub(self.arrived.0)) + self.skipped
+    }
+
+    /// Whether Kafka holds other numbers than the producer gave.
+    pub(crate) fn differs_from_sent(&self) -> bool {
+        self.skipped > 0 || self.sent.is_some_and(|sent| sent != self.arrived)
+    }
+
+    /// Whether Kafka holds as many different records as the producer numbered.
+    pub(crate) fn holds_all(&self) -> bool {
+        self.kafka >= self.sent.map_or(self.arrived.0, |(sent, _)| sent) + self.skipped
+    }
+
     /// Where the counts of two neighbours differ. PostgreSQL may hold more than Kafka, which forgets.
     pub(crate) fn differences(&self) -> Vec<Hop> {
         let hops = [
-            (self.missing > 0, Hop::ProducerToKafka),
+            (self.differs_from_sent() && !self.fetched_again, Hop::ProducerToKafka),
             (self.rows.stored < self.kafka, Hop::KafkaToPostgres),
             (self.served.is_some_and(|answered| !answered.is_right()), Hop::PostgresToApi),
         ];
@@ -91,75 +111,28 @@ impl Tally {
     }
 }
 
-/// Counts the records of a topic.
-#[derive(Debug, Default)]
-pub(crate) struct Counter {
-    keys: BTreeMap<Minute, HashSet<u64>>,
-    numbers: BTreeMap<(String, i64), Vec<(u64, i64)>>,
-}
-
-impl Counter {
-    /// Adds one record.
-    pub(crate) fn add(&mut self, record: &Identity) {
-        let minute_ns = record.ts_ns - record.ts_ns.rem_euclid(MINUTE_NS);
-        self.keys.entry((record.symbol.clone(), minute_ns)).or_default().insert(record.key);
-        if let Some((epoch, seq)) = record.position {
-            self.numbers.entry((record.symbol.clone(), epoch)).or_default().push((seq, minute_ns));
-        }
-    }
-
-    /// Different records by minute, and numbers that are missing before the first record after them.
-    pub(crate) fn finish(self) -> BTreeMap<Minute, Tally> {
-        let mut tallies: BTreeMap<Minute, Tally> = self
-            .keys
-            .into_iter()
-            .map(|(minute, keys)| (minute, Tally { kafka: keys.len() as u64, ..Tally::default() }))
-            .collect();
-        for ((symbol, _), mut numbers) in self.numbers {
-            numbers.sort_unstable();
-            for pair in numbers.windows(2) {
-                let [(before, _), (after, minute_ns)] = [pair[0], pair[1]];
-                let missing = (after - before).saturating_sub(1);
-                if missing > 0 {
-                    tallies.entry((symbol.clone(), minute_ns)).or_default().missing += missing;
-                }
-            }
-        }
-        tallies
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn record(key: u64, seq: u64, second: i64) -> Identity {
-        Identity { symbol: "AAPL".to_owned(), ts_ns: second * 1_000_000_000, key, position: Some((1, seq)) }
-    }
-
-    #[test]
-    fn repeats_count_once_and_a_step_in_the_numbers_is_missed_where_it_ends() {
-        let mut counter = Counter::default();
-        for (key, seq, second) in [(1, 1, 10), (2, 2, 20), (2, 2, 20), (5, 5, 70)] {
-            counter.add(&record(key, seq, second));
-        }
-        let tallies = counter.finish();
-        assert_eq!(tallies[&("AAPL".to_owned(), 0)], Tally { kafka: 2, ..Tally::default() });
-        assert_eq!(tallies[&("AAPL".to_owned(), MINUTE_NS)], Tally { kafka: 1, missing: 2, ..Tally::default() });
-    }
-
     #[test]
     fn every_hop_is_named_where_it_loses() {
         let rows = |stored, holding| Rows { stored, holding };
-        let tally = |missing, stored, served| Tally {
-            missing,
+        let tally = |skipped, stored, served| Tally {
+            skipped,
             kafka: 5,
             rows: rows(stored, stored),
             served: Some(Answered { served, before: rows(stored, stored), after: rows(stored, stored) }),
+            ..Tally::default()
         };
         assert_eq!(tally(0, 5, 5).differences(), []);
         assert_eq!(tally(0, 7, 7).differences(), [], "Kafka forgets");
         assert_eq!(tally(1, 5, 5).differences(), [Hop::ProducerToKafka]);
+        assert_eq!(Tally { fetched_again: true, ..tally(1, 5, 5) }.differences(), []);
+        for sent in [(6, 60), (5, 51), (4, 40)] {
+            let tally = Tally { sent: Some(sent), arrived: (5, 50), ..tally(0, 5, 5) };
+            assert_eq!(tally.differences(), [Hop::ProducerToKafka], "{sent:?}");
+        }
         assert_eq!(tally(0, 4, 4).differences(), [Hop::KafkaToPostgres]);
         assert_eq!(tally(0, 5, 6).differences(), [Hop::PostgresToApi]);
         assert_eq!(tally(0, 5, 4).differences(), [Hop::PostgresToApi]);

@@ -20,7 +20,7 @@ pub type Promise = Box<dyn FnOnce() + Send>;
 const PAST_BYTES_MAX: usize = 4 << 20;
 /// Bytes that a record takes besides its JSON.
 const RECORD_OVERHEAD: usize = size_of::<Encoded>();
-/// Gaps and corrections are few and have no second source, so they find room until the lane is this many times over its bound.
+/// Gaps, corrections and reports are few and have no second source, so they find room until the lane is this many times over its bound.
 const IRREPLACEABLE_FACTOR: usize = 2;
 
 /// Both lanes.
@@ -90,7 +90,7 @@ impl Lanes {
     /// A shortage lasts until half of the lane is free, so that it is one gap and not thousands.
     fn has_room_for(&mut self, record: &Encoded) -> bool {
         let bytes = self.queues[Lane::Live as usize].bytes;
-        if matches!(record.stream, Stream::Gaps | Stream::Corrections) {
+        if matches!(record.stream, Stream::Gaps | Stream::Corrections | Stream::Sent) {
             return bytes < self.live_bytes_max.saturating_mul(IRREPLACEABLE_FACTOR);
         }
         let limit = if self.overflow.is_open() { self.live_bytes_max / 2 } else { self.live_bytes_max };

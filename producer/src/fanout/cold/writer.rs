@@ -102,7 +102,8 @@ impl ProducerContext for Deliveries {
         let record = self.0.window().remove(index);
         match result {
             Ok(_) => {
-                self.0.acknowledged.increment(1);
+                // Reports of the ledger are no records of the market.
+                self.0.acknowledged.increment(u64::from(record.is_none_or(|record| record.stream != Stream::Sent)));
                 self.0.acknowledgements.fetch_add(1, Ordering::Relaxed);
             }
             Err((error, message)) => {
@@ -278,6 +279,7 @@ impl Writer {
             Stream::Bars => &self.kafka.topic_bars,
             Stream::Gaps => &self.kafka.topic_gaps,
             Stream::Corrections => &self.kafka.topic_corrections,
+            Stream::Sent => &self.kafka.topic_sent,
             Stream::Quotes | Stream::Status | Stream::FormingBars => return true, // they travel the hot way only
         };
         let index = {

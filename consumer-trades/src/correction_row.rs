@@ -2,7 +2,7 @@
 
 use market::wire::decode_correction;
 use market::{Correction, Outcome};
-use sink::{Coordinates, Place, Refusal, Row, StartRow, Store};
+use sink::{Coordinates, Place, Refusal, Row, StartRow, Store, Watched};
 
 /// The corrections' table.
 #[derive(Debug)]
@@ -44,6 +44,11 @@ impl Row for CorrectionRow {
         "SELECT market_data_oltp.settle_named_corrections(array_agg(concat(symbol, E'\\t', trade_id))) FROM pg_temp.batch",
     );
     const REVISIT: Option<&'static str> = Some("SELECT market_data_oltp.settle_due_corrections($1)");
+    /// Minute bars of the feed that count trades which do not hold, of the last day.
+    const WATCHED: Option<Watched> = Some(Watched {
+        gauge: "contradicted_bars",
+        sql: "SELECT count(*) FROM market_data_oltp.contradicted_minutes(interval '1 day', 1000)",
+    });
     const EXPIRE: Option<&'static str> = Some("SELECT market_data_oltp.delete_oldest_corrections($1)");
 
     fn encode(payload: &[u8], _at: Coordinates, row: StartRow<'_>) -> Result<Place, Refusal> {

@@ -208,6 +208,19 @@ async fn a_bar_that_counts_a_trade_that_was_voided_since_is_shown_as_such() {
     assert_eq!(minute().await, (2, 0, 2, false));
     cost_of_settling(&client, &[10]).await;
     assert_eq!(minute().await, (1, 1, 2, true));
+    let sql = "SELECT minute = to_timestamp(minute_ns / 1000000000), bar_trades, trades
+               FROM market_data_oltp.contradicted_minutes(interval '1 day', 1000), (SELECT $1::bigint AS minute_ns) AS expected
+               WHERE symbol = 'S0'";
+    let minute_ns = DAY_NS - 4 * 3_600_000_000_000;
+    let rows = client.query(sql, &[&minute_ns]).await.unwrap();
+    let found: Vec<(bool, i64, i64)> = rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
+    assert_eq!(found, [(true, 2, 1)], "the metric counts it");
+    // The feed sends the bar again, without that trade.
+    let revised =
+        "UPDATE market_data_oltp.stock_bars_staging SET trade_count = 1, volume = 10, revision = 1 WHERE symbol = 'S0'";
+    client.batch_execute(revised).await.unwrap();
+    assert_eq!(minute().await, (1, 1, 1, false));
+    assert_eq!(client.query(sql, &[&minute_ns]).await.unwrap().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

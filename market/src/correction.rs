@@ -44,6 +44,18 @@ pub struct VoidTrade {
     pub exchange: Option<CompactString>,
 }
 
+impl VoidTrade {
+    /// Whether this is the trade that does not hold. Its time is not looked at: the message has one of its own.
+    #[must_use]
+    pub fn means(&self, trade: &Trade) -> bool {
+        self.symbol == trade.symbol
+            && self.trade_id == trade.trade_id
+            && self.exchange == trade.exchange
+            && self.price == trade.price
+            && self.size == trade.size
+    }
+}
+
 impl Correction {
     /// Lets a correction through that keeps every limit of a trade.
     ///

@@ -26,7 +26,7 @@
 //! | [`dead_letters`] | records that cannot be stored |
 //! | [`direct`] | records that come from no topic |
 //! | `program`, `audit`, `topic` | the command line of a consumer; counting at every hop |
-//! | [`schema`], `upkeep`, `revisit`, `lag` | migrations; partitions ahead of need, retention; rows that wait; lag for `psql` |
+//! | [`schema`], `upkeep`, `revisit`, `lag`, `watch` | migrations; partitions ahead of need, retention; rows that wait; lag for `psql`; numbers that only a table knows |
 
 mod audit;
 pub mod batch;
@@ -56,10 +56,11 @@ mod store;
 mod topic;
 mod upkeep;
 pub mod verdict;
+mod watch;
 
 pub use batch::Coordinates;
 pub use config::{Consumer, Side, SinkConfig};
 pub use connection::Connection;
 pub use program::main;
-pub use row::{Audited, Awaited, Identity, Place, Refusal, Row, StartRow, Store};
+pub use row::{Audited, Awaited, Identity, Place, Refusal, Row, StartRow, Store, Watched};
 pub use run::run;

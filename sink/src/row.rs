@@ -30,6 +30,8 @@ pub trait Row: Send + Sync + 'static {
     /// Tries again at most `$1` (`integer`) rows that wait for something and returns how many it tried. Run a few times a second; it must
     /// never wait for a lock.
     const REVISIT: Option<&'static str> = None;
+    /// A number that the table knows.
+    const WATCHED: Option<Watched> = None;
     /// Creates the partitions of the days in `$1` (`date[]`), where the table has one a day.
     const ENSURE_PARTITIONS: Option<&'static str> = None;
     /// Removes a part of what is older than `$1` days and says in one `text` what it was; NULL when nothing is left. `None`
@@ -41,6 +43,15 @@ pub trait Row: Send + Sync + 'static {
     /// # Errors
     /// [`Refusal`] where the payload is not a valid record; nothing of the row may be written then.
     fn encode(payload: &[u8], at: Coordinates, row: StartRow<'_>) -> Result<Place, Refusal>;
+}
+
+/// A number that the table knows, measured a few times a minute.
+#[derive(Clone, Copy, Debug)]
+pub struct Watched {
+    /// The metric's name without the service's.
+    pub gauge: &'static str,
+    /// The query, whose first value is the number (`bigint`); its cost must not grow with the table.
+    pub sql: &'static str,
 }
 
 /// A kind of record that an audit follows from hop to hop.

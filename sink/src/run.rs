@@ -7,7 +7,8 @@ use anyhow::Context as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use service::telemetry::Metrics;
 use service::{Health, Part, Tasks, ops};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch::channel;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::batcher::Batcher;
@@ -21,7 +22,7 @@ use crate::reader::{LaneEnd, Reader};
 use crate::row::Row;
 use crate::session::Pooler;
 use crate::store::Shared;
-use crate::{lag, retry, revisit, schema, upkeep};
+use crate::{lag, retry, revisit, schema, upkeep, watch};
 
 /// How long the reader and the lanes may take to stop; the reader drains for a part of it.
 const PIPELINE_STOP_MAX: Duration = Duration::from_secs(15);
@@ -128,7 +129,11 @@ async fn pipeline<R: Row>(
         tasks.spawn("revisit", revisit::run(Arc::clone(&shared), sql, tasks.stop_token()));
     }
 
-    let (seen, lag) = watch::channel(Vec::new());
+    if let Some(watched) = R::WATCHED {
+        tasks.spawn("watch", watch::run(Arc::clone(&shared), watched, tasks.stop_token()));
+    }
+
+    let (seen, lag) = channel(Vec::new());
     tasks.spawn("lag", lag::report(Arc::clone(&shared), lag, tasks.stop_token()));
 
     let reader = Reader::new(Arc::clone(&shared), consumer, kafka, lanes, reports, seen, tasks.stop_token());

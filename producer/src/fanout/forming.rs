@@ -85,13 +85,7 @@ impl Forming {
     pub fn void(&mut self, void: &VoidTrade) {
         let Some(minute) = self.minutes.get_mut(&void.symbol) else { return };
         let Some(trades) = &mut minute.trades else { return };
-        let is_it = |trade: &Trade| {
-            trade.trade_id == void.trade_id
-                && trade.exchange == void.exchange
-                && trade.price == void.price
-                && trade.size == void.size
-        };
-        let Some(at) = trades.iter().position(is_it) else { return };
+        let Some(at) = trades.iter().position(|trade| void.means(trade)) else { return };
         let gone = trades.remove(at);
         self.kept -= 1;
         minute.builder = BarBuilder::for_trade(&gone, Timeframe::MINUTE);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use market::{Source, Symbol};
+use market::{Outcome, Source, Symbol};
 use serde_json::json;
 use service::Secret;
 
@@ -106,8 +106,15 @@ impl Protocol for Finnhub {
         let mut controls = Vec::new();
         decode_frame(frame, &mut self.occurrences, &mut |element| match element {
             Element::Event(event) => {
-                if let Event::Trade(trade) = &event {
-                    self.bars.add(trade, letters(&trade.conditions));
+                match &event {
+                    Event::Trade(trade) => self.bars.add(trade, letters(&trade.conditions)),
+                    Event::Correction(correction) => {
+                        self.bars.void(&correction.void);
+                        if let Outcome::Corrected(trade) = &correction.outcome {
+                            self.bars.add(trade, letters(&trade.conditions));
+                        }
+                    }
+                    _ => {}
                 }
                 events(event);
             }

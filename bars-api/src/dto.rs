@@ -109,29 +109,61 @@ pub struct Gap {
     /// The symbol it concerns, `*` for all.
     #[schema(example = "*")]
     pub symbol: String,
-    /// Time of the last record before it in Unix milliseconds.
+    /// From here on records may be missing, Unix milliseconds: when the last record before the outage arrived, less the lateness of this feed's
+    /// reports.
     #[schema(example = 1_717_421_460_000_i64)]
     pub from: i64,
-    /// Time of the first record after it; left out while it lasts.
+    /// Until then: when the first record after it arrived; left out while it lasts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = 1_717_421_520_000_i64, nullable = false)]
     pub to: Option<i64>,
     /// Why, for people.
     #[schema(example = "the feed closed the connection")]
     pub cause: String,
-    /// When its records had been fetched, in Unix milliseconds of the wall clock; left out until then.
+    /// When its records had been fetched and verified, in Unix milliseconds of the wall clock; left out until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = 1_717_421_530_000_i64, nullable = false)]
     pub healed_at: Option<i64>,
+    /// Trades that the feed's history has for the outage and the margin before it; left out until it is healed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = 1_204, nullable = false)]
+    pub records: Option<i64>,
+    /// Trades that the stream delivered around the outage and the history lacks; left out when there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = 1, nullable = false)]
+    pub unknown: Option<i64>,
+    /// When a second reading of the history agreed with what was fetched, in Unix milliseconds of the wall clock; left out until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = 1_717_421_530_000_i64, nullable = false)]
+    pub verified_at: Option<i64>,
+    /// Why it could not be healed so far, for people; left out when nothing stood against it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "the history is empty although the market was open", nullable = false)]
+    pub reason: Option<String>,
+    /// How often healing was tried in vain; left out instead of 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = 2, nullable = false)]
+    pub attempts: Option<i64>,
 }
 
 impl Gap {
     /// A stored outage of `source` in this shape.
     #[must_use]
     pub fn of(row: GapRow, source: &Source) -> Self {
-        let GapRow { symbol, from_ms, to_ms, cause, healed_ms } = row;
-        let (r#type, source) = ("gap".to_owned(), source.as_str().to_owned());
-        Self { r#type, source, symbol, from: from_ms, to: to_ms, cause, healed_at: healed_ms }
+        Self {
+            r#type: "gap".to_owned(),
+            source: source.as_str().to_owned(),
+            symbol: row.symbol,
+            from: row.from_ms,
+            to: row.to_ms,
+            cause: row.cause,
+            healed_at: row.healed_ms,
+            records: row.records,
+            unknown: row.unknown,
+            verified_at: row.verified_ms,
+            reason: row.reason,
+            attempts: Some(row.attempts).filter(|attempts| *attempts > 0),
+        }
     }
 }
 

@@ -16,14 +16,24 @@ const ALL: &str = "*";
 pub struct GapRow {
     /// The symbol it concerns, `*` for all.
     pub symbol: String,
-    /// Time of the last record before it in Unix milliseconds.
+    /// From here on records may be missing, in Unix milliseconds.
     pub from_ms: i64,
-    /// Time of the first record after it; `None` while it lasts.
+    /// Until then; `None` while it lasts.
     pub to_ms: Option<i64>,
     /// Why, for people.
     pub cause: String,
     /// When its records had been fetched, by the wall clock; `None` until then.
     pub healed_ms: Option<i64>,
+    /// Trades that the history has for it; `None` until it is healed.
+    pub records: Option<i64>,
+    /// Trades that the stream delivered around it and the history lacks.
+    pub unknown: Option<i64>,
+    /// When a second reading of the history agreed, by the wall clock.
+    pub verified_ms: Option<i64>,
+    /// Why it could not be healed so far, for people.
+    pub reason: Option<String>,
+    /// How often that was tried in vain.
+    pub attempts: i64,
 }
 
 impl GapRow {
@@ -35,6 +45,11 @@ impl GapRow {
             to_ms: ms(2),
             cause: row.get(3),
             healed_ms: ms(4),
+            records: row.get(5),
+            unknown: row.get(6),
+            verified_ms: ms(7),
+            reason: row.get(8),
+            attempts: row.get(9),
         }
     }
 }
@@ -55,7 +70,8 @@ pub struct GapQuestion {
 }
 
 /// The table has one row an outage, so its key's first columns narrow it enough.
-const SELECT: &str = "SELECT symbol, market_data_oltp.ns(started_at), market_data_oltp.ns(ended_at), cause, market_data_oltp.ns(healed_at)
+const SELECT: &str = "SELECT symbol, market_data_oltp.ns(started_at), market_data_oltp.ns(ended_at), cause, market_data_oltp.ns(healed_at),
+            records, unknown, market_data_oltp.ns(verified_at), reason, attempts
      FROM market_data_oltp.stock_feed_gaps
      WHERE source = $1 AND symbol IN ($2, '*')
        AND market_data_oltp.ns(started_at) < $4 AND (ended_at IS NULL OR market_data_oltp.ns(ended_at) > $3)

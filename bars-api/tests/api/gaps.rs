@@ -32,6 +32,20 @@ async fn outages_are_listed_with_their_cause_oldest_first() {
     let second = json!({"type": "gap", "source": "alpaca", "symbol": "*", "from": at(30), "cause": "the feed closed the connection"});
     assert_eq!(reply.json(), json!({"symbol": "AAPL", "gaps": [first, second], "next_page_token": null}));
 
+    // What its healing rests on, and why another one is not healed.
+    let proof = "UPDATE market_data_oltp.stock_feed_gaps SET records = 12, unknown = 1, verified_at = healed_at WHERE symbol = 'AAPL'";
+    let refused =
+        "UPDATE market_data_oltp.stock_feed_gaps SET reason = 'the history is empty', attempts = 3 WHERE symbol = '*'";
+    client.batch_execute(&format!("{proof}; {refused}")).await.unwrap();
+    let json = get(&api, "/bars/AAPL/gaps").await.json();
+    let (healed, open) = (&json["gaps"][0], &json["gaps"][1]);
+    assert_eq!(
+        (&healed["records"], &healed["unknown"], &healed["verified_at"]),
+        (&json!(12), &json!(1), &json!(at(6)))
+    );
+    assert_eq!((&open["reason"], &open["attempts"]), (&json!("the history is empty"), &json!(3)));
+    assert!(open.get("records").is_none() && healed.get("reason").is_none() && healed.get("attempts").is_none());
+
     let starts = |range: &str| {
         let path = format!("/bars/AAPL/gaps?{range}");
         let api = &api;

@@ -9,7 +9,7 @@ import { compact, decimals, duration, percent, price, shares, signed, tapeTime }
 import { Freshness } from './freshness';
 import { readAvailability } from './availability';
 import { GapBook } from './gap-book';
-import { between, explain, holes, readGap, stretches } from './gaps';
+import { between, explain, holes, outcome, readGap, stretches } from './gaps';
 import { frameFor, HORIZONS, horizonStart } from './horizons';
 import { frameForJump } from './jump';
 import { ema, vwap } from './indicators';
@@ -81,10 +81,17 @@ describe('holes', () => {
     expect(explain(hole, [{ ...gap, to: null, from: T0 + MINUTE_MS }], true)).toContain('the feed was there');
     expect(readGap({ type: 'halt', symbol: 'A', from: T0 })).toBeNull();
   });
+  test('what became of a gap: how much was fetched and verified, or why it is not healed', () => {
+    const told = (more: object) => outcome(readGap({ type: 'gap', from: T0, cause: 'feed lost', ...more }) as NonNullable<ReturnType<typeof readGap>>);
+    expect([told({}), told({ to: T0 + 1 })]).toEqual(['open', 'ended, not healed']);
+    expect(told({ to: T0 + 1, reason: 'the history is empty', attempts: 1 })).toBe('ended, not healed: the history is empty (tried once)');
+    expect(told({ to: T0 + 1, reason: 'no answer', attempts: 3 })).toBe('ended, not healed: no answer (tried 3 times)');
+    expect(told({ to: T0 + 1, healed_at: T0, records: 1204, reason: null })).toBe('healed 10:00:00, 1,204 trades verified');
+  });
 });
 
 describe('outages', () => {
-  const gap = (from: number, to: number | null, healedAt: number | null = null, symbol = '*') => ({ source: 'alpaca', symbol, from, to, cause: 'feed lost', healedAt });
+  const gap = (from: number, to: number | null, healedAt: number | null = null, symbol = '*') => ({ source: 'alpaca', symbol, from, to, cause: 'feed lost', healedAt, records: null, reason: null, attempts: 0 });
   test('what is shaded: holes, and over them the intervals that an outage touches; a night takes nothing', () => {
     const minutes = (...at: number[]) => at.map((minute) => T0 + minute * MINUTE_MS);
     const starts = minutes(0, 1, 2, 3, 4, 5, 700, 701);

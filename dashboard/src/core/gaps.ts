@@ -21,6 +21,12 @@ export interface DeclaredGap {
   readonly cause: string;
   /** When what was missed had been fetched; `null` until then. */
   readonly healedAt: number | null;
+  /** Trades that were fetched for it; `null` until it is healed. */
+  readonly records: number | null;
+  /** Why it could not be healed so far; `null` when nothing stood against it. */
+  readonly reason: string | null;
+  /** How often healing was tried in vain. */
+  readonly attempts: number;
 }
 
 /** A longer stretch is a session's end, not a hole in it; drawing it would push the candles off the page. */
@@ -64,6 +70,17 @@ export function describe(gap: DeclaredGap): string {
   const to = dayStart(gap.from) === dayStart(gap.to) ? time(gap.to, 'second') : at(gap.to);
   const span = `The feed was away from ${at(gap.from)} to ${to}: ${gap.cause}`;
   return gap.healedAt === null ? `${span}; what was missed is not here.` : `${span}; what was missed has been fetched.`;
+}
+
+/** What became of an outage, as a short phrase. */
+export function outcome(gap: DeclaredGap): string {
+  if (gap.healedAt !== null) {
+    const records = gap.records === null ? '' : `, ${gap.records.toLocaleString('en-US')} trades verified`;
+    return `healed ${time(gap.healedAt, 'second')}${records}`;
+  }
+  const state = gap.to === null ? 'open' : 'ended, not healed';
+  if (gap.reason === null) return state;
+  return `${state}: ${gap.reason} (tried ${gap.attempts === 1 ? 'once' : `${gap.attempts} times`})`;
 }
 
 /** Whether an outage lies in `[from, to)` in part. */
@@ -117,7 +134,7 @@ function lastBefore(starts: readonly number[], at: number): number | undefined {
 /** Reads an outage as events and the API have it; `null` where it is about something else. */
 export function readGap(event: unknown): DeclaredGap | null {
   if (typeof event !== 'object' || event === null) return null;
-  const { type, source, symbol, from, to, cause, healed_at } = event as Record<string, unknown>;
+  const { type, source, symbol, from, to, cause, healed_at, records, reason, attempts } = event as Record<string, unknown>;
   if (type !== 'gap' || typeof from !== 'number') return null;
   return {
     source: typeof source === 'string' ? source : '',
@@ -126,5 +143,8 @@ export function readGap(event: unknown): DeclaredGap | null {
     to: typeof to === 'number' ? to : null,
     cause: typeof cause === 'string' ? cause : 'cause unknown',
     healedAt: typeof healed_at === 'number' ? healed_at : null,
+    records: typeof records === 'number' ? records : null,
+    reason: typeof reason === 'string' ? reason : null,
+    attempts: typeof attempts === 'number' ? attempts : 0,
   };
 }

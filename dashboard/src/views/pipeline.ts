@@ -1,6 +1,7 @@
 /** The pipeline page: what passes each hop, how far behind anything is, and what is in trouble. */
 import type { App } from '../app';
 import { compact, duration, time } from '../core/format';
+import { outcome } from '../core/gaps';
 import { quantileBetween, readBuckets, type Buckets } from '../core/histogram';
 import { CLIENTS, COLD, FIGURES, HOT, LAG, TROUBLE, type Figure } from '../core/hops';
 import { PipelineLog, readSample, type Service } from '../core/pipeline';
@@ -82,7 +83,7 @@ export function pipelinePage(app: App): HTMLElement {
           gap.to === null ? 'still open' : time(gap.to, 'second'),
           `${gap.source} ${gap.symbol === '*' ? '' : gap.symbol}`,
           gap.cause,
-          gap.to === null ? 'open' : gap.healedAt === null ? 'ended, not healed' : `healed ${time(gap.healedAt, 'second')}`,
+          outcome(gap),
         ),
       ),
     );

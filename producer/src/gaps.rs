@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod extent;
 pub mod healing;
+pub mod looks;
 pub mod own;
 pub mod proof;
 pub mod witness;

@@ -4,6 +4,7 @@
 //! carries records may wait for it. A record is safe when Kafka has acknowledged it or the spool has it on disk.
 
 mod handover;
+pub mod looks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -11,13 +12,18 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use market::{Gap, Symbol};
 use serde::{Deserialize, Serialize};
+use service::Part;
 
 use crate::feeds::protocol::Feed;
 use crate::gaps::clock::Habits;
+
+/// Pause before a file that could not be written is tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// The file. Clones share it; the last one to go waits until all is written.
 #[derive(Clone, Debug)]
@@ -44,6 +50,9 @@ struct State {
     /// As many of them are in the file.
     written: u64,
     closed: bool,
+    /// The file could not be written last time.
+    failed: bool,
+    part: Option<Part>,
 }
 
 /// The file's content.
@@ -54,6 +63,8 @@ struct Memory {
     feeds: BTreeMap<String, Known>,
     /// Gaps of which the last word is not safe yet, by source and start.
     gaps: BTreeMap<String, Gap>,
+    /// Second looks that are owed, by start and source of their gap.
+    looks: BTreeMap<String, looks::Look>,
     /// Symbols that were wanted last.
     wanted: BTreeSet<String>,
 }
@@ -93,7 +104,13 @@ impl Journal {
         Ok(Self(Arc::new(Keeper { page, writer: Some(writer.context("cannot start the journal's thread")?) })))
     }
 
-    /// Waits until everything noted so far is in the file.
+    /// Reports from now on whether the file can be written.
+    pub fn report_to(&self, part: Part) {
+        part.ok();
+        self.0.page.lock().part = Some(part);
+    }
+
+    /// Waits until everything noted so far is in the file, or could not be written.
     pub fn flush(&self) {
         let state = self.0.page.lock();
         let noted = state.noted;
@@ -228,18 +245,39 @@ impl Page {
     fn keep_written(&self, path: &Path) {
         loop {
             let idle = |state: &mut State| state.noted == state.written && !state.closed;
-            let state = self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
-            if state.noted == state.written {
+            let state = self.lock();
+            // What could not be written is tried again although nothing changes.
+            let wait = if state.failed { RETRY_PAUSE } else { Duration::from_secs(86_400) };
+            let (state, _) = self.changed.wait_timeout_while(state, wait, idle).unwrap_or_else(PoisonError::into_inner);
+            if state.closed && state.noted == state.written {
                 return;
             }
             let (noted, bytes) = (state.noted, serde_json::to_vec(&state.memory));
             drop(state);
-            if let Err(error) = bytes.map_err(Into::into).and_then(|bytes| replace(path, &bytes)) {
-                // Records go on; only the account of a later gap would begin too early, and so fetch too much.
-                tracing::warn!(path = %path.display(), %error, "cannot write the journal");
-            }
-            self.lock().written = noted;
+            let written = bytes.map_err(Into::into).and_then(|bytes| replace(path, &bytes));
+            let mut state = self.lock();
+            (state.written, state.failed) = (noted, written.is_err());
             self.changed.notify_all();
+            let part = state.part.clone();
+            drop(state);
+            match (written, part) {
+                (Ok(()), Some(part)) => part.ok(),
+                (Ok(()), None) => {}
+                (Err(error), part) => Self::failed(path, &error, part.as_ref()),
+            }
+        }
+    }
+
+    /// Records go on; only the account of a later gap would begin too early, and so fetch too much.
+    fn failed(path: &Path, error: &std::io::Error, part: Option<&Part>) {
+        metrics::counter!("producer_journal_failures_total").increment(1);
+        tracing::warn!(path = %path.display(), %error, "cannot write the journal");
+        if let Some(part) = part {
+            part.degraded(format!(
+                "the journal {} cannot be written ({error}): after a restart, gaps begin where it was written last, and which of them are \
+                 healed is not known; free the disk of SPOOL_DIR",
+                path.display()
+            ));
         }
     }
 
@@ -279,6 +317,30 @@ mod tests {
     }
 
     #[test]
+    fn a_journal_that_cannot_be_written_is_seen_and_written_as_soon_as_it_can_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("spool/journal.json");
+        let health = service::Health::new("test");
+        let status = || serde_json::to_value(health.report()).unwrap()["parts"]["journal"].clone();
+        let journal = Journal::open(path.clone()).unwrap();
+        journal.report_to(health.part("journal"));
+        assert_eq!(status()["status"], "ok");
+        journal.advance(Feed::Alpaca, 5, []); // there is no such folder
+        let wait = |what: &str| {
+            let deadline = std::time::Instant::now() + Duration::from_secs(60);
+            while status()["status"] != what {
+                assert!(std::time::Instant::now() < deadline, "not {what}: {}", status());
+                std::thread::park_timeout(Duration::from_millis(10));
+            }
+        };
+        wait("degraded");
+        assert!(status()["detail"].as_str().unwrap().contains("SPOOL_DIR"), "{}", status());
+        fs::create_dir(path.parent().unwrap()).unwrap();
+        wait("ok"); // nothing more was noted meanwhile
+        assert_eq!(Journal::open(path).unwrap().safe_ns(Feed::Alpaca), Some(5));
+    }
+
+    #[test]
     fn a_new_run_knows_what_the_last_one_had() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.json");
@@ -304,6 +366,14 @@ mod tests {
         let journal = Journal::open(path.clone()).unwrap();
         assert_eq!(known(&journal, Feed::Alpaca), (Some(5), 1, vec![second]));
         assert_eq!(known(&journal, Feed::Finnhub), (Some(9), 0, vec![]));
+        let look = looks::Look { source: "alpaca".to_owned(), from: 1, to: 2, ahead: 3, due: 4 };
+        journal.note_look(&look);
+        journal.flush();
+        let journal = Journal::open(path.clone()).unwrap();
+        assert_eq!((journal.looks(Feed::Alpaca), journal.looks(Feed::Finnhub)), (vec![look.clone()], vec![]));
+        journal.forget_look(&look);
+        assert_eq!(journal.looks(Feed::Alpaca), []);
+        drop(journal);
         fs::write(&path, "{").unwrap();
         assert!(Journal::open(path).unwrap_err().to_string().contains("damaged"));
     }

@@ -68,6 +68,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let cold = Cold::new(config.cold_queue_bytes_max);
     let spool = Spool::open(&config.spool_dir, config.spool_bytes_max)?;
     let journal = Journal::open(config.spool_dir.join("journal.json"))?;
+    journal.report_to(health.part("journal"));
     tasks.spawn("health", ops::serve(config.ops, health.clone(), metrics, stopping.clone()));
     let holder = name_of(&config.spool_dir)?;
     let elected = Leader::elect(&config.leader, holder, journal.clone(), health.part("leader"), &stopping);

@@ -101,3 +101,45 @@ async fn whatever_stamps_and_histories_say_a_gap_covers_what_was_missed_and_heal
     nothing_is_missing(&simulator, &kafka, since, &gap).await;
     assert!(producer.stop().await, "a graceful stop");
 }
+
+/// What the producer remembers of second looks that it owes.
+fn looks(folder: &std::path::Path) -> Vec<String> {
+    let text = std::fs::read(folder.join("spool/journal.json")).unwrap_or_default();
+    let journal: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+    journal["looks"].as_object().map(|looks| looks.keys().cloned().collect()).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_look_that_is_owed_outlives_a_kill_and_keeps_nobody_from_being_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let kafka = Kafka::start_temporary().await.unwrap();
+    let ahead = ["--early-share", "0.05", "--early-max-seconds", "15", "--quote-share", "0"];
+    let simulator = simulator_with(500, &ahead).await;
+    let mut producer = producer(&simulator, &kafka, folder.path()).await;
+    eventually("records flow", PATIENCE, async || {
+        metric(&producer, "producer_kafka_acknowledged_total").await > 1000.0
+    })
+    .await;
+    let since = Timestamp::now();
+    control(&simulator, "faults", &json!({"fault": "outage", "seconds": 2})).await;
+    reconnects(&producer, 1.0).await;
+    let (gap, _) = healed(&producer, &kafka, 0).await;
+    eventually("the look is remembered", PATIENCE, async || !looks(folder.path()).is_empty()).await;
+    let owed = looks(folder.path()).remove(0);
+    let port = local_stack::server::Kind::port(producer.kind()).unwrap();
+    let status = async || {
+        let answer = local_stack::http::get(port, "/health").await.unwrap().body;
+        let report: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        report["parts"]["backfill-alpaca"]["status"].as_str().unwrap_or_default().to_owned()
+    };
+    eventually("a look that waits is no complaint", PATIENCE, async || status().await == "ok").await;
+
+    producer.kill().await;
+    producer.restart().await.unwrap();
+    eventually("the look was taken", PATIENCE, async || {
+        metric(&producer, "producer_second_looks_total").await > 0.0 && !looks(folder.path()).contains(&owed)
+    })
+    .await;
+    nothing_is_missing(&simulator, &kafka, since, &gap).await;
+    assert!(producer.stop().await, "a graceful stop");
+}

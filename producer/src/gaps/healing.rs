@@ -24,13 +24,14 @@ use crate::feeds::event::Event;
 use crate::feeds::occurrences::Occurrences;
 use crate::feeds::rest::{Kind, Span};
 use crate::journal::Journal;
+use crate::journal::looks::Look;
 
 use super::proof::{Overlap, Tally};
 use super::{Ended, Herald};
 
 /// Shortest and longest pause before a gap that could not be healed is tried again.
-const RETRY_MIN: Duration = Duration::from_secs(2);
-const RETRY_MAX: Duration = Duration::from_secs(3600);
+pub(super) const RETRY_MIN: Duration = Duration::from_secs(2);
+pub(super) const RETRY_MAX: Duration = Duration::from_secs(3600);
 /// Gaps that wait here; more wait in the channel, and behind it in the journal.
 const WAITING_MAX: usize = 1024;
 /// This share of the time that a history needs lies between its two readings.
@@ -66,11 +67,18 @@ pub struct Backfill {
 }
 
 /// What waits for its time.
-enum Task {
+pub(super) enum Task {
     /// Fetch and verify a gap.
-    Heal(Ended),
-    /// Read behind the end of a healed gap for what was stamped ahead of its time: no history gives such trades before that time has come.
-    LookAhead(Gap, u32),
+    Heal(Box<Ended>),
+    /// Read behind the end of a healed gap ([`super::looks`]); tried in vain so often.
+    LookAhead(Look, u32),
+}
+
+impl Task {
+    /// Whether a gap waits to be healed. A look behind one that is healed is no reason to complain.
+    fn is_open_gap(&self) -> bool {
+        matches!(self, Self::Heal(_))
+    }
 }
 
 /// What a successful healing rests on.
@@ -90,7 +98,7 @@ impl Backfill {
     /// # Errors
     /// Never; a history that refuses is degraded health.
     pub async fn run(mut self, mut gaps: mpsc::Receiver<Ended>, stop: CancellationToken) -> anyhow::Result<()> {
-        let mut waiting: Vec<(Instant, Task)> = Vec::new();
+        let mut waiting: Vec<(Instant, Task)> = self.owed();
         self.part.ok();
         loop {
             let next = (0..waiting.len()).min_by_key(|at| waiting[*at].0);
@@ -98,7 +106,7 @@ impl Backfill {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 ended = gaps.recv(), if waiting.len() < WAITING_MAX => match ended {
-                    Some(ended) => waiting.push((Instant::now() + self.settings.hold_back, Task::Heal(ended))),
+                    Some(ended) => waiting.push((Instant::now() + self.settings.hold_back, Task::Heal(Box::new(ended)))),
                     None => {
                         stop.cancelled().await; // the feed has ended; so will everything else
                         return Ok(());
@@ -106,7 +114,7 @@ impl Backfill {
                 },
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     let Some((_, task)) = next.map(|at| waiting.swap_remove(at)) else { continue };
-                    let is_last = !waiting.iter().any(|(_, task)| matches!(task, Task::Heal(_)));
+                    let is_last = !waiting.iter().any(|(_, task)| task.is_open_gap());
                     let Some(later) = stop.run_until_cancelled(self.perform(task, is_last)).await else { return Ok(()) };
                     waiting.extend(later.map(|(wait, task)| (Instant::now() + wait, task)));
                 }
@@ -119,43 +127,22 @@ impl Backfill {
         match task {
             Task::Heal(mut ended) => match self.heal(&ended).await {
                 Ok(proven) => {
-                    let look = self.look_ahead_in(&ended.gap);
-                    self.healed(ended.gap.clone(), proven, is_last);
-                    look.map(|wait| (wait, Task::LookAhead(ended.gap, 0)))
+                    let look = self.owe(&ended.gap);
+                    self.healed(ended.gap, proven, is_last);
+                    look
                 }
                 Err(error) => {
                     let wait = self.refused(&mut ended.gap, &error);
                     Some((wait, Task::Heal(ended)))
                 }
             },
-            Task::LookAhead(gap, attempts) => {
-                let error = self.look_ahead(&gap).await.err()?;
-                tracing::warn!(to = gap.to, attempts, "cannot read what was stamped ahead of a healed gap: {error:#}");
-                let wait = self.settings.hold_back.max(RETRY_MIN).saturating_mul(1 << attempts.min(16)).min(RETRY_MAX);
-                Some((wait, Task::LookAhead(gap, attempts.saturating_add(1))))
-            }
+            Task::LookAhead(look, attempts) => self.look_again(look, attempts).await,
         }
-    }
-
-    /// How long after a gap was healed to look for what was stamped ahead of its end; `None` if this feed has shown no such stamps.
-    fn look_ahead_in(&self, gap: &Gap) -> Option<Duration> {
-        let exact = gap.cause == COLD_PATH_FULL;
-        let early = Duration::from_nanos(self.early_ns().unsigned_abs());
-        (!exact && self.archive.kinds().contains(&Kind::Trades) && early > self.settings.hold_back).then_some(early)
     }
 
     /// The furthest that this feed has stamped a record ahead of its time, in nanoseconds.
-    fn early_ns(&self) -> i64 {
+    pub(super) fn early_ns(&self) -> i64 {
         self.journal.habits(self.archive.feed()).map_or(0, |habits| habits.early_ns)
-    }
-
-    async fn look_ahead(&mut self, gap: &Gap) -> anyhow::Result<()> {
-        let to_ns = gap.to.unwrap_or(gap.from).saturating_mul(NS_PER_MS);
-        let symbols = self.symbols();
-        for piece in pieces((to_ns, to_ns.saturating_add(self.early_ns()))) {
-            self.hand_on(&symbols, piece, to_ns).await?;
-        }
-        Ok(())
     }
 
     /// The gap stays open and says why; returns the pause before the next attempt, which grows.
@@ -236,7 +223,7 @@ impl Backfill {
 
     /// The first reading: all of `span` is handed on, and what is not after `to_ns` is counted. Behind the gap the market goes on, so that
     /// two readings may differ there; that part came over the stream.
-    async fn hand_on(&self, symbols: &[Symbol], span: Span, to_ns: i64) -> anyhow::Result<Tally> {
+    pub(super) async fn hand_on(&self, symbols: &[Symbol], span: Span, to_ns: i64) -> anyhow::Result<Tally> {
         let (mut tally, mut occurrences) = (Tally::default(), Occurrences::default());
         let mut pages = self.archive.pages(Kind::Trades, symbols, span)?;
         while let Some(events) = pages.next().await? {
@@ -278,7 +265,7 @@ impl Backfill {
         Ok(())
     }
 
-    fn symbols(&mut self) -> Vec<Symbol> {
+    pub(super) fn symbols(&mut self) -> Vec<Symbol> {
         let Some(wishes) = self.wanted.latest() else { return self.journal.symbols(self.archive.feed()) };
         let wanted = wishes.iter().map(|wish| wish.symbol).chain(self.wanted_before.iter().copied());
         wanted.collect::<BTreeSet<_>>().into_iter().collect()
@@ -308,7 +295,7 @@ impl Backfill {
 }
 
 /// A span in pieces of an hour, so that what is counted of one fits into memory whatever the outage.
-fn pieces((start_ns, end_ns): Span) -> impl Iterator<Item = Span> {
+pub(super) fn pieces((start_ns, end_ns): Span) -> impl Iterator<Item = Span> {
     let piece_ns = 60 * MS_PER_MINUTE * NS_PER_MS;
     let starts = std::iter::successors(Some(start_ns), move |at| at.checked_add(piece_ns).filter(|at| *at <= end_ns));
     starts.map(move |at| (at, at.saturating_add(piece_ns - 1).min(end_ns)))
@@ -350,6 +337,13 @@ mod tests {
     use crate::fanout::hot::Hot;
     use crate::feeds::alpaca;
     use crate::feeds::protocol::Feed;
+
+    #[test]
+    fn a_look_that_waits_does_not_keep_health_degraded_and_an_open_gap_does() {
+        let gap = Gap { to: Some(2), ..Gap::open(&Feed::Alpaca.source(), 1, "cut") };
+        assert!(!Task::LookAhead(Look::behind(&gap, 3, 4), 0).is_open_gap());
+        assert!(Task::Heal(Box::new(Ended { gap, witnesses: Default::default() })).is_open_gap());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn the_history_of_a_gap_has_a_minute_to_be_complete_and_is_asked_for_beyond_both_ends() {

@@ -48,6 +48,7 @@ impl Journal {
                 (ours.symbols, ours.with_past) = (symbols, with_past);
             }
             memory.gaps.extend(theirs.gaps);
+            memory.looks.extend(theirs.looks);
             memory.wanted.extend(theirs.wanted);
             true
         });

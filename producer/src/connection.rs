@@ -173,6 +173,9 @@ async fn connect_and_stream<D: Dial, O: Outlet>(
                     Step::default()
                 });
                 outlet.tick();
+                if let Some(roster) = protocol.roster() {
+                    roster.look_again(); // the next frame asks for what was refused long enough ago
+                }
                 let feed_ms = outlet.feed_ms();
                 if let Some(Doubt { silence, leave }) = pulse.doubt(Instant::now(), feed_ms) {
                     let reason = format!(

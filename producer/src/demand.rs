@@ -6,6 +6,7 @@
 pub mod barren;
 pub mod listener;
 pub mod past;
+pub mod refusals;
 pub mod roster;
 
 use std::cmp::Reverse;

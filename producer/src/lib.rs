@@ -34,6 +34,7 @@ pub use config::Config;
 use crate::demand::barren::Barren;
 use crate::demand::listener::Listener;
 use crate::demand::past::PastBars;
+use crate::demand::refusals::Refusals;
 use crate::demand::{Demand, Watched};
 use crate::fanout::cold::Cold;
 use crate::fanout::cold::spool::Spool;
@@ -97,13 +98,21 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let (hot, publisher) = Hot::new(config.redis.clone(), health.part("redis"));
     tasks.spawn("redis", publisher.behind(fence).run(stopping.clone()));
 
+    let refusals: HashMap<_, Refusals> = config.feeds.iter().map(|feed| (feed.feed(), Refusals::default())).collect();
     let wanted_before = journal.wanted();
     let wanted = match config.feeds.first().and_then(FeedSettings::symbols) {
         Some(always) => {
             let demand = Demand::new(always.to_vec(), config.demand_grace);
             let (wishes, watched) = watch::channel(demand.wishes());
-            let listener =
-                Listener { redis: config.redis, demand, wishes, journal: journal.clone(), part: health.part("demand") };
+            let listener = Listener {
+                redis: config.redis,
+                demand,
+                wishes,
+                journal: journal.clone(),
+                refusals: refusals.values().cloned().collect(),
+                noted: None,
+                part: health.part("demand"),
+            };
             tasks.spawn("demand", listener.run(stopping.clone()));
             Watched::new(watched)
         }
@@ -128,6 +137,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         journal: journal.clone(),
         herald: herald.clone(),
         wanted: wanted.clone(),
+        refusals,
         heal,
     };
     pipeline::spawn(&config.feeds, config.internet, &paths, &health, &mut tasks, &stopping);

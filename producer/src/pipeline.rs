@@ -13,6 +13,7 @@ use crate::connection::keep_connected;
 use crate::connection::outlet::Outlet;
 use crate::connection::steady::Steady;
 use crate::demand::Watched;
+use crate::demand::refusals::Refusals;
 use crate::fanout::Fanout;
 use crate::fanout::cold::Cold;
 use crate::fanout::hot::Hot;
@@ -112,6 +113,8 @@ pub struct Paths {
     pub herald: Herald,
     /// What is wanted.
     pub wanted: Watched,
+    /// What each feed has refused.
+    pub refusals: HashMap<Feed, Refusals>,
     /// Take the gaps of feeds with a history that is read.
     pub heal: HashMap<Feed, mpsc::Sender<Ended>>,
 }
@@ -137,7 +140,11 @@ pub fn spawn(
             Fanout::new(feed, paths.positions.clone(), paths.hot.clone(), paths.cold.clone(), paths.ledger.clone());
         let outlet = Pipeline::new(fanout, gaps);
         let (wanted, part) = (paths.wanted.clone(), health.part(part_name(feed)));
-        let connected = keep_connected(internet, settings.protocol(), outlet, wanted, part.clone(), stop.clone());
+        let mut protocol = settings.protocol();
+        if let (Some(roster), Some(refusals)) = (protocol.roster(), paths.refusals.get(&feed)) {
+            roster.share(refusals.clone());
+        }
+        let connected = keep_connected(internet, protocol, outlet, wanted, part.clone(), stop.clone());
         let (last_one, lost, stop) = (last_one.clone(), lost.clone(), stop.clone());
         tasks.spawn(part_name(feed), async move {
             let ended = connected.await;

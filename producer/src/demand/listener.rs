@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::journal::Journal;
 
+use super::refusals::Refusals;
 use super::{Demand, Wishes};
 
 /// Symbols that one gateway may want; what comes on top is left out and counted.
@@ -32,6 +33,10 @@ pub struct Listener {
     pub wishes: watch::Sender<Wishes>,
     /// Remembers them for the next run.
     pub journal: Journal,
+    /// What the feeds have refused, one each: a name that none of them takes is not remembered.
+    pub refusals: Vec<Refusals>,
+    /// How much was refused when the journal was told last.
+    pub noted: Option<u64>,
     /// Its health.
     pub part: Part,
 }
@@ -102,7 +107,7 @@ impl Listener {
         }
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
         let wishes = self.demand.wishes();
         let changed = self.wishes.send_if_modified(|known| {
             let changed = *known != wishes;
@@ -111,10 +116,18 @@ impl Listener {
             }
             changed
         });
-        if changed {
-            self.journal.note_wanted(wishes.iter().map(|wish| wish.symbol));
+        let refused = Some(self.refusals.iter().map(Refusals::version).sum());
+        if changed || self.noted != refused {
+            self.noted = refused;
+            self.journal.note_wanted(worth_keeping(&wishes, &self.refusals));
         }
     }
+}
+
+/// The symbols that the next run should begin with: what every feed has refused is none.
+fn worth_keeping(wishes: &Wishes, refusals: &[Refusals]) -> impl Iterator<Item = Symbol> {
+    let refused = |symbol: &Symbol| !refusals.is_empty() && refusals.iter().all(|feed| feed.holds(symbol));
+    wishes.iter().map(|wish| wish.symbol).filter(move |symbol| !refused(symbol))
 }
 
 /// Reads what a gateway says. Names that are no symbols are left out: nobody can have them.
@@ -133,6 +146,20 @@ fn understand(payload: &[u8]) -> anyhow::Result<(String, BTreeSet<Symbol>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_every_feed_has_refused_is_not_kept() {
+        let symbol = |name: &str| Symbol::new(name).unwrap();
+        let wishes = crate::demand::always(&["AAPL", "JUNK", "EURUSD"].map(symbol));
+        let feeds = [Refusals::default(), Refusals::default()];
+        let kept = || worth_keeping(&wishes, &feeds).collect::<Vec<_>>();
+        assert_eq!(kept().len(), 3);
+        feeds[0].note(["JUNK", "EURUSD"].map(symbol), "unknown", Instant::now());
+        assert_eq!(kept().len(), 3, "another feed may carry them");
+        feeds[1].note([symbol("JUNK")], "unknown", Instant::now());
+        assert_eq!(kept(), ["AAPL", "EURUSD"].map(symbol));
+        assert_eq!(worth_keeping(&wishes, &[]).count(), 3);
+    }
 
     #[test]
     fn a_saying_is_read_and_what_is_no_symbol_is_left_out() {

@@ -8,6 +8,7 @@ use market::{Availability, Source};
 use service::Secret;
 
 use crate::demand::Wishes;
+use crate::demand::roster::Roster;
 use crate::feeds::event::Event;
 
 /// The feeds that this program speaks with.
@@ -84,6 +85,11 @@ pub trait Protocol: Send {
 
     /// What is wanted has changed, or is told once more before a connection begins.
     fn want(&mut self, wishes: &Wishes) -> Step;
+
+    /// What is subscribed and what should be, where the feed says which names it does not take.
+    fn roster(&mut self) -> Option<&mut Roster> {
+        None
+    }
 
     /// How long the server may say nothing before [`Protocol::probe`] is asked what to do: a socket can stay open and deliver
     /// nothing for hours.

@@ -266,6 +266,10 @@ impl Protocol for Massive {
         step
     }
 
+    fn roster(&mut self) -> Option<&mut Roster> {
+        self.roster.as_mut()
+    }
+
     fn want(&mut self, wishes: &Wishes) -> Step {
         let Some(roster) = &mut self.roster else { return Step::default() };
         roster.want(wishes);

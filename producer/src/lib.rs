@@ -137,7 +137,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         journal: journal.clone(),
         herald: herald.clone(),
         wanted: wanted.clone(),
-        refusals,
+        refusals: refusals.clone(),
         heal,
     };
     pipeline::spawn(&config.feeds, config.internet, &paths, &health, &mut tasks, &stopping);
@@ -158,6 +158,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
             archive,
             wanted: wanted.clone(),
             wanted_before: wanted_before.clone(),
+            refusals: refusals.get(&feed).cloned().unwrap_or_default(),
             settings: config.backfill,
             cold: cold.clone(),
             herald: herald.clone(),

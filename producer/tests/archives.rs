@@ -191,6 +191,53 @@ async fn a_name_that_the_history_refuses_costs_itself_only() {
     assert!(error.to_string().contains("invalid symbol"), "where all are refused it is the request: {error}");
 }
 
+/// A server that refuses every list with a name of `bad` in it, as Alpaca does.
+async fn refusing(bad: Vec<String>) -> (String, tokio::task::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(stream.read_u8().await.unwrap());
+            }
+            let asked = parameter(&String::from_utf8(request).unwrap(), "symbols=");
+            let names: Vec<&str> = asked.split("%2C").collect();
+            let trade = r#"[{"t":"2018-09-04T04:53:38.784222333Z","x":"P","p":1,"s":2,"c":["@"],"i":3,"z":"C"}]"#;
+            let trades: Vec<String> = names.iter().map(|name| format!(r#""{name}":{trade}"#)).collect();
+            let (status, body) = match names.iter().any(|name| bad.iter().any(|bad| bad == name)) {
+                true => (400, r#"{"message":"invalid symbol"}"#.to_owned()),
+                false => (200, format!(r#"{{"trades":{{{}}},"next_page_token":null}}"#, trades.join(","))),
+            };
+            let head = format!("HTTP/1.1 {status} -\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        }
+    });
+    (address, serving)
+}
+
+#[tokio::test]
+async fn behind_one_symbol_that_is_known_any_number_of_bad_names_costs_themselves_only() {
+    // Few and many, in front, behind and mixed.
+    for (bad_from, bad_count, step) in [(1, 1, 1), (1, 150, 1), (100, 150, 1), (1, 90, 2), (2, 60, 4)] {
+        let names: Vec<String> = (0..251).map(|at| format!("S{at:03}")).collect();
+        let bad: Vec<String> = (0..bad_count).map(|at| names[bad_from + at * step].clone()).collect();
+        let (address, serving) = refusing(bad.clone()).await;
+        let asked: Vec<Symbol> = names.iter().map(|name| Symbol::new(name).unwrap()).collect();
+        let events = all(&alpaca(&address), Kind::Trades, &asked).await.unwrap();
+        let mut traded: Vec<String> = Vec::new();
+        for event in events {
+            let Event::Trade(trade) = event else { continue };
+            traded.push(trade.symbol.to_string());
+        }
+        traded.sort();
+        let good: Vec<String> = names.into_iter().filter(|name| !bad.contains(name)).collect();
+        assert_eq!(traded, good, "{bad_count} bad names from {bad_from} on, each {step}.");
+        serving.abort();
+    }
+}
+
 fn parameter(request: &str, name: &str) -> String {
     let (_, value) = request.split_once(name).unwrap_or_default();
     value.split(['&', ' ']).next().unwrap_or_default().to_owned()

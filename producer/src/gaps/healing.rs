@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::demand::Watched;
+use crate::demand::refusals::Refusals;
 use crate::fanout::cold::Cold;
 use crate::fanout::record::{Encoded, Stream};
 use crate::feeds::archive::Archive;
@@ -54,6 +55,8 @@ pub struct Backfill {
     pub wanted: Watched,
     /// What was wanted when the last run ended.
     pub wanted_before: Vec<Symbol>,
+    /// What the stream has refused: nothing of it was missed.
+    pub refusals: Refusals,
     /// When and how much.
     pub settings: BackfillSettings,
     /// Where records go.
@@ -265,10 +268,15 @@ impl Backfill {
         Ok(())
     }
 
+    /// What to ask for. Symbols that had records go first: a history that answers for them is right, so names that it refuses later cost only
+    /// themselves.
     pub(super) fn symbols(&mut self) -> Vec<Symbol> {
-        let Some(wishes) = self.wanted.latest() else { return self.journal.symbols(self.archive.feed()) };
+        let known = self.journal.symbols(self.archive.feed());
+        let Some(wishes) = self.wanted.latest() else { return known };
         let wanted = wishes.iter().map(|wish| wish.symbol).chain(self.wanted_before.iter().copied());
-        wanted.collect::<BTreeSet<_>>().into_iter().collect()
+        let wanted: BTreeSet<Symbol> = wanted.filter(|symbol| !self.refusals.holds(symbol)).collect();
+        let known: BTreeSet<Symbol> = known.into_iter().collect();
+        wanted.intersection(&known).chain(wanted.difference(&known)).copied().collect()
     }
 
     fn healed(&self, mut gap: Gap, proven: Proven, is_last: bool) {
@@ -325,65 +333,4 @@ pub(crate) fn encode(event: Event, occurrences: &mut Occurrences) -> Option<Enco
 }
 
 #[cfg(test)]
-mod tests {
-    use service::redis::RedisConfig;
-    use service::{Health, Secret, Vars};
-    use tokio::io::{AsyncBufReadExt as _, BufReader};
-    use tokio::net::TcpListener;
-    use tokio::sync::watch;
-
-    use super::*;
-    use crate::demand::always;
-    use crate::fanout::hot::Hot;
-    use crate::feeds::alpaca;
-    use crate::feeds::protocol::Feed;
-
-    #[test]
-    fn a_look_that_waits_does_not_keep_health_degraded_and_an_open_gap_does() {
-        let gap = Gap { to: Some(2), ..Gap::open(&Feed::Alpaca.source(), 1, "cut") };
-        assert!(!Task::LookAhead(Look::behind(&gap, 3, 4), 0).is_open_gap());
-        assert!(Task::Heal(Box::new(Ended { gap, witnesses: Default::default() })).is_open_gap());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_history_of_a_gap_has_a_minute_to_be_complete_and_is_asked_for_beyond_both_ends() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let rest = alpaca::rest::Rest::new(&address, "ws://x/v2/sip", Secret::new("k"), Secret::new("s")).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::open(folder.path().join("journal.json")).unwrap();
-        let health = Health::new("test");
-        let redis = Vars::from_pairs(&[]).load(RedisConfig::from_vars).unwrap();
-        let (hot, _) = Hot::new(redis, health.part("redis"));
-        let cold = Cold::default();
-        let (_wishes, watched) = watch::channel(always(&[Symbol::new("BRK.B").unwrap()]));
-        let backfill = Backfill {
-            archive: Archive::Alpaca(rest),
-            wanted: Watched::new(watched),
-            wanted_before: Vec::new(),
-            settings: BackfillSettings { hold_back: Duration::from_secs(60), margin: Duration::from_secs(60) },
-            cold: cold.clone(),
-            herald: Herald::new(hot, cold, journal.clone()),
-            journal,
-            part: health.part("backfill"),
-        };
-        let (sender, gaps) = mpsc::channel(1);
-        let healing = tokio::spawn(backfill.run(gaps, CancellationToken::new()));
-
-        let ms = |time: &str| time.parse::<jiff::Timestamp>().unwrap().as_millisecond();
-        let gap = Gap::open(&Feed::Alpaca.source(), ms("2024-06-03T14:00:00Z"), "cut");
-        let ended = Instant::now();
-        let gap = Gap { to: Some(ms("2024-06-03T14:05:00Z")), ..gap };
-        sender.send(Ended { gap, witnesses: Default::default() }).await.unwrap();
-        let (stream, _) = listener.accept().await.unwrap();
-        let waited = ended.elapsed();
-        assert!(waited >= Duration::from_secs(60) && waited < Duration::from_secs(62), "{waited:?}");
-        let asked = BufReader::new(stream).lines().next_line().await.unwrap().unwrap();
-        for part in
-            ["/v2/stocks/trades?", "symbols=BRK.B", "start=2024-06-03T13%3A59%3A00Z", "end=2024-06-03T14%3A06%3A00Z"]
-        {
-            assert!(asked.contains(part), "{part} is not in {asked}");
-        }
-        healing.abort();
-    }
-}
+mod tests;

@@ -146,6 +146,7 @@ impl Overlap {
 #[cfg(test)]
 mod tests {
     use market::Source;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -207,5 +208,48 @@ mod tests {
         assert_eq!((overlap.judge(), overlap.unknown()), (Ok(()), 1));
         let outside = Overlap::new([vec![Witness::of(&trade(1, 99, 1.0))], vec![]], (0, 20_000_000_000));
         assert_eq!(outside.unknown(), 0, "a stamp outside of what is read says nothing");
+    }
+
+    proptest! {
+        /// Whatever the history says: it is evidence only if it has something that the stream delivered, and lacks little of each side.
+        #[test]
+        fn an_answer_that_is_evidence_knows_what_the_stream_delivered_on_both_sides(
+            before in 0_usize..12, after in 0_usize..12, known in prop::collection::btree_set(0_u64..30, 0..30),
+        ) {
+            let known: Vec<u64> = known.into_iter().collect();
+            let overlap = overlap(before, after, &known);
+            let lacking = |ids: std::ops::Range<usize>| ids.filter(|id| !known.contains(&(*id as u64))).count();
+            let (first, second) = (lacking(0..before), lacking(before..before + after));
+            prop_assert_eq!(overlap.unknown(), (first + second) as u64);
+            if overlap.judge().is_ok() {
+                prop_assert!(first <= 1 || first * 4 <= before, "{} of {} before", first, before);
+                prop_assert!(second <= 1 || second * 4 <= after, "{} of {} after", second, after);
+                prop_assert!(overlap.is_proven() || before + after == 0);
+            } else {
+                prop_assert!(first + second > 0, "a whole history is evidence");
+            }
+        }
+
+        /// Two readings agree if and only if they have the same trades, in whatever order.
+        #[test]
+        fn two_readings_agree_only_if_they_have_the_same_trades(
+            first in prop::collection::vec((0_u64..6, 0_i64..130, 1_u32..4), 0..20),
+            second in prop::collection::vec((0_u64..6, 0_i64..130, 1_u32..4), 0..20),
+            turn in 0_usize..20,
+        ) {
+            let trades = |of: &[(u64, i64, u32)]| of.iter().map(|(id, second, size)| trade(*id, *second, f64::from(*size))).collect::<Vec<_>>();
+            let mut turned = first.clone();
+            turned.rotate_left(turn.min(first.len()));
+            prop_assert_eq!(tally(&trades(&first)).same_as(&tally(&trades(&turned))), Ok(()));
+            let sorted = |of: &[(u64, i64, u32)]| { let mut of = of.to_vec(); of.sort_unstable(); of };
+            if sorted(&first) != sorted(&second) && turned.len() != second.len() {
+                prop_assert!(tally(&trades(&first)).same_as(&tally(&trades(&second))).is_err());
+            }
+            for at in 0..first.len() {
+                let mut less = first.clone();
+                less.remove(at);
+                prop_assert!(tally(&trades(&first)).same_as(&tally(&trades(&less))).is_err(), "one record is missing");
+            }
+        }
     }
 }

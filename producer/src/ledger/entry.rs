@@ -1,7 +1,7 @@
 //! One numbered trade, as the ledger's file has it: `symbol length u8, symbol, minute i64, seq u64, millionths i64`, integers
 //! little-endian. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use market::{MS_PER_MINUTE, NS_PER_MS, Sent, SentReport, Symbol, Trade, sent::millionths};
 
@@ -22,27 +22,24 @@ pub fn write(trade: &Trade, seq: u64, out: &mut Vec<u8>) {
 
 /// Trades by symbol and minute.
 #[derive(Debug, Default)]
-pub struct Cells(BTreeMap<String, BTreeMap<i64, Sent>>);
+pub struct Cells(HashMap<Symbol, BTreeMap<i64, Sent>>);
 
 impl Cells {
     /// Adds entries. An entry that a kill cut short is the last one, and is not counted.
     pub fn read(&mut self, mut entries: &[u8]) {
         while let Some((symbol, [minute, seq, size], rest)) = next(entries) {
             let sent = Sent::one(u64::from_le_bytes(seq), i64::from_le_bytes(size));
-            if !self.0.contains_key(symbol) {
-                self.0.insert(symbol.to_owned(), BTreeMap::new());
-            }
-            if let Some(minutes) = self.0.get_mut(symbol) {
-                let minute = i64::from_le_bytes(minute);
-                minutes.entry(minute).and_modify(|known| known.add(sent)).or_insert(sent);
-            }
+            let minutes = self.0.entry(symbol).or_default();
+            minutes.entry(i64::from_le_bytes(minute)).and_modify(|known| known.add(sent)).or_insert(sent);
             entries = rest;
         }
     }
 
     /// The parts of a report of these, which are empty afterwards. `report` says everything but parts and trades.
     pub fn take(&mut self, report: &SentReport) -> Vec<SentReport> {
-        let mut cells = std::mem::take(&mut self.0).into_iter().peekable();
+        let cells = std::mem::take(&mut self.0).into_iter();
+        let cells: BTreeMap<String, _> = cells.map(|(symbol, minutes)| (symbol.to_string(), minutes)).collect();
+        let mut cells = cells.into_iter().peekable(); // in order, so that parts are the same whoever makes them
         let mut parts = Vec::new();
         while parts.is_empty() || cells.peek().is_some() {
             let trades = cells.by_ref().take(SYMBOLS_PER_PART).collect();
@@ -57,20 +54,19 @@ impl Cells {
 
 type Numbers = [[u8; 8]; 3];
 
-fn next(entries: &[u8]) -> Option<(&str, Numbers, &[u8])> {
+fn next(entries: &[u8]) -> Option<(Symbol, Numbers, &[u8])> {
     let (&length, rest) = entries.split_first()?;
     let (symbol, rest) = rest.split_at_checked(usize::from(length))?;
     let (numbers, rest) = rest.split_first_chunk::<NUMBERS>()?;
     let mut parts = numbers.chunks_exact(8).filter_map(|part| part.try_into().ok());
     let numbers = [parts.next()?, parts.next()?, parts.next()?];
-    let symbol = std::str::from_utf8(symbol).ok()?;
-    Symbol::stored(symbol).ok()?; // nothing else was ever written
+    let symbol = Symbol::stored(std::str::from_utf8(symbol).ok()?).ok()?; // nothing else was ever written
     Some((symbol, numbers, rest))
 }
 
 #[cfg(test)]
 mod tests {
-    use market::{Source, Symbol};
+    use market::Source;
     use proptest::prelude::*;
 
     use super::*;

@@ -22,14 +22,15 @@ pub(crate) struct Held {
     pub(crate) dead_letters: u64,
 }
 
-/// What the producer says that it sent. To be asked before Kafka is counted: a report comes when all that it counts is in Kafka. Blocks.
+/// What the producer says that it sent, from a moment on (Unix milliseconds) or at all. To be asked before Kafka is counted: a report comes when
+/// all that it counts is in Kafka. Blocks.
 ///
 /// # Errors
 /// Where no broker answers.
-pub(crate) fn sent<R: Audited>(config: &SinkConfig) -> anyhow::Result<Runs> {
+pub(crate) fn sent<R: Audited>(config: &SinkConfig, since_ms: Option<i64>) -> anyhow::Result<Runs> {
     let mut reports = Reports::default();
     if R::IS_REPORTED {
-        topic::read(&config.kafka, &config.kafka.topic_sent, &Part::default(), |message| {
+        topic::read(&config.kafka, &config.kafka.topic_sent, &Part { since_ms, ..Part::default() }, |message| {
             match SentReport::decode(message.payload().unwrap_or_default()) {
                 Ok(report) => reports.add(report),
                 Err(error) => {

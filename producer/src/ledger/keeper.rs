@@ -35,6 +35,8 @@ pub struct Keeper {
     /// The report that is being counted.
     report: u64,
     file: Option<File>,
+    /// Its file could not be written: what follows would not join what is there.
+    broken: bool,
     cells: Cells,
     uncounted: u64,
 }
@@ -103,6 +105,7 @@ impl Keeper {
             epoch,
             report: 1,
             file: None,
+            broken: false,
             cells: Cells::default(),
             uncounted: 0,
         };
@@ -143,6 +146,7 @@ impl Keeper {
         drop(waiting);
         if !entries.is_empty() {
             if let Err(error) = self.write(&entries) {
+                self.broken = true;
                 self.failed(&error);
             }
             self.cells.read(&entries);
@@ -151,6 +155,9 @@ impl Keeper {
     }
 
     fn write(&mut self, entries: &[u8]) -> io::Result<()> {
+        if self.broken {
+            return Ok(()); // the report still counts it, from memory
+        }
         let file = match &mut self.file {
             Some(file) => file,
             None => self.file.insert(self.files.begin(self.epoch, self.report)?),
@@ -181,7 +188,10 @@ impl Keeper {
 
     /// A file for the next report is there before this one's may go: a kill never leaves a run without a trace.
     fn begin_next(&mut self, parts: &[SentReport]) -> io::Result<()> {
+        self.file = None;
+        self.broken = true;
         self.file = Some(self.files.begin(self.epoch, self.report + 1)?);
+        self.broken = false;
         self.files.close(parts)
     }
 

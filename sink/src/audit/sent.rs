@@ -1,5 +1,6 @@
 //! What the producer's runs report to have sent, added up. Pure.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use market::{Sent, SentReport};
@@ -14,10 +15,18 @@ const SILENT_MS: i64 = 60_000;
 pub(crate) struct Reports(BTreeMap<i64, BTreeMap<u64, BTreeMap<u32, SentReport>>>);
 
 impl Reports {
-    /// Adds one part of a report.
+    /// Adds one part of a report. Of two versions the one that counts more stays: a run that was killed while its disk was full leaves less in its
+    /// files than it had sent.
     pub(crate) fn add(&mut self, report: SentReport) {
         let parts = self.0.entry(report.epoch).or_default().entry(report.report).or_default();
-        parts.insert(report.part, report);
+        let count = |report: &SentReport| -> u64 {
+            report.trades.values().flat_map(BTreeMap::values).map(|sent| sent.count).sum()
+        };
+        match parts.entry(report.part) {
+            Entry::Occupied(mut known) if count(&report) > count(known.get()) => drop(known.insert(report)),
+            Entry::Occupied(_) => {}
+            Entry::Vacant(place) => drop(place.insert(report)),
+        }
     }
 
     /// What each run sent, by epoch.
@@ -51,7 +60,7 @@ impl Run {
         let first = reports.first_key_value().map_or(1, |(number, _)| *number);
         for (expected, (number, parts)) in (first..).zip(reports) {
             let whole = parts.values().next().is_some_and(|part| parts.len() == part.parts as usize);
-            let counted = parts.values().all(|part| part.uncounted == 0);
+            let counted = parts.values().all(|part| part.uncounted == 0) && run.goes_on_with(parts.values());
             if number != expected || !whole || !counted {
                 // The newest one may be on its way; behind any other nothing can be added up.
                 run.hole = (number != expected || !counted || newest != Some(number)).then_some(expected);
@@ -64,6 +73,18 @@ impl Run {
             }
         }
         run
+    }
+
+    /// Whether the numbers of each symbol go on where they ended, without a step: a ledger that could not be written has one.
+    fn goes_on_with<'a>(&self, parts: impl Iterator<Item = &'a SentReport>) -> bool {
+        parts.flat_map(|part| &part.trades).all(|(symbol, minutes)| {
+            let (mut count, mut first, mut last) = (0, u64::MAX, 0);
+            for sent in minutes.values() {
+                (count, first, last) = (count + sent.count, first.min(sent.first), last.max(sent.last));
+            }
+            let expected = self.numbers.get(symbol).map_or(first, |(_, last)| last + 1);
+            first == expected && last.saturating_sub(first) + 1 == count
+        })
     }
 
     fn add(&mut self, part: SentReport) {
@@ -150,6 +171,20 @@ mod tests {
         assert!(missing.not_asked(1_000)[0].contains("report 2 of the producer's run 7 is missing"));
         let uncounted = run([SentReport { uncounted: 1, ..report(1, (0, 1), 1) }, report(2, (0, 1), 3)]);
         assert!(uncounted.get(7).unwrap().cells.is_empty() && !uncounted.not_asked(1_000).is_empty());
+        let torn = SentReport { last: true, trades: BTreeMap::new(), ..report(2, (0, 1), 3) };
+        for both in [[torn.clone(), report(2, (0, 1), 3)], [report(2, (0, 1), 3), torn]] {
+            let runs = run([report(1, (0, 1), 1)].into_iter().chain(both));
+            assert_eq!((runs.get(7).unwrap().numbers["S0"], runs.not_asked(1_000)), ((1, 4), vec![]));
+        }
+        for (first, count) in [(4, 2), (2, 2), (3, 1)] {
+            let mut step = report(2, (0, 1), first);
+            if let Some(sent) = step.trades.get_mut("S0").and_then(|minutes| minutes.get_mut(&1)) {
+                sent.count = count;
+            }
+            let stepped = run([report(1, (0, 1), 1), step, report(3, (0, 1), 5)]);
+            assert_eq!(stepped.get(7).unwrap().numbers["S0"], (1, 2), "{first} {count}");
+            assert!(stepped.not_asked(1_000)[0].contains("report 2"), "a number is in no report or in two");
+        }
         let forgotten = run([report(8, (0, 1), 15), report(9, (0, 1), 17)]);
         assert_eq!(
             (forgotten.get(7).unwrap().numbers["S0"], forgotten.not_asked(1_000)),

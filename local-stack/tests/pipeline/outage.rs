@@ -145,7 +145,10 @@ async fn a_feed_that_was_cut_and_a_producer_that_was_killed_leave_every_trade_on
         let (event, gap) = listener.next(Duration::from_secs(20)).await;
         match event.as_str() {
             "gap" => begun.push(gap["from"].as_i64().unwrap()),
-            "healed" => healed.push(gap["from"].as_i64().unwrap()),
+            "healed" => {
+                assert!(gap["records"].as_i64() > Some(0) && gap["verified_at"].is_i64(), "what it rests on: {gap}");
+                healed.push(gap["from"].as_i64().unwrap());
+            }
             _ => assert!(gap["to"].is_i64() && gap.get("healed_at").is_none(), "only a gap's end is a status: {gap}"),
         }
     }

@@ -5,7 +5,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::*;
-use crate::demand::always;
+use crate::demand::{Wishes, always};
 use crate::fanout::hot::Hot;
 use crate::feeds::alpaca;
 use crate::feeds::protocol::Feed;
@@ -17,46 +17,16 @@ fn a_look_that_waits_does_not_keep_health_degraded_and_an_open_gap_does() {
     assert!(Task::Heal(Box::new(Ended { gap, witnesses: Default::default() })).is_open_gap());
 }
 
-#[tokio::test]
-async fn symbols_with_records_are_asked_for_first_and_refused_names_not_at_all() {
-    let folder = tempfile::tempdir().unwrap();
-    let journal = Journal::open(folder.path().join("journal.json")).unwrap();
-    let symbol = |name: &str| Symbol::new(name).unwrap();
-    journal.advance(Feed::Alpaca, 1, [symbol("MSFT"), symbol("OLD")]);
-    let health = Health::new("test");
-    let redis = Vars::from_pairs(&[]).load(RedisConfig::from_vars).unwrap();
-    let (hot, _) = Hot::new(redis, health.part("redis"));
-    let cold = Cold::default();
-    let rest = alpaca::rest::Rest::new("http://x", "ws://x/v2/sip", Secret::new("k"), Secret::new("s")).unwrap();
-    let (_wishes, watched) = watch::channel(always(&["AAA.1", "AAPL", "MSFT"].map(symbol)));
-    let mut backfill = Backfill {
-        archive: Archive::Alpaca(rest),
-        wanted: Watched::new(watched),
-        wanted_before: vec![symbol("AAA.2"), symbol("TSLA")],
-        refusals: Refusals::default(),
-        settings: BackfillSettings { hold_back: Duration::from_secs(60), margin: Duration::from_secs(60) },
-        cold: cold.clone(),
-        herald: Herald::new(hot, cold, journal.clone()),
-        journal,
-        part: health.part("backfill"),
-    };
-    assert_eq!(backfill.symbols(), ["MSFT", "AAA.1", "AAA.2", "AAPL", "TSLA"].map(symbol));
-    backfill.refusals.note([symbol("AAA.1")], "invalid", Instant::now());
-    assert_eq!(backfill.symbols(), ["MSFT", "AAA.2", "AAPL", "TSLA"].map(symbol));
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_history_of_a_gap_has_a_minute_to_be_complete_and_is_asked_for_beyond_both_ends() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let rest = alpaca::rest::Rest::new(&address, "ws://x/v2/sip", Secret::new("k"), Secret::new("s")).unwrap();
+/// The task that heals, its journal, and what keeps both alive. The history is at `address`.
+fn backfill(address: &str, wanted: &[Symbol]) -> (Backfill, (tempfile::TempDir, watch::Sender<Wishes>)) {
     let folder = tempfile::tempdir().unwrap();
     let journal = Journal::open(folder.path().join("journal.json")).unwrap();
     let health = Health::new("test");
     let redis = Vars::from_pairs(&[]).load(RedisConfig::from_vars).unwrap();
     let (hot, _) = Hot::new(redis, health.part("redis"));
     let cold = Cold::default();
-    let (_wishes, watched) = watch::channel(always(&[Symbol::new("BRK.B").unwrap()]));
+    let rest = alpaca::rest::Rest::new(address, "ws://x/v2/sip", Secret::new("k"), Secret::new("s")).unwrap();
+    let (wishes, watched) = watch::channel(always(wanted));
     let backfill = Backfill {
         archive: Archive::Alpaca(rest),
         wanted: Watched::new(watched),
@@ -68,6 +38,25 @@ async fn the_history_of_a_gap_has_a_minute_to_be_complete_and_is_asked_for_beyon
         journal,
         part: health.part("backfill"),
     };
+    (backfill, (folder, wishes))
+}
+
+#[tokio::test]
+async fn symbols_with_records_are_asked_for_first_and_refused_names_not_at_all() {
+    let symbol = |name: &str| Symbol::new(name).unwrap();
+    let (mut backfill, _alive) = backfill("http://x", &["AAA.1", "AAPL", "MSFT"].map(symbol));
+    backfill.journal.advance(Feed::Alpaca, 1, [symbol("MSFT"), symbol("OLD")]);
+    backfill.wanted_before = vec![symbol("AAA.2"), symbol("TSLA")];
+    assert_eq!(backfill.symbols(), ["MSFT", "AAA.1", "AAA.2", "AAPL", "TSLA"].map(symbol));
+    backfill.refusals.note([symbol("AAA.1")], "invalid", Instant::now());
+    assert_eq!(backfill.symbols(), ["MSFT", "AAA.2", "AAPL", "TSLA"].map(symbol));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_history_of_a_gap_has_a_minute_to_be_complete_and_is_asked_for_beyond_both_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let (backfill, _alive) = backfill(&address, &[Symbol::new("BRK.B").unwrap()]);
     let (sender, gaps) = mpsc::channel(1);
     let healing = tokio::spawn(backfill.run(gaps, CancellationToken::new()));
 

@@ -137,7 +137,7 @@ const STREAM: [&str; 2] = ["ws", "wss"];
 /// Schemes of a history's address.
 const HISTORY: [&str; 2] = ["http", "https"];
 const ALPACA_CHANNELS: [&str; 7] = ["trades", "quotes", "bars", "updatedBars", "dailyBars", "statuses", "lulds"];
-const MASSIVE_CHANNELS: [&str; 3] = ["T", "Q", "AM"];
+const MASSIVE_CHANNELS: [&str; 4] = ["T", "Q", "AM", "A"];
 
 fn alpaca(vars: &mut Vars, symbols: Option<Vec<Symbol>>) -> AlpacaSettings {
     AlpacaSettings {

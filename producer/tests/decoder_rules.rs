@@ -103,6 +103,10 @@ fn massive_bar() -> Value {
         "e": 1_610_144_700_000_i64, "otc": true})
 }
 
+fn massive_second() -> Value {
+    with(&with(&massive_bar(), "ev", "A".into()), "e", 1_610_144_641_000_i64.into())
+}
+
 fn finnhub_trade() -> Value {
     json!({"s": "AAPL", "p": 129.58, "t": 1_672_348_887_666_i64, "v": 1, "c": ["1", "24"]})
 }
@@ -177,15 +181,13 @@ fn check_optional(element: &Value, optional: &[&str], decode: fn(&Value) -> Even
 #[test]
 fn the_other_feeds_keep_the_same_rules_for_their_fields() {
     type Decode = fn(&Value) -> Event;
-    let elements: [(Value, Decode, &[&str], &[&str]); 4] = [
+    const BAR_REQUIRED: &[&str] = &["sym", "o", "h", "l", "c", "s"];
+    const BAR_OPTIONAL: &[&str] = &["dv", "av", "dav", "op", "vw", "a", "z", "e", "otc"];
+    let elements: [(Value, Decode, &[&str], &[&str]); 5] = [
         (massive_trade(), massive_event, &["sym", "p", "t"], &["x", "i", "z", "ds", "c", "q", "trfi", "trft"]),
         (massive_quote(), massive_event, &["sym", "t"], &["bx", "bp", "bs", "ax", "ap", "as", "c", "i", "q", "z"]),
-        (
-            massive_bar(),
-            massive_event,
-            &["sym", "o", "h", "l", "c", "s"],
-            &["dv", "av", "dav", "op", "vw", "a", "z", "e", "otc"],
-        ),
+        (massive_bar(), massive_event, BAR_REQUIRED, BAR_OPTIONAL),
+        (massive_second(), massive_event, BAR_REQUIRED, BAR_OPTIONAL),
         (finnhub_trade(), finnhub_event, &["s", "p", "t", "v"], &["c"]),
     ];
     for (element, decode, required, optional) in elements {

@@ -35,8 +35,8 @@ pub fn decode(raw: Json<'_>) -> Element {
     let event = match raw.text_field("ev").as_deref() {
         Some("T") => raw.parse().and_then(WireTrade::into_event),
         Some("Q") => raw.parse().and_then(WireQuote::into_event),
-        Some("AM") => raw.parse().and_then(WireBar::into_event),
-        Some("A") => Ok(Event::Other("second_bar")),
+        Some("AM") => raw.parse().and_then(|bar: WireBar<'_>| bar.into_event(Timeframe::MINUTE)),
+        Some("A") => raw.parse().and_then(|bar: WireBar<'_>| bar.into_event(Timeframe::SECOND)),
         Some("LULD") => Ok(Event::Other("luld")),
         Some("NOI") => Ok(Event::Other("imbalance")),
         Some("FMV") => Ok(Event::Other("fair_value")),
@@ -174,25 +174,26 @@ pub fn rest_bar(symbol: &str, raw: &str) -> Result<Event, Skip> {
         n: Option<u64>,
     }
     let RestBar { t, o, h, l, c, v, vw, n } = Json(raw).parse()?;
-    let bar = minute_bar(symbol, t, [o, h, l, c], v, vw)?;
+    let bar = first_version(symbol, Timeframe::MINUTE, t, [o, h, l, c], v, vw)?;
     Ok(Event::Bar(Bar { trade_count: n, revision: 1, ..bar }))
 }
 
-/// A bar of one minute, the first version of it. `prices`: open, high, low, close.
-fn minute_bar(
+/// A bar whose interval is over, the first version of it. `prices`: open, high, low, close.
+fn first_version(
     symbol: &str,
+    timeframe: Timeframe,
     start: Millis,
     [open, high, low, close]: [f64; 4],
     volume: f64,
     vwap: Option<f64>,
 ) -> Result<Bar, Skip> {
     let start_ms = start.0;
-    if Timeframe::MINUTE.start_of(start_ms) != start_ms {
+    if timeframe.start_of(start_ms) != start_ms {
         return Err(Reject::Unaligned.into());
     }
     let bar = Bar {
         symbol: from_wire(symbol)?,
-        timeframe: Timeframe::MINUTE,
+        timeframe,
         open,
         high,
         low,
@@ -326,123 +327,13 @@ struct WireBar<'a> {
 }
 
 impl WireBar<'_> {
-    fn into_event(self) -> Result<Event, Skip> {
+    fn into_event(self, timeframe: Timeframe) -> Result<Event, Skip> {
         let decimal = self.decimal_volume.and_then(|volume| volume.0);
         let volume = decimal.or(self.volume).ok_or_else(|| Skip::Field("missing field `v`".to_owned()))?;
         let prices = [self.open, self.high, self.low, self.close];
-        minute_bar(&self.symbol, self.start, prices, volume, self.vwap).map(Event::Bar)
+        first_version(&self.symbol, timeframe, self.start, prices, volume, self.vwap).map(Event::Bar)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn event(raw: &str) -> Event {
-        match decode(Json(raw)) {
-            Element::Event(event) => event,
-            Element::Control(status) => panic!("{status:?} is no event"),
-        }
-    }
-
-    fn trade(extra: &str) -> Trade {
-        let raw = format!(
-            r#"{{"ev":"T","sym":"MSFT","x":4,"i":"12345","z":3,"p":114.125,"c":[0,12],"t":1536036818784,"q":3681328{extra}}}"#
-        );
-        match event(&raw) {
-            Event::Trade(trade) => trade,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_trade_of_the_history_is_the_one_that_the_stream_sent() {
-        let live = event(
-            r#"{"ev":"T","sym":"MSFT","x":4,"i":"12345","z":3,"p":114.125,"s":100,"c":[0,12],"t":1536036818784,"trfi":201}"#,
-        );
-        let past = r#"{"conditions":[0,12],"exchange":4,"id":"12345","participant_timestamp":1536036818783111111,
-            "price":114.125,"sequence_number":7,"sip_timestamp":1536036818784222333,"size":100,"tape":3,"trf_id":201"#;
-        assert_eq!(rest_trade("MSFT", &format!("{past}}}")), Ok(live.clone()));
-        assert_eq!(rest_trade("MSFT", &format!(r#"{past},"correction":12}}"#)), Ok(live));
-        for void in [1, 7, 8] {
-            let raw = format!(r#"{past},"correction":{void}}}"#);
-            assert_eq!(rest_trade("MSFT", &raw), Ok(Event::Other("void_trade")));
-        }
-        assert!(rest_trade("MSFT", r#"{"price":1,"size":1,"sip_timestamp":5}"#).is_err());
-        assert!(rest_trade("MSFT", r#"{"price":1,"size":1}"#).is_err());
-    }
-
-    #[test]
-    fn a_bar_of_the_history_counts_its_trades() {
-        let raw = r#"{"v":4110,"vw":0.4488,"o":0.4488,"c":0.4486,"h":0.4489,"l":0.4486,"t":1610144640000,"n":12}"#;
-        let Ok(Event::Bar(bar)) = rest_bar("GTE", raw) else { panic!("no bar") };
-        assert_eq!((bar.start_ms, bar.volume, bar.trade_count), (1_610_144_640_000, 4110.0, Some(12)));
-        assert!(rest_bar("GTE", &raw.replace("1610144640000", "1610144640001")).is_err(), "not a minute's start");
-    }
-
-    #[test]
-    fn a_trade_keeps_every_field_and_speaks_in_letters() {
-        let trade = trade(r#","s":100"#);
-        assert_eq!((trade.symbol.as_str(), trade.price, trade.ts_ns), ("MSFT", 114.125, 1_536_036_818_784_000_000));
-        assert_eq!((trade.exchange.as_deref(), trade.tape.as_deref()), (Some("D"), Some("C")));
-        assert_eq!(
-            (trade.trade_id.as_deref(), trade.conditions.as_slice()),
-            (Some("12345"), &["0", "12"].map(Into::into)[..])
-        );
-    }
-
-    #[test]
-    fn the_size_is_the_decimal_one_where_that_is_valid() {
-        for (extra, size) in [
-            (r#","s":0,"ds":"0.25""#, 0.25),
-            (r#","s":100,"ds":"100.0""#, 100.0),
-            (r#","s":7,"ds":"inf""#, 7.0),
-            (r#","s":7,"ds":"""#, 7.0),
-            (r#","s":7,"ds":"0""#, 7.0),
-            (r#","ds":"3""#, 3.0),
-        ] {
-            assert_eq!(trade(extra).size, size, "{extra}");
-        }
-    }
-
-    #[test]
-    fn the_facility_is_part_of_the_id() {
-        assert_eq!(trade(r#","s":1,"trfi":202,"trft":1536036818790"#).trade_id.as_deref(), Some("12345/202"));
-        assert_eq!(trade(r#","s":1,"trfi":0"#).trade_id.as_deref(), Some("12345"));
-    }
-
-    #[test]
-    fn a_bar_has_its_own_vwap_and_no_count() {
-        let raw = r#"{"ev":"AM","sym":"GTE","v":4110,"dv":"4110.5","av":9470157,"op":0.4372,"vw":0.4488,"o":0.4488,"c":0.4486,"h":0.4489,"l":0.4486,"a":0.4352,"z":685,"s":1610144640000,"e":1610144700000}"#;
-        let Event::Bar(bar) = event(raw) else { panic!("not a bar") };
-        assert_eq!((bar.volume, bar.vwap, bar.trade_count), (4110.5, Some(0.4488), None));
-        assert_eq!((bar.start_ms, bar.is_final), (1_610_144_640_000, true));
-    }
-
-    #[test]
-    fn a_quote_may_leave_zeros_out() {
-        let raw = r#"{"ev":"Q","sym":"MSFT","bx":4,"bp":114.125,"bs":100,"c":0,"i":[604],"t":1536036818784,"q":50385480,"z":3}"#;
-        let Event::Quote(quote) = event(raw) else { panic!("not a quote") };
-        assert_eq!((quote.bid.price, quote.ask.price, quote.conditions.as_slice()), (114.125, 0.0, &["0".into()][..]));
-    }
-
-    #[test]
-    fn each_bad_element_is_one_skip_with_its_reason() {
-        for (raw, wanted) in [
-            (r#"{"ev":"T","sym":"A","p":1,"t":1536036818784}"#, "bad_field"),
-            (r#"{"ev":"T","sym":"A","p":1,"s":1,"t":1536036818}"#, "bad_field"),
-            (r#"{"ev":"T","sym":"A","p":1,"s":1,"i":7,"t":1536036818784}"#, "bad_field"),
-            (r#"{"ev":"T","sym":"A","p":1,"s":1,"c":["x"],"t":1536036818784}"#, "bad_field"),
-            (r#"{"ev":"T","sym":"A","p":1,"s":0,"t":1536036818784}"#, "out_of_limits"),
-            (r#"{"ev":"AM","sym":"A","o":1,"h":1,"l":1,"c":1,"v":1,"s":1610144640001}"#, "out_of_limits"),
-            (r#"{"ev":"??"}"#, "unknown_type"),
-            (r#"{"sym":"A"}"#, "bad_field"),
-            ("7", "not_an_object"),
-        ] {
-            let Event::Skipped(skip) = event(raw) else { panic!("{raw} was taken") };
-            assert_eq!(skip.reason(), wanted, "{raw}");
-        }
-        let long = format!(r#"{{"ev":"T","sym":"A","p":1,"s":1,"i":"{}","t":1536036818784}}"#, "1".repeat(65));
-        assert_eq!(event(&long), Event::Skipped(Skip::Reject(Reject::TradeId)));
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@ mod common;
 
 use common::support::{DAY_NS, Place, Sender, table_hash};
 use common::{Running, TABLE, bar, send, settle};
+use market::{Bar, Timeframe};
 
 async fn stored(place: &Place, symbol: &str, minute: i64) -> (i64, bool, f64) {
     let sql = format!(
@@ -36,6 +37,38 @@ async fn the_newest_version_wins_in_every_order() {
     for at in 0..minute {
         assert_eq!(stored(&place, "AAPL", at).await, (1, true, 5.0), "order {at}");
     }
+    consumer.stop().await;
+    assert_eq!(place.letters().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bar_of_a_second_is_stored_beside_the_minute_that_begins_with_it() {
+    let place = Place::for_bars().await;
+    place.make_topics().await;
+    let consumer = Running::start(&place);
+    let sender = Sender::new(&place);
+    let minute = bar("AAPL", 0, 0, true, 1.0);
+    for (at, close) in [(0, 2.0), (1, 3.0)] {
+        let start_ms = minute.start_ms + at * 1_000;
+        send(&sender, &Bar { timeframe: Timeframe::SECOND, start_ms, close, ..minute.clone() }, 1 + at.unsigned_abs());
+    }
+    send(&sender, &minute, 3);
+    settle(&place, &sender, "AAPL", 1).await;
+    let sql = format!(
+        "SELECT timeframe, ts_ns - {DAY_NS}, close, volume FROM {TABLE}
+         WHERE symbol = 'AAPL' AND ts_ns < $1 AND timeframe IN ('1Sec', '1Min', '5Min')"
+    );
+    let rows = place.database.connect().await.query(&sql, &[&(DAY_NS + 60_000_000_000)]).await.unwrap();
+    let mut found: Vec<(String, i64, f64, f64)> =
+        rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3))).collect();
+    found.sort_by(|one, other| one.0.cmp(&other.0).then(one.1.cmp(&other.1)));
+    let wanted = [
+        ("1Min", 0, 1.0, 100.0),
+        ("1Sec", 0, 2.0, 100.0),
+        ("1Sec", 1_000_000_000, 3.0, 100.0),
+        ("5Min", 0, 1.0, 200.0), // of the two minutes, not of the seconds
+    ];
+    assert_eq!(found, wanted.map(|(timeframe, ns, close, volume)| (timeframe.to_owned(), ns, close, volume)));
     consumer.stop().await;
     assert_eq!(place.letters().await, []);
 }

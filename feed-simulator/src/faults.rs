@@ -259,7 +259,7 @@ impl Faults {
             }
             Fault::HistoryBehind { seconds } => now.history_behind = Duration::from_secs_f64(seconds),
             Fault::HistoryOther { seconds } => now.history_other = Some(until(seconds)),
-            Fault::HistoryDrop { count } => now.history_drops += count,
+            Fault::HistoryDrop { count } => now.history_drops = now.history_drops.saturating_add(count),
             Fault::Clear {} => *now = Now { shaper: std::mem::take(&mut now.shaper).cleared(), ..Now::default() },
             Fault::Cut {} | Fault::Malformed { .. } | Fault::Error { .. } => {}
         }
@@ -312,12 +312,12 @@ impl Faults {
         self.now().history_other.is_some_and(|until| until > Instant::now())
     }
 
-    /// Whether a record is to be left out of the answer under way.
-    pub fn drops_from_history(&self) -> bool {
+    /// Which of `records` is to be left out of the answer under way; another one in each answer, so that no two readings agree.
+    pub fn drop_from_history(&self, records: usize) -> Option<usize> {
         let mut now = self.now();
-        let drops = now.history_drops > 0;
-        now.history_drops -= u32::from(drops);
-        drops
+        let left = now.history_drops;
+        now.history_drops = left.checked_sub(1)?;
+        usize::try_from(left).ok()?.checked_rem(records)
     }
 
     /// The error that answers a request of this kind now.
@@ -462,6 +462,14 @@ mod tests {
             let problem = parse(text).unwrap_err();
             assert!(problem.contains(expected), "{text}: {problem}");
         }
+    }
+
+    #[test]
+    fn each_answer_of_the_history_lacks_another_record() {
+        let faults = Faults::default();
+        faults.begin(&parse(r#"{"fault":"history_drop","count":3}"#).unwrap());
+        let dropped: Vec<_> = (0..4).map(|_| faults.drop_from_history(10)).collect();
+        assert_eq!(dropped, [Some(3), Some(2), Some(1), None]);
     }
 
     proptest! {

@@ -83,9 +83,9 @@ fn answer_trades(app: &App, params: &Params, names: Vec<String>, single: Option<
         },
     );
     if let Some((_, points)) = page.symbols.iter_mut().find(|(_, points)| points.len() > 2)
-        && app.faults.drops_from_history()
+        && let Some(at) = app.faults.drop_from_history(points.len())
     {
-        points.remove(points.len() / 2);
+        points.remove(at);
     }
     Ok(body("trades", &query, single, page, |(kept, tape), out| {
         write_rest_trade(&kept.trade, tape, kept.update.map(crate::tape::Update::as_str), out);

@@ -18,6 +18,8 @@ use scene::{Scene, until};
 
 /// How long everything may take to recover, and to store what is left. A test waits for facts, never for this.
 const PATIENCE: Duration = Duration::from_secs(240);
+/// The same under sabotage, where nothing is to be waited for.
+const SABOTAGE_PATIENCE: Duration = Duration::from_secs(60);
 /// A stretch of quiet at the end, with the market open, so that every outage is followed by a record that ends it.
 const CALM: Duration = Duration::from_secs(3);
 
@@ -28,16 +30,28 @@ const CALM: Duration = Duration::from_secs(3);
 pub async fn run(options: &Options, say: fn(&str)) -> Result<()> {
     let seed = options.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     say(&format!(
-        "chaos: --seed {seed} --kills {} --seconds {} --rate {}",
-        options.kills, options.seconds, options.rate
+        "chaos: --seed {seed} --kills {} --seconds {} --rate {} --kafka-away {} --outage-max {} --mute {} --late-max {} --early-max {}{}",
+        options.kills,
+        options.seconds,
+        options.rate,
+        options.kafka_away,
+        options.outage_max,
+        options.mute,
+        options.late_max,
+        options.early_max,
+        if options.sabotage { " --sabotage" } else { "" }
     ));
-    let mut scene = Scene::start(options.rate, seed).await?;
+    let mut scene = Scene::start(options, seed).await?;
     if !scene.has_disks() {
         say("chaos: this user may not mount file systems, so no disk is ever full");
     }
+    if options.sabotage {
+        scene.sabotage().await?;
+    }
     let steps = plan(options, seed);
     perform(&mut scene, &steps, say).await.with_context(|| format!("seed {seed}"))?;
-    settle_and_compare(&scene, say).await.with_context(|| format!("seed {seed}"))?;
+    let patience = if options.sabotage { SABOTAGE_PATIENCE } else { PATIENCE };
+    settle_and_compare(&scene, patience, say).await.with_context(|| format!("seed {seed}"))?;
     scene.stop().await;
     Ok(())
 }
@@ -67,13 +81,20 @@ async fn perform(scene: &mut Scene, steps: &[Step], say: fn(&str)) -> Result<()>
     Ok(())
 }
 
-async fn settle_and_compare(scene: &Scene, say: fn(&str)) -> Result<()> {
+async fn settle_and_compare(scene: &Scene, patience: Duration, say: fn(&str)) -> Result<()> {
     scene.all_alive()?;
-    scene.healthy(PATIENCE).await?;
+    scene.healthy(patience).await?;
     sleep(CALM).await;
+    // Before the pause: a market that is open and sends nothing is a gap of its own, while the judge waits for what was stamped ahead.
+    until(patience, "every gap is healed", async || {
+        let gaps = verify::gaps(scene).await?;
+        ensure!(gaps > 0, "no gap is stored, although the feed was away");
+        Ok(())
+    })
+    .await?;
     scene.pause_market().await?;
     let made = scene.made().await?;
-    until(PATIENCE, "every trade is stored and every gap is healed", async || {
+    until(patience, "every trade is stored", async || {
         let stored: i64 = scene
             .database()
             .await

@@ -25,9 +25,27 @@ pub struct Options {
     /// Seconds for which Kafka is away once, while the other parts go on breaking; 0 for never.
     #[arg(long, default_value_t = 150)]
     pub kafka_away: u64,
-    /// Seconds for which the feed is away at most.
-    #[arg(long, default_value_t = 60)]
+    /// Seconds for which the feed is away at most; short outages are as likely as long ones.
+    #[arg(long, default_value_t = 300)]
     pub outage_max: u64,
+    /// Seconds for which the feed answers pings and sends nothing, once per ten kills: 40 or more, because a shorter silence cannot be told
+    /// from a pause (decision 40); 0 for never.
+    #[arg(long, default_value_t = 60, value_parser = silence)]
+    pub mute: u64,
+    /// Seconds by which reports are late at most.
+    #[arg(long, default_value_t = 40)]
+    pub late_max: u32,
+    /// Seconds by which stamps are ahead at most; settling takes at least as long.
+    #[arg(long, default_value_t = 60)]
+    pub early_max: u32,
+    /// Let each answer of the feed's history lack a record, so that no gap can be healed: the run must end with an error.
+    #[arg(long)]
+    pub sabotage: bool,
+}
+
+fn silence(text: &str) -> Result<u64, String> {
+    let seconds = text.parse().map_err(|_| "must be a whole number of seconds".to_owned())?;
+    if seconds == 0 || seconds >= 40 { Ok(seconds) } else { Err("must be 0, or 40 or more seconds".to_owned()) }
 }
 
 /// What can be killed.
@@ -59,6 +77,8 @@ pub enum Fault {
     Join,
     /// The feed cuts its clients off and refuses them until afterwards.
     Outage,
+    /// The feed answers pings and sends nothing until afterwards.
+    Mute,
     /// The feed's history is another feed's until afterwards.
     OtherHistory,
     /// The next answer of the feed's history lacks a record.
@@ -89,7 +109,7 @@ impl Step {
     fn part(&self) -> Option<Part> {
         match self.fault {
             Fault::Kill(part) | Fault::Freeze(part) | Fault::Full(part) => Some(part),
-            Fault::Join | Fault::Outage | Fault::OtherHistory | Fault::DroppedHistory => None,
+            Fault::Join | Fault::Outage | Fault::Mute | Fault::OtherHistory | Fault::DroppedHistory => None,
         }
     }
 }
@@ -98,8 +118,8 @@ impl Step {
 const FROZEN_MS: std::ops::Range<u64> = 8_000..11_000;
 
 /// Everything that happens, by its beginning. No part has two faults at once; different parts often do. Of each five kills every part
-/// has one. Among ten kills the feed and Kafka are away for some seconds once, the history is another feed's and lacks a record once, a consumer and another part are frozen, both disks are full and a consumer
-/// joins and leaves.
+/// has one. Among ten kills the feed and Kafka are away once, the feed is silent once, the history is another feed's and lacks a record once,
+/// a consumer and another part are frozen, both disks are full, and a consumer joins and leaves.
 #[must_use]
 pub fn plan(options: &Options, seed: u64) -> Vec<Step> {
     let mut random = StdRng::seed_from_u64(seed);
@@ -119,7 +139,10 @@ pub fn plan(options: &Options, seed: u64) -> Vec<Step> {
         faults.push((Fault::Full(Part::Postgres), random.random_range(3_000..6_000)));
         faults.push((Fault::Full(Part::Producer), random.random_range(6_000..10_000)));
         faults.push((Fault::Join, random.random_range(5_000..12_000)));
-        faults.push((Fault::Outage, random.random_range(1_000..options.outage_max.max(2) * 1_000)));
+        faults.push((Fault::Outage, outage_ms(options, &mut random)));
+        if options.mute > 0 {
+            faults.push((Fault::Mute, options.mute * 1_000));
+        }
         faults.push((Fault::OtherHistory, random.random_range(2_000..6_000)));
         faults.push((Fault::DroppedHistory, 0));
     }
@@ -144,12 +167,30 @@ pub fn plan(options: &Options, seed: u64) -> Vec<Step> {
     steps
 }
 
+/// From a second to the longest: a second to two is as likely as two to four.
+fn outage_ms(options: &Options, random: &mut StdRng) -> u64 {
+    let doublings = options.outage_max.max(2).ilog2();
+    let base = 1_000 << random.random_range(0..doublings);
+    random.random_range(base..=base * 2).min(options.outage_max * 1_000)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn options(kills: usize) -> Options {
-        Options { kills, seconds: 30, seed: None, rate: 1000, kafka_away: 120, outage_max: 60 }
+        Options {
+            kills,
+            seconds: 30,
+            seed: None,
+            rate: 1000,
+            kafka_away: 120,
+            outage_max: 60,
+            mute: 45,
+            late_max: 40,
+            early_max: 60,
+            sabotage: false,
+        }
     }
 
     #[test]
@@ -170,6 +211,7 @@ mod tests {
             for fault in [
                 Fault::Join,
                 Fault::Outage,
+                Fault::Mute,
                 Fault::OtherHistory,
                 Fault::Freeze(Part::Trades),
                 Fault::Full(Part::Postgres),

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use market::calendar::{Session, previous_trading_day, trading_date};
 use serde_json::Value;
 
 use super::disk::Disk;
-use super::plan::{Fault, PARTS, Part};
+use super::plan::{Fault, Options, PARTS, Part};
 use crate::infra::DATABASE;
 use crate::server::Kind;
 use crate::{Folder, Kafka, Postgres, Redis, Server, Service, ServiceKind, http, port, testing};
@@ -48,7 +49,7 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    pub(super) async fn start(rate: u32, seed: u64) -> Result<Self> {
+    pub(super) async fn start(options: &Options, seed: u64) -> Result<Self> {
         let folder = Folder::temporary()?;
         let store = Disk::mount(folder.path().join("store"))?;
         let spool = Disk::mount(folder.path().join("spool"))?;
@@ -83,11 +84,12 @@ impl Scene {
 
         let market = ServiceKind::new("feed-simulator", folder.path().join("feed-simulator.log"))?
             .args(["--listen", &address, "--symbols", SYMBOLS])
-            .args(["--rate", &rate.to_string(), "--seed", &seed.to_string()])
+            .args(["--rate", &options.rate.to_string(), "--seed", &seed.to_string(), "--start", &open_market()?])
             .args(["--quote-share", "0", "--correction-share", "0", "--history-days", "0"])
             // As real feeds do: late and early reports in every outage, and a history that is a little behind.
-            .args(["--late-share", "0.05", "--late-max-seconds", "40", "--history-behind-seconds", "2"])
-            .args(["--early-share", "0.0005", "--early-max-seconds", "60"])
+            .args(["--late-share", "0.05", "--late-max-seconds", &options.late_max.to_string()])
+            .args(["--early-share", "0.0005", "--early-max-seconds", &options.early_max.to_string()])
+            .args(["--history-behind-seconds", "2"])
             .ready_at(simulator_port, "/health");
         let simulator = Service::launch(market).await?;
         let trades = launch(&folder, &env, "consumer-trades", "CONSUMER_TRADES_PORT").await?;
@@ -128,6 +130,7 @@ impl Scene {
                 self.joined.push(joined);
             }
             Fault::Outage => self.market(&format!(r#"{{"fault":"outage","seconds":{}}}"#, lasts.as_secs_f64())).await?,
+            Fault::Mute => self.market(&format!(r#"{{"fault":"mute","seconds":{}}}"#, lasts.as_secs_f64())).await?,
             Fault::OtherHistory => {
                 self.market(&format!(r#"{{"fault":"history_other","seconds":{}}}"#, lasts.as_secs_f64())).await?;
             }
@@ -136,6 +139,11 @@ impl Scene {
             Fault::Full(_) => {}
         }
         Ok(())
+    }
+
+    /// From now on each answer of the feed's history lacks a record.
+    pub(super) async fn sabotage(&self) -> Result<()> {
+        self.market(&format!(r#"{{"fault":"history_drop","count":{}}}"#, u32::MAX)).await
     }
 
     /// Breaks something about the feed.
@@ -164,7 +172,7 @@ impl Scene {
                     self.postgres.restart().await?;
                 }
             }
-            Fault::Full(_) | Fault::Outage | Fault::OtherHistory | Fault::DroppedHistory => {}
+            Fault::Full(_) | Fault::Outage | Fault::Mute | Fault::OtherHistory | Fault::DroppedHistory => {}
         }
         Ok(())
     }
@@ -255,6 +263,13 @@ impl Scene {
         tokio::join!(self.trades.stop(), self.bars.stop());
         tokio::join!(self.kafka.stop(), self.postgres.stop());
     }
+}
+
+/// Half an hour after the last opening bell before today: a silent feed is only a fault while the market is open.
+fn open_market() -> Result<String> {
+    let today = trading_date(jiff::Timestamp::now().as_millisecond());
+    let session = Session::of(previous_trading_day(today)).context("a trading day has a session")?;
+    Ok(jiff::Timestamp::from_millisecond(session.open_ms + 30 * market::MS_PER_MINUTE)?.to_string())
 }
 
 async fn launch(folder: &Folder, env: &[(String, String)], name: &str, port_variable: &str) -> Result<Service> {

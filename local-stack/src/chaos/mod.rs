@@ -83,6 +83,13 @@ async fn perform(scene: &mut Scene, steps: &[Step], say: fn(&str)) -> Result<()>
 
 async fn settle_and_compare(scene: &Scene, patience: Duration, say: fn(&str)) -> Result<()> {
     scene.all_alive()?;
+    // A fault of the feed may have begun later than planned, and lasts as long as it was asked to.
+    let before = scene.sent().await?;
+    until(patience, "the feed sends trades again", async || {
+        ensure!(scene.sent().await? > before, "none since the last fault");
+        Ok(())
+    })
+    .await?;
     scene.healthy(patience).await?;
     sleep(CALM).await;
     // Before the pause: a market that is open and sends nothing is a gap of its own, while the judge waits for what was stamped ahead.

@@ -219,8 +219,17 @@ impl Scene {
 
     /// Trades that the market has made, whoever heard of them.
     pub(super) async fn made(&self) -> Result<i64> {
+        self.trades_of("market").await
+    }
+
+    /// Trades that the feed has sent to its clients.
+    pub(super) async fn sent(&self) -> Result<i64> {
+        self.trades_of("sent").await
+    }
+
+    async fn trades_of(&self, counts: &str) -> Result<i64> {
         let stats: Value = serde_json::from_str(&http::get(self.simulator_port, "/control/stats").await?.body)?;
-        stats["market"]["by_type"]["t"].as_i64().context("the simulator does not say how many trades there are")
+        stats[counts]["by_type"]["t"].as_i64().context("the simulator does not say how many trades there are")
     }
 
     /// A page of the simulator's history, which has every trade of the market.

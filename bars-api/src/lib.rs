@@ -14,6 +14,7 @@ pub mod format;
 pub mod history;
 pub mod indicators;
 pub mod many;
+mod metrics;
 pub mod middleware;
 pub mod newest;
 pub mod openapi;

@@ -61,7 +61,7 @@ impl State {
             source: config.sources.first().cloned().unwrap_or_else(Source::alpaca),
             shared_answers: !config.access.access.required,
             health,
-            metrics: Metrics::install(),
+            metrics: Metrics::install(crate::metrics::METRICS),
             answer_time_max: config.pool_wait_max + config.statement_time_max + Duration::from_secs(1),
         })
     }

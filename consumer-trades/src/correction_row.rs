@@ -47,6 +47,7 @@ impl Row for CorrectionRow {
     /// Minute bars of the feed that count trades which do not hold, of the last day.
     const WATCHED: Option<Watched> = Some(Watched {
         gauge: "contradicted_bars",
+        help: "Bars of the last day that their own trades contradict.",
         sql: "SELECT count(*) FROM market_data_oltp.contradicted_minutes(interval '1 day', 1000)",
     });
     const EXPIRE: Option<&'static str> = Some("SELECT market_data_oltp.delete_oldest_corrections($1)");

@@ -15,6 +15,7 @@ pub mod gaps;
 pub mod journal;
 pub mod leader;
 pub mod ledger;
+mod metrics;
 pub mod pipeline;
 pub mod tools;
 
@@ -61,7 +62,7 @@ const TOPICS_RETRY: Duration = Duration::from_secs(1);
 /// # Errors
 /// Where a person has to help: wrong keys, a port or spool in use. The text says what to do.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    let metrics = Metrics::install();
+    let metrics = Metrics::install(metrics::METRICS);
     let health = Health::new("producer");
     let mut tasks = Tasks::new(&stop);
     let stopping = tasks.stop_token();

@@ -25,6 +25,7 @@ pub mod heartbeat;
 pub mod http;
 pub mod hub;
 pub mod memory;
+mod metrics;
 pub mod records;
 pub mod redis;
 pub mod sessions;
@@ -50,7 +51,7 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 /// # Errors
 /// Where the port is taken, or a task fails.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    let metrics = Metrics::install();
+    let metrics = Metrics::install(metrics::METRICS);
     let health = Health::new("realtime-gateway");
     let redis = health.part("redis");
     let listener = http::server::bind(SocketAddr::new(config.host, config.port))?;

@@ -9,6 +9,7 @@
 //! | [`tasks`] | [`Tasks`]: no task is spawned and forgotten; graceful stop with a time limit |
 //! | [`health`] | [`Health`]: which part is up, since when, and why not |
 //! | [`ops`] | `/health` and `/metrics` over HTTP |
+//! | [`metric`] | the list of a crate's metrics: help, and series from the start |
 //! | [`telemetry`] | tracing and the metrics recorder |
 //! | [`backoff`] | [`Backoff`]: waits that double, with full jitter |
 //! | [`web`] | what both front doors share: access, scope, routes, admission, origins, problems, request ids |
@@ -21,6 +22,7 @@ pub mod dotenv;
 pub mod health;
 pub mod kafka;
 mod kafka_security;
+pub mod metric;
 pub mod ops;
 pub mod postgres;
 mod postgres_tls;

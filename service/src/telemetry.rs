@@ -8,6 +8,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::Vars;
+use crate::metric::{self, Metric};
 
 /// Buckets for durations in seconds, from 100 µs to a minute.
 const SECONDS: [f64; 16] =
@@ -17,13 +18,19 @@ const SECONDS: [f64; 16] =
 #[derive(Clone)]
 pub struct Metrics(PrometheusHandle);
 
+/// What every service shows of its process.
+const PROCESS: &[Metric] = &[
+    Metric::gauge("process_resident_memory_bytes", "Memory of this process that is in RAM."),
+    Metric::counter("process_cpu_seconds_total", "CPU time of this process, in whole seconds, user and system."),
+];
+
 impl Metrics {
-    /// Installs the recorder on the first call; later calls return the same one.
+    /// Installs the recorder on the first call and declares a crate's metrics; later calls return the same recorder.
     ///
     /// # Panics
     /// Where another crate installed a recorder first, or the buckets above are empty: both are mistakes in this code.
     #[must_use]
-    pub fn install() -> Self {
+    pub fn install(list: &[Metric]) -> Self {
         static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
         let handle = HANDLE.get_or_init(|| {
             PrometheusBuilder::new()
@@ -31,6 +38,8 @@ impl Metrics {
                 .and_then(PrometheusBuilder::install_recorder)
                 .expect("the only recorder of this process, with buckets that are not empty")
         });
+        metric::declare(PROCESS);
+        metric::declare(list);
         Self(handle.clone())
     }
 
@@ -55,13 +64,13 @@ fn record_process() {
     if let Some(pages) = resident_pages {
         metrics::gauge!("process_resident_memory_bytes").set(pages * page_bytes);
     }
-    let ticks_per_second = 100.0;
+    let ticks_per_second = 100;
     let cpu_ticks = std::fs::read_to_string("/proc/self/stat").ok().and_then(|text| {
         let mut fields = text.rsplit_once(')')?.1.split_whitespace().skip(11);
-        Some(fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?)
+        Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
     });
     if let Some(ticks) = cpu_ticks {
-        metrics::gauge!("process_cpu_seconds").set(ticks / ticks_per_second);
+        metrics::counter!("process_cpu_seconds_total").absolute(ticks / ticks_per_second);
     }
 }
 

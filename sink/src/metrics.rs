@@ -1,7 +1,9 @@
 //! Every number that the sink shows. Names start with the service's: `consumer_trades_rows_stored_total`, and for its side topic
 //! `consumer_trades_corrections_rows_stored_total`.
 
-use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 /// Handles, made once.
 pub(crate) struct SinkMetrics {
@@ -36,21 +38,50 @@ pub(crate) struct SinkMetrics {
 impl SinkMetrics {
     pub(crate) fn new(name: &str) -> Self {
         let prefix = name.replace('-', "_");
-        let name = |what: &str| format!("{prefix}_{what}");
+        let counted = |what: &str, help: &'static str| {
+            let name = format!("{prefix}_{what}");
+            describe_counter!(name.clone(), help);
+            counter!(name)
+        };
+        let sampled = |what: &str, help: &'static str| {
+            let name = format!("{prefix}_{what}");
+            describe_histogram!(name.clone(), help);
+            histogram!(name)
+        };
+        let measured = |what: &str, help: &'static str| {
+            let name = format!("{prefix}_{what}");
+            describe_gauge!(name.clone(), help);
+            gauge!(name)
+        };
         Self {
-            records_read: counter!(name("records_read_total")),
-            rows_stored: counter!(name("rows_stored_total")),
-            duplicates_skipped: counter!(name("duplicates_skipped_total")),
-            dead_letters: counter!(name("dead_letters_total")),
-            batches_stored: counter!(name("batches_stored_total")),
-            batches_contested: counter!(name("batches_contested_total")),
-            retries: counter!(name("retries_total")),
-            batch_seconds: histogram!(name("batch_seconds")),
-            batch_rows: histogram!(name("batch_rows")),
-            lag_records: gauge!(name("lag_records")),
-            lag_seconds: gauge!(name("lag_seconds")),
-            partitions: gauge!(name("partitions")),
-            paused: gauge!(name("paused")),
+            records_read: counted("records_read_total", "Records read from Kafka."),
+            rows_stored: counted("rows_stored_total", "Rows that are new in the table, or newer than what was there."),
+            duplicates_skipped: counted(
+                "duplicates_skipped_total",
+                "Rows that were there already, or older than what was there.",
+            ),
+            dead_letters: counted("dead_letters_total", "Records that went to the dead-letter topic."),
+            batches_stored: counted("batches_stored_total", "Transactions that were committed."),
+            batches_contested: counted(
+                "batches_contested_total",
+                "Transactions that were rolled back because another consumer owns a partition now.",
+            ),
+            retries: counted("retries_total", "Waits because PostgreSQL or Kafka was in trouble."),
+            batch_seconds: sampled(
+                "batch_seconds",
+                "From the moment a batch is ready to its commit, with all retries.",
+            ),
+            batch_rows: sampled("batch_rows", "Rows in a batch."),
+            lag_records: measured(
+                "lag_records",
+                "Records in Kafka that are not stored yet, in the partitions of this process.",
+            ),
+            lag_seconds: measured(
+                "lag_seconds",
+                "Age of the oldest record that was read and is not stored; 0 when all is stored.",
+            ),
+            partitions: measured("partitions", "Partitions that this process owns."),
+            paused: measured("paused", "1 while nothing is read because the writers are behind."),
         }
     }
 }

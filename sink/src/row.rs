@@ -50,6 +50,8 @@ pub trait Row: Send + Sync + 'static {
 pub struct Watched {
     /// The metric's name without the service's.
     pub gauge: &'static str,
+    /// What it counts, for `# HELP`.
+    pub help: &'static str,
     /// The query, whose first value is the number (`bigint`); its cost must not grow with the table.
     pub sql: &'static str,
 }

@@ -36,7 +36,7 @@ const REPORTS_MAX: usize = 1024;
 /// # Errors
 /// A sentence that says what went wrong and what to do.
 pub async fn run<R: Row, S: Row>(config: SinkConfig, stop: CancellationToken) -> anyhow::Result<()> {
-    let metrics = Metrics::install(); // before the first handle is made
+    let metrics = Metrics::install(&[]); // before the first handle is made
     let health = Health::new(config.service);
     let parts =
         Parts { postgres: health.part("postgres"), kafka: health.part("kafka"), letters: health.part("dead-letters") };

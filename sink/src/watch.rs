@@ -15,7 +15,9 @@ const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Looks until `stop`. A look that fails is left out: whether PostgreSQL is well, the lanes know better.
 pub(crate) async fn run(shared: Arc<Shared>, watched: Watched, stop: CancellationToken) -> anyhow::Result<()> {
-    let gauge = metrics::gauge!(format!("{}_{}", shared.config.name.replace('-', "_"), watched.gauge));
+    let name = format!("{}_{}", shared.config.name.replace('-', "_"), watched.gauge);
+    metrics::describe_gauge!(name.clone(), watched.help);
+    let gauge = metrics::gauge!(name);
     while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
         match stop.run_until_cancelled(look(&shared, watched.sql)).await {
             #[expect(clippy::cast_precision_loss, reason = "a gauge")]

@@ -1,5 +1,7 @@
 //! The parts of the pipeline, as processes of their own on names of their own.
 
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use local_stack::{Service, ServiceKind, http, port, testing};
@@ -151,6 +153,30 @@ impl Pipeline {
             .await
             .unwrap();
         rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2), row.get(3)))).collect()
+    }
+
+    /// Prometheus' own checker finds nothing to say of a service's metrics.
+    pub(crate) async fn metrics_are_clean(port: u16) {
+        let page = http::get(port, "/metrics").await.unwrap().body;
+        assert!(page.lines().filter(|line| line.starts_with("# HELP")).count() > 5, "{page}");
+        let mut promtool = match Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+        {
+            Ok(promtool) => promtool,
+            Err(error) => {
+                assert!(
+                    std::env::var_os("CI").is_none(),
+                    "promtool is missing ({error}): run local-stack/scripts/deps.sh --test"
+                );
+                return;
+            }
+        };
+        promtool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+        let output = promtool.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// One of a service's numbers; 0 where it is not shown yet.

@@ -35,7 +35,7 @@ async fn at_ten_thousand_a_second_a_stock_client_gets_each_trade_once_in_order()
     let (gateway, gateway_port) = pipeline.start("realtime-gateway", "GATEWAY_PORT").await;
     let subscriber = Subscriber::start(gateway_port, &day.symbol, day.ticks.len()).await;
     let (trades, trades_port) = pipeline.start("consumer-trades", "CONSUMER_TRADES_PORT").await;
-    let (producer, _) = pipeline.start("producer", "PRODUCER_PORT").await;
+    let (producer, producer_port) = pipeline.start("producer", "PRODUCER_PORT").await;
 
     let seconds = u64::try_from(day.ticks.len() / 10_000).unwrap();
     let report = subscriber.report(Duration::from_secs(60 + 2 * seconds)).await;
@@ -46,5 +46,8 @@ async fn at_ten_thousand_a_second_a_stock_client_gets_each_trade_once_in_order()
     pipeline.until_stored(i64::try_from(day.ticks.len()).unwrap(), Duration::from_secs(60)).await;
     assert_same_minutes(&pipeline.minutes().await, &day.minutes());
     assert_eq!(pipeline.dead_letters(trades_port).await, 0.0);
+    for port in [producer_port, trades_port, gateway_port] {
+        Pipeline::metrics_are_clean(port).await;
+    }
     assert!(producer.stop().await && trades.stop().await && gateway.stop().await, "all stop by themselves");
 }

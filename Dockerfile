@@ -44,7 +44,7 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates curl libssl3 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin tapeline \
-    && install -d -o tapeline -g tapeline /var/lib/tapeline/spool
+    && install -d -o tapeline -g tapeline /var/lib/tapeline/spool /var/lib/tapeline/archive
 COPY --from=services /out/ /usr/local/bin/
 COPY --from=dashboard /src/dist/ /usr/share/tapeline/dashboard/
 ENV DASHBOARD_DIR=/usr/share/tapeline/dashboard \

@@ -102,3 +102,37 @@ fn wrong_settings_are_reported_together_without_secrets() {
     let (code, text) = run("bars-api", &[], &[], &[("FEED", "alpca")]);
     assert!(code == Some(64) && text.contains("FEED: `alpca`: unknown, did you mean alpaca?"), "{text}");
 }
+
+/// Variables that compose leaves at their defaults: its servers speak plainly inside its own network, and its services listen on every
+/// address of their containers.
+fn is_fixed_by_compose(name: &str) -> bool {
+    ["KAFKA_SASL_", "KAFKA_SECURITY_", "KAFKA_SSL_", "REDIS_TLS", "REDIS_USER", "POSTGRES_SSL"]
+        .iter()
+        .any(|part| name.starts_with(part))
+        || ["PRODUCER_HOST", "CONSUMER_TRADES_HOST", "CONSUMER_BARS_HOST", "API_HOST", "GATEWAY_HOST"].contains(&name)
+}
+
+#[test]
+fn compose_passes_every_variable_that_a_service_reads() {
+    let compose = std::fs::read_to_string(project().join("docker-compose.yml")).unwrap();
+    let mut missing = Vec::new();
+    for name in SERVICES {
+        let body = compose.split(&format!("\n  {name}:\n")).nth(1).unwrap();
+        let lines: Vec<&str> = body.lines().take_while(|line| line.is_empty() || line.starts_with("    ")).collect();
+        let (_, help) = run(name, &["--help"], &[], &[]);
+        let variables = help.lines().filter_map(|line| line.strip_prefix("  ")?.split([' ', '[']).next());
+        let variables = variables.filter(|word| {
+            word.len() > 3 && word.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+        });
+        let mut read = 0;
+        for variable in variables {
+            read += 1;
+            let passed = lines.iter().any(|line| line.trim_start().starts_with(&format!("{variable}:")));
+            if !passed && !is_fixed_by_compose(variable) {
+                missing.push(format!("{name}: {variable}"));
+            }
+        }
+        assert!(read > 10, "the help of {name} was not understood");
+    }
+    assert!(missing.is_empty(), "docker-compose.yml does not pass these on: {missing:#?}");
+}

@@ -112,7 +112,8 @@ impl Body for Timely {
         let until = self.until;
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
         ready!(deadline.as_mut().poll(context));
-        Poll::Ready(Some(Err("the body of the request did not arrive in time".into())))
+        let late = io::Error::new(io::ErrorKind::TimedOut, "the body of the request did not arrive in time");
+        Poll::Ready(Some(Err(late.into())))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,5 +1,6 @@
 //! Everything that is asked over plain HTTP, and the way to the sockets.
 
+pub mod body;
 pub mod dashboard;
 pub mod io;
 pub mod pipeline;

@@ -1,26 +1,22 @@
 //! `POST /api/token` and `POST /api/websocket-token`.
 
-use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::{Bytes, to_bytes};
+use axum::body::Bytes;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
-use http_body_util::LengthLimitError;
+use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
+use super::body;
 use super::problem::Problem;
 use crate::access::{Claims, credential};
 use crate::gateway::Gateway;
 
 /// Largest body: a token may name some hundred symbols.
 const BODY_BYTES_MAX: usize = 8 << 10;
-/// Time for the body to arrive.
-const BODY_MAX: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -73,23 +69,7 @@ pub async fn notification(State(gateway): State<Arc<Gateway>>, request: Request)
 /// The body, once the headers have shown that its sender may have a token.
 async fn authorised_body(gateway: &Gateway, request: Request) -> Result<Bytes, Problem> {
     gateway.access.may_issue(credential(request.headers(), None).as_deref())?;
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: usize| length > BODY_BYTES_MAX) {
-        return Err(too_large());
-    }
-    match timeout(BODY_MAX, to_bytes(request.into_body(), BODY_BYTES_MAX)).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(error)) if error.source().is_some_and(|cause| cause.is::<LengthLimitError>()) => Err(too_large()),
-        Ok(Err(error)) => Err(bad(format!("the body cannot be read: {error}"))),
-        Err(_) => Err(Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            format!("the body did not arrive within {} seconds", BODY_MAX.as_secs()),
-        )),
-    }
-}
-
-fn too_large() -> Problem {
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body may have at most {BODY_BYTES_MAX} bytes"))
+    body::read(request, BODY_BYTES_MAX).await
 }
 
 /// The same claims with their symbols as symbols are written.

@@ -13,7 +13,6 @@ pub mod upgrade;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -22,6 +21,7 @@ use tower::ServiceExt as _;
 
 use crate::access::query_value;
 use crate::gateway::Gateway;
+use crate::http::body;
 use polling::Polls;
 
 /// What answers `/socket.io/`.
@@ -71,9 +71,9 @@ pub async fn enter(State(socketio): State<SocketIo>, request: Request) -> Respon
         (Some("polling"), None, Method::GET) => socketio.polls.open(&socketio.gateway, &request),
         (Some("polling"), Some(poll), Method::GET) => socketio.polls.receive(&poll).await,
         (Some("polling"), Some(poll), Method::POST) => {
-            match to_bytes(request.into_body(), socketio.gateway.config.door.message_bytes_max).await {
+            match body::read(request, socketio.gateway.config.door.message_bytes_max).await {
                 Ok(body) => socketio.polls.send(&poll, &body).await,
-                Err(_) => StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+                Err(problem) => problem.into_response(),
             }
         }
         (Some("polling"), ..) => Refusal::BadMethod.into_response(),

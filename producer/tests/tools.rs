@@ -110,6 +110,31 @@ async fn check_says_what_came_and_what_is_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn check_says_once_that_the_key_is_in_use_and_which_symbols_have_no_data() {
+    let simulator = simulator().await;
+    let stream = format!("ws://{}/v2/sip", simulator.address());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("day");
+    let mut beside = producer(&stream, &["record", file.to_str().unwrap()]).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while fs::metadata(&file).map_or(0, |file| file.len()) == 0 {
+        assert!(Instant::now() < deadline, "the other connection does not come up");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let refused = output(producer(&stream, &["check", "--seconds", "5"])).await;
+    beside.kill().unwrap();
+    beside.wait().unwrap();
+    let said = text(&refused.stdout);
+    assert!(!refused.status.success(), "{said}");
+    assert_eq!(said.matches("another connection uses this key").count(), 1, "{said}");
+
+    let mut command = producer(&stream, &["check", "--seconds", "3"]);
+    command.env("SUBSCRIBED_SYMBOLS", "AAPL,NOBODY");
+    let said = text(&output(command).await.stdout);
+    assert!(said.contains("no data as yet for: NOBODY"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn decode_reads_standard_input_and_a_wrong_command_line_is_exit_code_64() {
     let mut child = producer("ws://nowhere", &["decode", "--feed", "massive"]).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"[{\"ev\":\"T\"}]\n").unwrap();

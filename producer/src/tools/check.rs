@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::bail;
-use market::NS_PER_MS;
+use market::{NS_PER_MS, Symbol};
 use service::{CancellationToken, Health};
 
 use crate::connection::dial::{Dial, Internet};
@@ -59,7 +59,7 @@ async fn listen(dial: impl Dial, settings: &FeedSettings, time: Duration, stop: 
     };
     let seen = tally.lock();
     let mut report = format!("{} at {shown}\n", settings.feed());
-    seen.describe(&mut report);
+    seen.describe(settings.symbols().unwrap_or_default(), &mut report);
     if let Err(advice) = &ended {
         let _ = writeln!(report, "  wrong: {advice:#}");
     }
@@ -74,7 +74,8 @@ struct Tally(Arc<Mutex<Seen>>);
 struct Seen {
     streaming: bool,
     connections: u32,
-    lost: Vec<String>,
+    /// Why connections ended, and how often each reason came.
+    lost: BTreeMap<String, u32>,
     events: BTreeMap<&'static str, u64>,
     symbols: BTreeMap<String, u64>,
     skipped: BTreeMap<String, u64>,
@@ -98,7 +99,7 @@ impl Outlet for Tally {
     }
 
     fn lost(&mut self, cause: &str) {
-        self.lock().lost.push(cause.to_owned());
+        *self.lock().lost.entry(cause.to_owned()).or_default() += 1;
     }
 }
 
@@ -122,7 +123,8 @@ impl Seen {
         self.newest_ns = self.newest_ns.max(ts_ns);
     }
 
-    fn describe(&self, report: &mut String) {
+    /// `wanted`: the symbols that the feed always carries, where they are named.
+    fn describe(&self, wanted: &[Symbol], report: &mut String) {
         let mut line = |text: String| report.extend(["  ", text.as_str(), "\n"]);
         line(match (self.streaming, self.connections) {
             (true, _) => "connected, authenticated and subscribed".to_owned(),
@@ -139,6 +141,13 @@ impl Seen {
             let busiest = self.symbols.iter().take(20).map(|(symbol, count)| format!("{symbol} {count}"));
             line(format!("by symbol: {}", busiest.collect::<Vec<_>>().join(", ")));
         }
+        let silent = wanted.iter().map(Symbol::as_str).filter(|symbol| !self.symbols.contains_key(*symbol));
+        let silent: Vec<&str> = silent.collect();
+        if !silent.is_empty() && !self.symbols.is_empty() {
+            let shown = silent.iter().take(20).copied().collect::<Vec<_>>().join(", ");
+            let more = if silent.len() > 20 { format!(" and {} more", silent.len() - 20) } else { String::new() };
+            line(format!("no data as yet for: {shown}{more}"));
+        }
         if let Some(newest_ns) = self.newest_ns {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
@@ -147,8 +156,9 @@ impl Seen {
         for (skip, count) in self.skipped.iter().take(10) {
             line(format!("skipped {count}: {skip}"));
         }
-        for cause in self.lost.iter().take(10) {
-            line(format!("wrong: {cause}"));
+        for (cause, times) in &self.lost {
+            let times = if *times > 1 { format!(" ({times} times)") } else { String::new() };
+            line(format!("wrong: {cause}{times}"));
         }
     }
 }

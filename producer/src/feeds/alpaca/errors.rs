@@ -45,6 +45,17 @@ pub fn remedy(code: Option<i64>, streaming: bool) -> Remedy {
     }
 }
 
+/// What a person can do about an error after which the connection is tried again by itself; empty where only waiting helps.
+#[must_use]
+pub fn advice_while_retrying(code: Option<i64>) -> &'static str {
+    match code {
+        Some(406) => {
+            ": another connection uses this key, and the plan allows no more; stop that one, or give this producer a key of its own"
+        }
+        _ => "",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

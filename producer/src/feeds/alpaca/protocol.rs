@@ -15,7 +15,7 @@ use crate::feeds::revisions::Revisions;
 
 use super::control::{Carried, Control, Subscriptions};
 use super::element::Element;
-use super::errors::{Remedy, remedy};
+use super::errors::{Remedy, advice_while_retrying, remedy};
 use super::frame::{Encoding, decode_frame};
 use super::settings::{AlpacaSettings, Authentication};
 
@@ -286,7 +286,9 @@ impl Alpaca {
                 };
                 Step::end(Next::Fatal(format!("Alpaca answers with error {shown} ({message}){asked}: {advice}")))
             }
-            Remedy::Reconnect => Step::end(Next::Reconnect(format!("Alpaca error {shown} ({message})"))),
+            Remedy::Reconnect => {
+                Step::end(Next::Reconnect(format!("Alpaca error {shown} ({message}){}", advice_while_retrying(code))))
+            }
             Remedy::AlreadyAuthenticated if self.phase == Phase::Authentication => self.subscribe(),
             Remedy::AuthenticateAgain if !self.authenticated_again => {
                 self.authenticated_again = true;

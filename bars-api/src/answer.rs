@@ -24,8 +24,8 @@ pub struct Ask {
 /// Answers from memory where the version of the bars still stands, else with what `make` finds in one snapshot.
 ///
 /// Freshness: the version is read anew on each request. The sink raises it in the bars' own transaction, and it stands for the very
-/// set of outages that are not healed. An answer that was made of version n holds every bar that was committed up to n and says
-/// truly whether it is complete; it is given again only while n is still the newest.
+/// set of outages that are not healed. An answer of version n contains every bar that was committed up to n and says
+/// whether it is complete; it is reused only while n is the newest version.
 ///
 /// # Errors
 /// What `make` says, or 503 where the database does not answer in time.

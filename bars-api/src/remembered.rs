@@ -1,5 +1,5 @@
-//! What was made or read before, each thing with the version of the bars it was made of. Nothing here expires: a thing is used again
-//! only where the database has just said that its version still stands.
+//! Answers computed before, each with the version of the bars that it was computed from. Nothing expires: an entry is reused
+//! only if the database has just confirmed that its version is the newest.
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
@@ -43,7 +43,7 @@ impl<V: Copy + PartialOrd, T: Clone + Weighed> Remembered<V, T> {
         Self { bytes_max, inner: Mutex::new(inner) }
     }
 
-    /// What is kept under `key` if it was made of exactly `version`.
+    /// The entry under `key` if it was computed from exactly `version`.
     #[must_use]
     pub fn get(&self, key: &str, version: V) -> Option<T> {
         self.used(key, |held| held == version).map(|(_, thing)| thing)

@@ -13,7 +13,7 @@ pub struct BarRow;
 
 /// Of two versions of one bar the greater wins, in any order of arrival: the higher revision; then a final bar over a forming one; then the
 /// one that was sent later; and where all that is equal, any fixed order, so that the result never depends on who came first. A bar that
-/// was made of minutes is above all that the feed sends of its length.
+/// was computed from minutes ranks above every bar of that length that the feed sends.
 macro_rules! rank {
     ($bar:literal) => {
         concat!(

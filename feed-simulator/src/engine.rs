@@ -25,7 +25,7 @@ pub struct Engine {
     pub faults: Arc<Faults>,
     /// Whether messages are doubled and reordered here: in one market only, since their order is one market's.
     pub shapes: bool,
-    /// What it is told.
+    /// Its commands.
     pub commands: mpsc::Receiver<Command>,
     /// Whether nothing happens before somebody is subscribed.
     pub wait_for_subscriber: bool,

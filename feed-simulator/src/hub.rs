@@ -131,7 +131,7 @@ impl Hub {
         }
     }
 
-    /// Queues a frame for every subscribed client. One that has no room left is told that it is slow; a `patient` publisher has
+    /// Queues a frame for every subscribed client. One that has no room left gets the error "slow client"; a `patient` publisher has
     /// waited for [`Hub::room`] and tells nobody.
     pub fn publish(&self, frame: &Arc<Frame>, patient: bool) {
         let messages = frame.messages().len();

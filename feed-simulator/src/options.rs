@@ -45,7 +45,7 @@ pub struct Options {
     /// Milliseconds between the server's pings; a client that is silent for twice as long is dropped.
     #[arg(long, env = "SIMULATOR_PING_MS", default_value_t = 10_000)]
     pub ping_ms: u64,
-    /// Messages that may wait for one client before it is told that it is slow (407).
+    /// Messages that may wait for one client before it gets error 407 (slow client).
     #[arg(long, env = "SIMULATOR_CLIENT_BUFFER", default_value_t = 500_000)]
     pub client_buffer: usize,
     /// Seconds by which delayed_sip is late.

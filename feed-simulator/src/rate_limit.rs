@@ -13,7 +13,7 @@ pub struct RateLimit {
     window: Mutex<(u64, u32)>,
 }
 
-/// What a request is told.
+/// The answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
     /// Whether it may go on.

@@ -16,7 +16,7 @@ use crate::synthetic::{History, Hours};
 use crate::tape::Tape;
 use crate::wire::text::time_text;
 
-/// What the engine is told from outside.
+/// Commands to the engine.
 #[derive(Debug)]
 pub enum Command {
     /// Take another pace; the answer says whether the source has it.

@@ -1,4 +1,4 @@
-//! Whether a feed carries a symbol that somebody wants: what does not fit into a plan is told, never silence.
+//! Whether a feed carries a symbol that somebody wants: what does not fit into a plan is reported, never left silent.
 
 use serde::{Deserialize, Serialize};
 

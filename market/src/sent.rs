@@ -1,6 +1,6 @@
 //! What the producer says that it sent: how many trades of each symbol and minute it numbered, reported every few seconds of a run.
 //!
-//! Reports of one run add up. Each is told by its number, so that one that arrives twice counts once.
+//! Reports of one run add up. Each has a number, so that one that arrives twice counts once.
 
 use std::collections::BTreeMap;
 

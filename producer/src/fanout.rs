@@ -47,7 +47,7 @@ pub struct Fanout {
     hot: Hot,
     cold: Cold,
     records: [Counter; Stream::ALL.len()],
-    /// Of the channels whose records are told as they happen.
+    /// Of the streams whose records arrive as they happen.
     lags: [(Stream, Lag); 2],
 }
 

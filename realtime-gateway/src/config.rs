@@ -45,7 +45,7 @@ pub struct Config {
     pub door: DoorLimits,
     /// Tokens.
     pub access: AccessConfig,
-    /// Time over which clients are told to come back when the gateway stops.
+    /// Time over which clients are asked to reconnect when the gateway stops.
     pub drain: Duration,
 }
 

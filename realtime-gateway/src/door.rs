@@ -74,7 +74,7 @@ impl Door {
         self.sessions.sweep(now);
     }
 
-    /// How many connections beyond those that are served are told so.
+    /// How many connections beyond the limit get an answer that says so.
     #[must_use]
     pub fn refusals_max(&self) -> usize {
         self.files.refusals_max

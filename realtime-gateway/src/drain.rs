@@ -1,4 +1,4 @@
-//! The end: clients are told to come back, and leave one after the other instead of all at once.
+//! Draining: clients are asked to reconnect, and leave one after the other instead of all at once.
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ const CONNECTIONS_MIN: usize = 16;
 pub struct Files {
     /// Connections that are served.
     pub connections_max: usize,
-    /// Connections beyond those that are told at once that there is no room.
+    /// Connections beyond the limit that are refused with an answer.
     pub refusals_max: usize,
 }
 

@@ -218,7 +218,7 @@ mod tests {
         }
     }
 
-    /// A topic with one partition: a second member of its group is told that it gets none.
+    /// A topic with one partition: a second member of its group is assigned none.
     async fn topic(kafka: &str) -> String {
         let topic = testing::unique("left");
         let vars = [("KAFKA_BOOTSTRAP_SERVERS", kafka), ("TOPIC_TRADES", &topic), ("TOPIC_PARTITIONS", "1")];

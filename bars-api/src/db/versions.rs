@@ -17,7 +17,7 @@ pub enum Scope {
     All,
 }
 
-/// What an answer was made of: of equal versions the answers are equal.
+/// The version of an answer's data: answers of equal versions are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version {
     /// Has grown if, and only if, a bar in scope was committed: versions only ever grow, so their sum does too.

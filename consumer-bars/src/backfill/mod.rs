@@ -1,7 +1,7 @@
 //! `consumer-bars backfill`: history straight into the table, by the consumer's own rules.
 //!
 //! The work is cut into units (a symbol's month, a part of a file). A unit is stored in one transaction and then noted in a journal, so
-//! that the same command goes on where it was stopped; a unit that is stored twice changes nothing.
+//! that the same command resumes where it was stopped; a unit that is stored twice changes nothing.
 
 mod files;
 mod journal;
@@ -33,7 +33,7 @@ use synthetic::Synthetic;
 
 /// Store history straight in PostgreSQL, by the consumer's own rules
 ///
-/// A bar that is there and no older stays. Run again, the same command goes on where it was stopped. Settings come from the environment;
+/// A bar that is there and no older stays. Run again, the same command resumes where it was stopped. Settings come from the environment;
 /// see .env.example
 #[derive(Clone, Debug, Parser)]
 #[command(name = "consumer-bars backfill", version)]

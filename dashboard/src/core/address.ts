@@ -28,7 +28,7 @@ export interface Address {
   readonly compared: readonly string[] | null;
 }
 
-/** Reads a location's hash. What makes no sense is left out: an address is typed by hand, too. */
+/** Reads a location's hash. Invalid parts are ignored: people also type addresses by hand. */
 export function readAddress(hash: string, pages: readonly string[], fallback: string): Address {
   const [path = '', query = ''] = hash.replace(/^#/, '').split('?');
   const [, wanted = '', name = ''] = path.split('/');

@@ -5,7 +5,7 @@ import type { History } from '../lib/live-bars';
 import type { Timeframe } from '../lib/timeframe';
 import type { Access } from './access';
 
-/** An answer that is none, with what the server said about it. */
+/** A failed request, with the server's reason. */
 export class ApiError extends Error {
   constructor(
     readonly status: number,

@@ -19,7 +19,7 @@ export class Seeder {
   private readonly due = new Set<string>();
   private running = 0;
 
-  /** `changed` is told which row has new values. */
+  /** `changed` is called with the row that has new values. */
   constructor(
     private readonly history: History,
     private readonly board: Board,

@@ -80,7 +80,7 @@ function present<T extends Fields>(fields: T): { [K in keyof T]?: Exclude<T[K], 
 const text = (value: unknown) => (isText(value) ? value : undefined);
 const number = (value: unknown) => (isNumber(value) ? value : undefined);
 
-/** A trade, or `null` where a required field is missing or makes no sense. */
+/** A trade, or `null` where a required field is missing or invalid. */
 export function readTrade(value: unknown): Trade | null {
   if (!isObject(value)) return null;
   const { symbol, price, size, timestamp } = value;
@@ -104,7 +104,7 @@ export function readTrade(value: unknown): Trade | null {
   };
 }
 
-/** A bar, or `null` where a required field is missing or makes no sense. */
+/** A bar, or `null` where a required field is missing or invalid. */
 export function readBar(value: unknown): Bar | null {
   if (!isObject(value)) return null;
   const { timestamp, open, high, low, close, volume } = value;

@@ -1,5 +1,5 @@
 /**
- * When to ask for history so that it meets the live stream. Pure: it is told facts and answers what to fetch and when.
+ * When to ask for history so that it meets the live stream. Pure: it takes facts and returns what to fetch and when.
  *
  * A fetch alone proves nothing: a bar may have been published just before listening began and be committed just after the fetch. There
  * are two proofs. An answer that says up to which position it is true (`asOf`) meets the stream where that is no earlier than the

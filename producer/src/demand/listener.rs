@@ -96,7 +96,7 @@ impl Listener {
                         Ok((gateway, symbols)) => self.demand.hear(Instant::now(), &gateway, symbols),
                         Err(error) => {
                             metrics::counter!("producer_demand_refused_total").increment(1);
-                            tracing::warn!("a message on the demand channel makes no sense: {error:#}");
+                            tracing::warn!("a message on the demand channel is invalid and was ignored: {error:#}");
                         }
                     }
                 }

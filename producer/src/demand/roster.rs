@@ -165,8 +165,8 @@ impl Roster {
         }
     }
 
-    /// The server has told the whole set that it carries, which is the truth: what is not in it any more gets no data, and is told to be
-    /// away rather than asked for again and again.
+    /// The server has reported the whole set that it carries, which is the truth: what is no longer in it gets no data, and is reported
+    /// as unavailable instead of being requested again and again.
     pub fn carried(&mut self, carries: impl Fn(&Symbol) -> bool) {
         let (held, dropped): (Vec<_>, Vec<_>) = self.held.drain(..).partition(|symbol| carries(symbol));
         self.held = held;

@@ -1,4 +1,4 @@
-//! What a feed adapter makes of a frame: valid records, and a reason for each element that is none.
+//! What a feed adapter makes of a frame: valid records, and a reason for each element that is not valid.
 
 use market::{Bar, Correction, MS_PER_MINUTE, NS_PER_MS, Quote, Reject, Symbol, Timeframe, Trade};
 

@@ -83,7 +83,7 @@ pub trait Protocol: Send {
     /// Time passes, about once a second while a connection is up: `now_ms` is the wall clock in Unix milliseconds.
     fn tick(&mut self, _now_ms: i64, _events: &mut dyn FnMut(Event)) {}
 
-    /// What is wanted has changed, or is told once more before a connection begins.
+    /// The wanted symbols have changed, or are repeated before a connection begins.
     fn want(&mut self, wishes: &Wishes) -> Step;
 
     /// What is subscribed and what should be, where the feed says which names it does not take.
@@ -132,7 +132,7 @@ impl<'a> Frame<'a> {
 pub struct Awaited {
     /// For people: "the welcome".
     pub what: &'static str,
-    /// Counts up with each thing awaited, so that two in a row are told apart.
+    /// Counts up with each thing awaited, so that two in a row differ.
     pub step: u32,
     /// How long the server may take.
     pub limit: Duration,

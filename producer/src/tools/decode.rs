@@ -29,7 +29,7 @@ pub struct Options {
     pub file: Option<PathBuf>,
 }
 
-/// Decodes until the input ends. Frames that mean nothing are told about, not failures; exit code 1 is for input that cannot be read.
+/// Decodes until the input ends. Frames without a meaning are reported, not failures; exit code 1 means that the input cannot be read.
 pub fn main(options: &Options) -> ExitCode {
     let input: anyhow::Result<Box<dyn BufRead>> = match &options.file {
         None => Ok(Box::new(io::stdin().lock())),

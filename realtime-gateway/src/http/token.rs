@@ -36,7 +36,7 @@ struct NotificationWish {
 /// A token scoped to symbols and streams, for whoever holds an API key.
 ///
 /// # Errors
-/// 401 without a key, 400 for a request that makes no sense, 413 and 408 for a body that is too large or too slow.
+/// 401 without a key, 400 for an invalid request, 413 and 408 for a body that is too large or too slow.
 pub async fn issue(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<Json<Value>, Problem> {
     let body = authorised_body(&gateway, request).await?;
     let wish: Wish = if body.is_empty() { Wish::default() } else { read(&body)? };

@@ -172,7 +172,7 @@ impl Hub {
         self.state().registry.members().map(|member| Arc::clone(&member.client)).collect()
     }
 
-    /// Notes that records may have been missed: from here on nobody is told that nothing was.
+    /// Notes that records may have been missed: from here on no recovery is complete.
     pub fn break_off(&self) {
         self.state().memories.break_off();
     }

@@ -158,7 +158,7 @@ impl State {
         }
         let (member, kept) = (self.registry.member(id)?, self.sessions.get(session)?);
         let client = Arc::clone(&member.client);
-        // What the new token does not cover is not revived: the client subscribes again and is told what it may have.
+        // What the new token does not cover is not revived: the client subscribes again and learns what its token allows.
         let covered = |(symbol, options): &(Symbol, Options)| {
             member.scope.allows(symbol) && member.channels(options.channels) == options.channels
         };

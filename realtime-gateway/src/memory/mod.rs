@@ -109,7 +109,7 @@ impl Memories {
         }
     }
 
-    /// Notes that records may have been missed: from here on nobody is told that nothing was.
+    /// Notes that records may have been missed: from here on no recovery is complete.
     pub fn break_off(&mut self) {
         self.broken_through = Some(self.last_offset);
     }

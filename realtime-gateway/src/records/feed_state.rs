@@ -33,7 +33,7 @@ impl<'a> FeedState<'a> {
         serde_json::from_slice(payload).unwrap_or_default()
     }
 
-    /// The event by which clients hear of it. A gap is told when it begins and when it is healed; its end alone is a status.
+    /// The event that clients get. A gap is an event when it begins and when it is healed; its end alone is a status.
     #[must_use]
     pub fn channel(&self) -> Channel {
         match (self.kind.as_ref(), self.to, self.healed_at) {

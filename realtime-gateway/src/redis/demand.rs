@@ -13,12 +13,12 @@ use crate::gateway::{Gateway, random_id};
 
 /// How often a change is looked for: no more messages than this, however fast clients come and go.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How often the list is told again where it did not change.
+/// How often the list is repeated where it did not change.
 const REPEAT_AFTER: Duration = Duration::from_secs(5);
 /// Time for the last word at a stop.
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
-/// Runs until `stop`. Redis being away is no failure: the list is told again when it is back.
+/// Runs until `stop`. Redis being away is no failure: the list is sent again when it is back.
 ///
 /// # Errors
 /// Where the address of Redis is malformed.

@@ -25,7 +25,7 @@ const CONNECT_MAX: Duration = Duration::from_secs(3);
 const PING_AFTER: Duration = Duration::from_secs(5);
 const READ_BYTES: usize = 256 << 10;
 
-/// Runs until `stop`. Redis being away is no failure: clients keep their connections and are told.
+/// Runs until `stop`. Redis being away is no failure: clients keep their connections and get a status.
 ///
 /// # Errors
 /// Never for now; the type is that of a supervised task.

@@ -73,7 +73,7 @@ pub enum Code {
     TooManySymbols,
 }
 
-/// What the client is told.
+/// The answer to the client.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Answer {
     /// Whether nothing was rejected.
@@ -102,7 +102,7 @@ pub struct Answer {
 /// Reads `"AAPL"`, `["AAPL","MSFT"]` or `{"symbols":…,"streams":[…],"maxRate":…,"since":{…},"lossless":…}`.
 ///
 /// # Errors
-/// A sentence for the client where the request as a whole makes no sense.
+/// A sentence for the client where the request as a whole is invalid.
 pub fn read_request(value: &Value) -> Result<Request, String> {
     let mut request = Request::default();
     match value {

@@ -86,7 +86,7 @@ impl Claims {
     /// The scope that they describe.
     ///
     /// # Errors
-    /// The claim that makes no sense, and why.
+    /// The invalid claim, and why it is invalid.
     pub fn scope(&self) -> Result<Scope, String> {
         let symbol = |name: &String| name.parse::<Symbol>().map_err(|reject| format!("symbols: `{name}`: {reject}"));
         let symbols: Option<BTreeSet<Symbol>> =

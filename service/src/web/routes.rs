@@ -84,7 +84,7 @@ impl Route {
     /// be narrowed to what the scope covers.
     ///
     /// # Errors
-    /// 403, or 400 for a symbol that is none.
+    /// 403, or 400 for an invalid symbol.
     pub fn check(&self, scope: &Scope, query: &str) -> Result<Option<String>, Problem> {
         if scope.is_all() || self.whose == Whose::Nobodys {
             return Ok(None);
@@ -130,7 +130,7 @@ impl Route {
 /// Whether `scope` opens `path` with `query`, as [`Route::check`] decides; a path that is not listed is open to whoever may see everything.
 ///
 /// # Errors
-/// 403, or 400 for a symbol that is none.
+/// 403, or 400 for an invalid symbol.
 pub fn check(scope: &Scope, path: &str, query: &str) -> Result<Option<String>, Problem> {
     if scope.is_all() {
         return Ok(None);

@@ -168,7 +168,7 @@ impl Reader {
             .map_or(POLL_MAX, |due_at| due_at.saturating_duration_since(now).clamp(Duration::from_millis(1), POLL_MAX))
     }
 
-    /// A batch has grown to its bound. For a moment nothing is polled; after that Kafka is told to send nothing and polling goes on.
+    /// A batch has grown to its bound. For a moment nothing is polled; after that fetching is paused and polling goes on.
     fn wait_for_writers(&mut self, now: Instant) -> anyhow::Result<()> {
         if now - *self.full_since.get_or_insert(now) > PAUSE_AFTER && !self.paused {
             self.set_paused(true);

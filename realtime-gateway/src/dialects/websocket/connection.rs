@@ -22,7 +22,7 @@ use crate::records::frame::{Incoming, Opcode, Reader, Violation, close_frame, fr
 
 /// Bytes read at once.
 const READ_BYTES: usize = 8 * 1024;
-/// Bytes that a client may still send once it is told to go.
+/// Bytes that a client may still send after the server's close frame.
 const READ_BYTES_AFTER_CLOSE: usize = 1 << 20;
 /// Time for the close frame to leave.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);

@@ -14,6 +14,7 @@ FROM rust:1.95-bookworm AS services
 WORKDIR /src
 COPY Cargo.toml Cargo.lock .env.example ./
 COPY market/ market/
+COPY business/ business/
 COPY archive/ archive/
 COPY service/ service/
 COPY sink/ sink/

@@ -36,7 +36,7 @@ env: ## Write random passwords for docker compose to .env, where there are none
 messages: ## Print every error and log line of the code, to read them in one list
 	@local-stack/scripts/messages.sh
 
-bench: ## Measure the pipeline beside its peers (SECTIONS="cold ingest latency gateway api market"; FAST=1 for the short form of market)
+bench: ## Measure the pipeline beside its peers (SECTIONS="cold ingest latency gateway api market day"; FAST=1 for the short forms of market and day)
 	@local-stack/scripts/deps.sh --bench
 	@echo "== building everything for production"
 	@cargo build --release --workspace --bins --examples

@@ -9,14 +9,14 @@ use local_stack::kafka::create_topic;
 use market::{Symbol, Trade, wire};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::message::Message as _;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use sink::copy::{HEADER, RowWriter, TRAILER};
 use tokio_postgres::types::ToSql;
 
 use crate::cpu::Cpu;
+use crate::fill::Filler;
 use crate::report::{Report, median, number};
-use crate::stack::{Stack, until};
+use crate::stack::{Stack, stored, until};
 use crate::tape;
 
 const TOPIC: &str = "bench_trades";
@@ -69,23 +69,12 @@ pub(crate) async fn measure(report: &mut Report, count: usize, runs: usize) -> R
 }
 
 fn fill(bootstrap: &str, records: &[(Symbol, Vec<u8>)]) -> Result<()> {
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
-        .set("compression.type", "lz4")
-        .set("linger.ms", "5")
-        .set("partitioner", "murmur2_random")
-        .set("queue.buffering.max.messages", "1000000")
-        .create()?;
+    let filler = Filler::new(bootstrap, TOPIC)?;
     // Four symbols would leave partitions empty; the number of the record spreads them as thousands of symbols would.
     for (at, (_, json)) in records.iter().enumerate() {
-        let key = at.to_string();
-        let mut record = BaseRecord::to(TOPIC).key(&key).payload(json);
-        while let Err((_, unsent)) = producer.send(record) {
-            producer.poll(Duration::from_millis(10));
-            record = unsent;
-        }
+        filler.send(&at.to_string(), json);
     }
-    producer.flush(LIMIT).context("Kafka did not take the trades")
+    filler.finish()
 }
 
 /// What was measured of consumer-trades, run by run.
@@ -111,10 +100,7 @@ async fn consumer(stack: &Stack, database: &str, count: usize, ours: &mut Ours) 
     let (begin, before) = (Instant::now(), Cpu::now());
     let running = stack.service("consumer-trades", "CONSUMER_TRADES_PORT", &env).await?;
     let client = stack.connect(database).await?;
-    let stored = async || {
-        let row = client.query_opt("SELECT sum(next_offset)::float8 FROM market_data_oltp.kafka_offsets", &[]).await?;
-        Ok(row.and_then(|row| row.get::<_, Option<f64>>(0)).unwrap_or(0.0))
-    };
+    let stored = async || stored(&client).await;
     let first = until("the first rows", 1.0, LIMIT, stored).await.unwrap_or(begin);
     let already = stored().await?;
     let last = until("all rows", number(count), LIMIT, stored).await?;

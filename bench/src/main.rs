@@ -5,7 +5,9 @@
 mod api;
 mod cold;
 mod cpu;
+mod day;
 mod feed;
+mod fill;
 mod gateway;
 mod ingest;
 mod latency;
@@ -39,13 +41,15 @@ enum Section {
     Api,
     /// 8,000 symbols at 60,000 messages a second through everything: does the table keep up?
     Market,
+    /// 71 million trades of 8,000 symbols out of Kafka, archived, and daily bars read back. Takes 25 GB of disk, so only if it is named.
+    Day,
 }
 
 /// Measures the pipeline on this machine. Build with `--release`.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Options {
-    /// Sections to run; all where none is named.
+    /// Sections to run; all but `day` where none is named.
     sections: Vec<Section>,
     /// Trades in the cold and ingest sections.
     #[arg(long, default_value_t = 1_000_000)]
@@ -56,7 +60,7 @@ struct Options {
     /// Seconds of the latency section; a figure of the API takes a quarter of it.
     #[arg(long, default_value_t = 20)]
     seconds: u64,
-    /// The short form of long sections (market).
+    /// The short form of long sections (market, day).
     #[arg(long, env = "FAST", value_parser = clap::builder::FalseyValueParser::new())]
     fast: bool,
 }
@@ -81,7 +85,8 @@ async fn main() -> ExitCode {
 
 async fn measure(mut options: Options) -> Result<()> {
     if options.sections.is_empty() {
-        options.sections = Section::value_variants().to_vec();
+        options.sections =
+            Section::value_variants().iter().copied().filter(|section| *section != Section::Day).collect();
     }
     let mut report = Report::new();
     for section in options.sections {
@@ -91,6 +96,7 @@ async fn measure(mut options: Options) -> Result<()> {
             Section::Latency => latency::measure(&mut report, options.seconds).await?,
             Section::Gateway => gateway::measure(&mut report).await?,
             Section::Market => market::measure(&mut report, &market::Scale::new(options.fast)).await?,
+            Section::Day => day::measure(&mut report, day::trades(options.fast)).await?,
             Section::Api => api::measure(&mut report, options.seconds.div_ceil(4)).await?,
         }
     }

@@ -83,6 +83,14 @@ pub(crate) async fn metric(port: u16, name: &str) -> Result<f64> {
     Ok(text.lines().filter_map(of).sum())
 }
 
+/// Records that a consumer has stored into a database, by its positions.
+pub(crate) async fn stored(client: &tokio_postgres::Client) -> Result<f64> {
+    let row = client
+        .query_one("SELECT coalesce(sum(next_offset), 0)::float8 FROM market_data_oltp.kafka_offsets", &[])
+        .await?;
+    Ok(row.get(0))
+}
+
 /// Highest resident memory of a process so far, in MiB.
 pub(crate) fn highest_memory_mib(pid: i32) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;

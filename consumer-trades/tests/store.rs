@@ -401,3 +401,23 @@ async fn a_filter_on_ts_reads_only_the_days_it_names() {
         assert_eq!(days, BTreeSet::from(["20240603".to_owned()]), "{}", plan.join("\n"));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_a_producer_creates_at_the_same_moment_stops_no_consumer() {
+    let place = Place::new().await;
+    let producer = place.database.connect().await;
+    producer.batch_execute("BEGIN; CREATE SCHEMA market_data_oltp").await.unwrap();
+    let consumer = Running::start(&place);
+    let watch = place.database.connect().await;
+    let waiting = "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+                   WHERE NOT granted AND locktype = 'transactionid' AND datname = current_database()";
+    eventually("a migration that waits for the producer's schema", async || {
+        let row = watch.query_one(waiting, &[]).await.unwrap();
+        (row.get::<_, i64>(0) > 0).then_some(())
+    })
+    .await;
+    producer.batch_execute("COMMIT").await.unwrap();
+    let migrated = "SELECT count(*) FROM market_data_oltp.schema_history";
+    eventually("the tables", async || watch.query_one(migrated, &[]).await.ok()).await;
+    consumer.stop().await;
+}

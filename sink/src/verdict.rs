@@ -26,7 +26,7 @@ pub enum Verdict {
 pub fn verdict(error: &tokio_postgres::Error) -> Verdict {
     match error.as_db_error() {
         Some(server) if is_no_partition(server) => Verdict::NoPartition,
-        Some(server) if ended_by_server(server) => Verdict::Retry,
+        Some(server) if ended_by_server(server) || is_created_twice(server) => Verdict::Retry,
         Some(server) => verdict_of(server.code()),
         None if lost_connection(error) => Verdict::Retry,
         None => Verdict::Stop, // such as a value that the driver cannot bind: our mistake
@@ -37,6 +37,12 @@ pub fn verdict(error: &tokio_postgres::Error) -> Verdict {
 fn ended_by_server(error: &DbError) -> bool {
     let ended = matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
     ended && error.code().code().starts_with("XX")
+}
+
+/// Another session has created the schema, table or object, and committed while this one waited: the duplicate is one of the server's own
+/// catalog, not of a row of ours. The next attempt finds what was created.
+fn is_created_twice(error: &DbError) -> bool {
+    *error.code() == SqlState::UNIQUE_VIOLATION && error.schema() == Some("pg_catalog")
 }
 
 /// It has the code of a check violation, but no check that was violated.

@@ -250,7 +250,8 @@ export function chartView(app: App, frames: Frames): HTMLElement {
   const toNow = h('button', { type: 'button', class: 'action chart-now', hidden: true, title: 'End' }, 'Back to now');
   const goToNow = () => {
     setView({ range: null }, false);
-    canvas.chart.timeScale().scrollToRealTime();
+    // At once: an animation is ended by history that arrives meanwhile, and the chart would stay half-way.
+    canvas.chart.timeScale().scrollToPosition(canvas.chart.timeScale().options().rightOffset, false);
   };
   toNow.addEventListener('click', goToNow);
 

@@ -96,6 +96,14 @@ export async function wheelChart(page: Page, x: number, y: number): Promise<void
   await page.mouse.wheel(x, y);
 }
 
+/** What the chart's legend says once the pointer is at `x`, `y` and the page has drawn that, however slow the machine is. */
+export async function legendAt(page: Page, x: number, y: number): Promise<string> {
+  await page.mouse.move(x, y);
+  // The pointer arrives in one frame, the legend is drawn in the next.
+  await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(resolve)))));
+  return (await page.textContent('.chart-legend')) ?? '';
+}
+
 /** How many candles the chart has, by its own description. */
 export async function candleCount(page: Page): Promise<number> {
   return Number(/(\d+) candles/.exec((await page.getAttribute('.chart-canvas', 'aria-label')) ?? '')?.[1] ?? 0);

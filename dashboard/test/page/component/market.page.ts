@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { rehearse, type Stage } from '../../rehearsal/main.mjs';
 import { eventually, keep, visitor, type Visit, type Visitor } from '../../support/browser';
-import { asShown, badgeBecomes, barsOf, candleCount, chartReady, shownCandles, shownTape, says, wheelChart } from '../../support/looks';
+import { asShown, badgeBecomes, barsOf, candleCount, chartReady, legendAt, shownCandles, shownTape, says, wheelChart } from '../../support/looks';
 
 let stage: Stage;
 let guest: Visitor;
@@ -142,9 +142,7 @@ test('a hole between candles is explained where the pointer is', async () => {
   if (box === null) throw new Error('no canvas');
   let text = '';
   for (let x = box.x + box.width - 90; x > box.x; x -= 4) {
-    await page.mouse.move(x, box.y + box.height / 2);
-    await page.waitForTimeout(20);
-    text = (await page.textContent('.chart-legend')) ?? '';
+    text = await legendAt(page, x, box.y + box.height / 2);
     if (text.includes('no candle')) break;
   }
   expect(text).toMatch(/\d\d:\d\d–\d\d:\d\d: no candle. No trade set a price then; the feed was there/);

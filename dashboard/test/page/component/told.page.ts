@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { rehearse, type Stage } from '../../rehearsal/main.mjs';
 import { eventually, keep, visitor, type Visit, type Visitor } from '../../support/browser';
-import { badgeBecomes, chartReady, shownCandles, says } from '../../support/looks';
+import { badgeBecomes, chartReady, legendAt, shownCandles, says } from '../../support/looks';
 
 const MINUTE = 60_000;
 
@@ -29,13 +29,11 @@ async function legendWith(part: RegExp): Promise<string> {
   return eventually(`${part} under the pointer`, async () => {
     let text = '';
     for (let x = box.x + box.width - 90; x > box.x; x -= 4) {
-      await page.mouse.move(x, box.y + box.height / 2);
-      await page.waitForTimeout(20);
-      text = (await page.textContent('.chart-legend')) ?? '';
+      text = await legendAt(page, x, box.y + box.height / 2);
       if (part.test(text)) return text;
     }
     throw new Error(`the last was: ${text}`);
-  });
+  }, 60_000);
 }
 
 test('past outages are drawn and explained, and follow what is heard of them', async () => {

@@ -10,6 +10,7 @@ use crate::instant::Instant;
 use crate::invalid::Invalid;
 use crate::money::Money;
 use crate::text::{Id, Name};
+use crate::wire;
 
 /// A month, as `2026-11`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,29 +76,26 @@ pub struct FinancialMetric {
 
 #[derive(Deserialize)]
 struct Raw<'a> {
-    id: String,
-    timestamp: i64,
-    department: String,
-    period: String,
     #[serde(borrow)]
+    id: &'a RawValue,
+    timestamp: &'a RawValue,
+    department: &'a RawValue,
+    period: &'a RawValue,
     revenue: &'a RawValue,
-    #[serde(borrow)]
     expenses: &'a RawValue,
-    #[serde(borrow)]
     budget: &'a RawValue,
-    #[serde(borrow)]
     actual: &'a RawValue,
 }
 
 impl FinancialMetric {
     /// Reads figures. `now_ms`: our clock, in Unix milliseconds.
     pub(crate) fn read(json: &str, now_ms: i64) -> Result<Self, Invalid> {
-        let raw: Raw<'_> = serde_json::from_str(json).map_err(|error| Invalid::Shape(error.to_string()))?;
+        let raw: Raw<'_> = wire::fields(json)?;
         Ok(Self {
-            id: Id::new("id", raw.id)?,
-            timestamp: Instant::new("timestamp", raw.timestamp, now_ms)?,
-            department: Name::new("department", raw.department)?,
-            period: Period::parse("period", &raw.period)?,
+            id: Id::read("id", raw.id)?,
+            timestamp: Instant::read("timestamp", raw.timestamp, now_ms)?,
+            department: Name::read("department", raw.department)?,
+            period: Period::parse("period", &wire::text("period", raw.period)?)?,
             revenue: Money::read("revenue", raw.revenue)?,
             expenses: Money::read("expenses", raw.expenses)?,
             budget: Money::read("budget", raw.budget)?,

@@ -1,8 +1,10 @@
 //! When something happened, within reason.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::invalid::Invalid;
+use crate::wire;
 
 /// 1 January 2000 in Unix milliseconds. What is older is almost always a number of seconds by mistake.
 const OLDEST_MS: i64 = 946_684_800_000;
@@ -32,6 +34,11 @@ impl Instant {
             ));
         }
         Ok(Self(ms))
+    }
+
+    /// Reads the JSON of `field`.
+    pub(crate) fn read(field: &'static str, json: &RawValue, now_ms: i64) -> Result<Self, Invalid> {
+        Self::new(field, wire::whole_number(field, json)?, now_ms)
     }
 
     /// In Unix milliseconds.

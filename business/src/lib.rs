@@ -8,7 +8,7 @@
 //! | [`text`] | [`Id`], [`Name`] and codes: texts with bounds |
 //! | [`instant`] | [`Instant`]: when something happened, within reason |
 //! | [`sale`], [`user_event`], [`financial_metric`] | the records |
-//! | [`wire`] | bytes to records |
+//! | [`wire`] | bytes to records; the readers of single fields |
 //! | [`invalid`] | [`Invalid`]: why a payload is not a valid record |
 
 pub mod financial_metric;

@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::invalid::Invalid;
+use crate::wire;
 
 /// Largest amount in either direction, in cents: what `numeric(18,2)` holds.
 const CENTS_MAX: i64 = 999_999_999_999_999_999;
@@ -67,10 +68,7 @@ impl Money {
     /// Names `field`, quotes the value and says what is allowed.
     pub(crate) fn read(field: &'static str, json: &RawValue) -> Result<Self, Invalid> {
         let raw = json.get();
-        let text: std::borrow::Cow<'_, str> = match raw.strip_prefix('"') {
-            Some(_) => serde_json::from_str(raw).map_err(|error| Invalid::Shape(error.to_string()))?,
-            None => raw.into(),
-        };
+        let text = if raw.starts_with('"') { wire::text(field, json)? } else { raw.to_owned() };
         Self::parse(&text).map_err(|rule| Invalid::value(field, &text, rule))
     }
 

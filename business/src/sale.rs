@@ -7,6 +7,7 @@ use crate::instant::Instant;
 use crate::invalid::Invalid;
 use crate::money::Money;
 use crate::text::{Currency, Id, Name};
+use crate::wire;
 
 /// Most pieces in one sale.
 pub const QUANTITY_MAX: i64 = 1_000_000_000;
@@ -42,31 +43,27 @@ pub struct Sale {
     pub currency: Currency,
 }
 
-/// The JSON as it comes. Amounts stay raw, so that no float rounds them.
 #[derive(Deserialize)]
 struct Raw<'a> {
-    id: String,
-    timestamp: i64,
-    product: String,
-    category: Option<String>,
-    customer: Option<String>,
-    region: Option<String>,
     #[serde(borrow)]
+    id: &'a RawValue,
+    timestamp: &'a RawValue,
+    product: &'a RawValue,
+    category: Option<&'a RawValue>,
+    customer: Option<&'a RawValue>,
+    region: Option<&'a RawValue>,
     quantity: &'a RawValue,
-    #[serde(borrow)]
     unit_price: &'a RawValue,
-    #[serde(borrow)]
     amount: &'a RawValue,
-    #[serde(borrow)]
     cost: Option<&'a RawValue>,
-    currency: String,
+    currency: &'a RawValue,
 }
 
 impl Sale {
     /// Reads a sale. `now_ms`: our clock, in Unix milliseconds.
     pub(crate) fn read(json: &str, now_ms: i64) -> Result<Self, Invalid> {
-        let raw: Raw<'_> = serde_json::from_str(json).map_err(|error| Invalid::Shape(error.to_string()))?;
-        let name = |field, text: Option<String>| text.map(|text| Name::new(field, text)).transpose();
+        let raw: Raw<'_> = wire::fields(json)?;
+        let name = |field, json: Option<&RawValue>| json.map(|json| Name::read(field, json)).transpose();
         let quantity = quantity(raw.quantity.get())?;
         let unit_price = Money::read_not_negative("unit_price", raw.unit_price)?;
         let amount = Money::read("amount", raw.amount)?;
@@ -82,9 +79,9 @@ impl Sale {
             return Err(Invalid::value("amount", &amount.to_string(), rule));
         }
         Ok(Self {
-            id: Id::new("id", raw.id)?,
-            timestamp: Instant::new("timestamp", raw.timestamp, now_ms)?,
-            product: Name::new("product", raw.product)?,
+            id: Id::read("id", raw.id)?,
+            timestamp: Instant::read("timestamp", raw.timestamp, now_ms)?,
+            product: Name::read("product", raw.product)?,
             category: name("category", raw.category)?,
             customer: name("customer", raw.customer)?,
             region: name("region", raw.region)?,
@@ -92,7 +89,7 @@ impl Sale {
             unit_price,
             amount,
             cost: raw.cost.map(|cost| Money::read_not_negative("cost", cost)).transpose()?,
-            currency: Currency::new("currency", raw.currency)?,
+            currency: Currency::read("currency", raw.currency)?,
         })
     }
 }

@@ -5,8 +5,10 @@ use std::fmt;
 use iso_country::Country as IsoCountry;
 use iso_currency::Currency as IsoCurrency;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::invalid::Invalid;
+use crate::wire;
 
 /// Longest sender's id, in characters.
 pub const ID_CHARS_MAX: usize = 64;
@@ -44,6 +46,11 @@ macro_rules! text {
             pub fn new(field: &'static str, text: impl Into<String>) -> Result<Self, Invalid> {
                 let read: fn(&'static str, String) -> Result<String, Invalid> = $read;
                 read(field, text.into()).map(Self)
+            }
+
+            /// Reads the JSON of `field`.
+            pub(crate) fn read(field: &'static str, json: &RawValue) -> Result<Self, Invalid> {
+                Self::new(field, wire::text(field, json)?)
             }
 
             /// The text.

@@ -1,10 +1,12 @@
 //! What users did.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::instant::Instant;
 use crate::invalid::Invalid;
 use crate::text::{Country, EventType, Id, Name};
+use crate::wire;
 
 /// One thing that a user did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -32,30 +34,31 @@ pub struct UserEvent {
 }
 
 #[derive(Deserialize)]
-struct Raw {
-    id: String,
-    timestamp: i64,
-    event_type: String,
-    user_id: String,
-    session_id: Option<String>,
-    page: Option<String>,
-    country: Option<String>,
-    device: Option<String>,
+struct Raw<'a> {
+    #[serde(borrow)]
+    id: &'a RawValue,
+    timestamp: &'a RawValue,
+    event_type: &'a RawValue,
+    user_id: &'a RawValue,
+    session_id: Option<&'a RawValue>,
+    page: Option<&'a RawValue>,
+    country: Option<&'a RawValue>,
+    device: Option<&'a RawValue>,
 }
 
 impl UserEvent {
     /// Reads an event. `now_ms`: our clock, in Unix milliseconds.
     pub(crate) fn read(json: &str, now_ms: i64) -> Result<Self, Invalid> {
-        let raw: Raw = serde_json::from_str(json).map_err(|error| Invalid::Shape(error.to_string()))?;
+        let raw: Raw<'_> = wire::fields(json)?;
         Ok(Self {
-            id: Id::new("id", raw.id)?,
-            timestamp: Instant::new("timestamp", raw.timestamp, now_ms)?,
-            event_type: EventType::new("event_type", raw.event_type)?,
-            user_id: Id::new("user_id", raw.user_id)?,
-            session_id: raw.session_id.map(|text| Id::new("session_id", text)).transpose()?,
-            page: raw.page.map(|text| Name::new("page", text)).transpose()?,
-            country: raw.country.map(|text| Country::new("country", text)).transpose()?,
-            device: raw.device.map(|text| Name::new("device", text)).transpose()?,
+            id: Id::read("id", raw.id)?,
+            timestamp: Instant::read("timestamp", raw.timestamp, now_ms)?,
+            event_type: EventType::read("event_type", raw.event_type)?,
+            user_id: Id::read("user_id", raw.user_id)?,
+            session_id: raw.session_id.map(|json| Id::read("session_id", json)).transpose()?,
+            page: raw.page.map(|json| Name::read("page", json)).transpose()?,
+            country: raw.country.map(|json| Country::read("country", json)).transpose()?,
+            device: raw.device.map(|json| Name::read("device", json)).transpose()?,
         })
     }
 }

@@ -1,6 +1,8 @@
-//! Bytes to records.
+//! Bytes to records. Each field is read on its own, from the JSON as it stands, so that an error names the field and no float rounds an
+//! amount.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::financial_metric::FinancialMetric;
 use crate::invalid::Invalid;
@@ -31,10 +33,28 @@ pub fn decode(stream: Stream, payload: &[u8], now_ms: i64) -> Result<Record, Inv
     if payload.len() > BYTES_MAX {
         return Err(Invalid::TooLong { bytes: payload.len(), max: BYTES_MAX });
     }
-    let json = std::str::from_utf8(payload).map_err(|error| Invalid::Shape(error.to_string()))?;
+    let json = std::str::from_utf8(payload).map_err(|error| Invalid::shape(&error))?;
     Ok(match stream {
         Stream::Sales => Record::Sale(Sale::read(json, now_ms)?.into()),
         Stream::UserEvents => Record::UserEvent(UserEvent::read(json, now_ms)?.into()),
         Stream::FinancialMetrics => Record::FinancialMetric(FinancialMetric::read(json, now_ms)?.into()),
     })
+}
+
+/// The fields of an object, each still as it stands. An array is no record, although serde would take one for the fields in their order.
+pub(crate) fn fields<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, Invalid> {
+    if !json.trim_start().starts_with('{') {
+        return Err(Invalid::shape(&"expected a JSON object"));
+    }
+    serde_json::from_str(json).map_err(|error| Invalid::shape(&error))
+}
+
+/// A field that is a text.
+pub(crate) fn text(field: &'static str, json: &RawValue) -> Result<String, Invalid> {
+    serde_json::from_str(json.get()).map_err(|_| Invalid::value(field, json.get(), "is not a text"))
+}
+
+/// A field that is a whole number.
+pub(crate) fn whole_number(field: &'static str, json: &RawValue) -> Result<i64, Invalid> {
+    json.get().parse().map_err(|_| Invalid::value(field, json.get(), "is not a whole number"))
 }

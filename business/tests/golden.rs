@@ -69,8 +69,11 @@ fn every_broken_rule_is_named_with_field_and_value() {
         (Stream::Sales, "currency", json!("XYZ"), "currency: `XYZ` is not a currency"),
         (Stream::Sales, "id", json!(long), "has 65 characters (at most 64 are allowed)"),
         (Stream::Sales, "id", json!(""), "id: `` is empty"),
-        (Stream::Sales, "id", json!(7), "invalid type"),
-        (Stream::Sales, "id", Value::Null, "invalid type"),
+        (Stream::Sales, "id", json!(7), "id: `7` is not a text"),
+        (Stream::Sales, "id", Value::Null, "id: `null` is not a text"),
+        (Stream::Sales, "timestamp", json!("1795953600000"), "timestamp: `\"1795953600000\"` is not a whole number"),
+        (Stream::Sales, "timestamp", json!("x".repeat(60_000)), "is not a whole number"),
+        (Stream::Sales, "customer", json!(["a"]), "customer: `[\"a\"]` is not a text"),
         (Stream::Sales, "product", json!("a\u{0}b"), "contains a control character"),
         (Stream::Sales, "timestamp", json!(NOW_MS + 366 * 86_400_000), "more than a day in the future"),
         (Stream::Sales, "timestamp", json!(NOW_MS / 1000), "are these seconds?"),
@@ -83,6 +86,12 @@ fn every_broken_rule_is_named_with_field_and_value() {
     ] {
         let error = read(stream, &changed(stream, field, &value)).unwrap_err().to_string();
         assert!(error.contains(expected), "{stream} {field}={value}: {error}");
+        assert!(error.chars().count() < 300, "{error}");
+    }
+    let by_position = br#"["a",1795953600000,"p",null,null,null,1,"1.00","1.00",null,"USD"]"#;
+    for payload in [&by_position[..], b"[]", b"null", b"7", b"\"text\"", b""] {
+        let error = decode(Stream::Sales, payload, NOW_MS).unwrap_err().to_string();
+        assert!(error.ends_with("expected a JSON object"), "{error}");
     }
     for stream in Stream::ALL {
         let whole: Value = serde_json::from_str(golden(stream)[0]).unwrap();

@@ -4,7 +4,8 @@
 //! [`feeds::event::Event`]s of it, [`fanout`] gives each record its position, encodes it once and hands the same bytes to
 //! [`fanout::hot`] (Redis) and [`fanout::cold`] (Kafka). An outage, also one that only a silence betrays, becomes a gap ([`gaps`]),
 //! which [`gaps::healing`] fills from the REST history; [`journal`] is what survives a crash. What clients of the gateways want,
-//! [`demand`] brings to the connections. [`ledger`] counts what was numbered. [`pipeline`] connects the stages; [`tools`] are the subcommands for people.
+//! [`demand`] brings to the connections. [`ledger`] counts what was numbered. [`pipeline`] connects the stages; [`tools`] are the
+//! subcommands for people.
 
 pub mod config;
 pub mod connection;

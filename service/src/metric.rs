@@ -24,7 +24,7 @@ pub struct Metric {
     pub kind: Kind,
     /// One sentence for `# HELP`: what is counted or measured.
     pub help: &'static str,
-    /// A label and all its values, where they are known beforehand. `None`: the metric has no label, or its values come from outside.
+    /// Which of its series exist before anything has happened.
     pub series: Series,
 }
 

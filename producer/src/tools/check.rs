@@ -156,7 +156,7 @@ impl Seen {
         for (skip, count) in self.skipped.iter().take(10) {
             line(format!("skipped {count}: {skip}"));
         }
-        for (cause, times) in &self.lost {
+        for (cause, times) in self.lost.iter().take(10) {
             let times = if *times > 1 { format!(" ({times} times)") } else { String::new() };
             line(format!("wrong: {cause}{times}"));
         }
